@@ -1,0 +1,54 @@
+"""Flax modules as the pure functions of `wgan_jax.types`."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from wgan_jax.types import Network
+
+
+def as_critic(module: nn.Module, sample: jax.Array) -> Network:
+  """A critic from a module that maps one sample [...] to one score [].
+
+  Args:
+    module: a module without batch statistics: its signature takes one sample.
+    sample: any sample, for its shape and type.
+
+  Returns:
+    The critic as a `Network`.
+  """
+
+  def init(key):
+    return module.init(key, sample)["params"]
+
+  def apply(params, x):
+    return module.apply({"params": params}, x)
+
+  return Network(init, apply)
+
+
+def as_generator(module: nn.Module, latent_dim: int) -> Network:
+  """A generator from a module called as `module(latents, train)` on a batch.
+
+  Args:
+    module: a module that may hold batch statistics, updated when `train` is true.
+    latent_dim: the size of the latent.
+
+  Returns:
+    The generator as a `Network`.
+  """
+
+  def init(key):
+    variables = module.init(key, jnp.zeros((1, latent_dim)), False)
+    return variables["params"], variables.get("batch_stats", {})
+
+  def apply(params, batch_stats, latents, *, train):
+    samples, updates = module.apply(
+        {"params": params, "batch_stats": batch_stats},
+        latents,
+        train,
+        mutable=["batch_stats"] if train else [],
+    )
+    return samples, updates.get("batch_stats", batch_stats)
+
+  return Network(init, apply)

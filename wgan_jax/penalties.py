@@ -1,0 +1,137 @@
+"""What keeps a critic near 1-Lipschitz: the gradient penalty, per sample, and weight clipping.
+
+References:
+  [1] Gulrajani et al., Improved Training of Wasserstein GANs, 2017, arXiv 1704.00028v3.
+  [2] Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
+"""
+
+import functools
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from wgan_jax.types import CriticFn, Params
+
+
+def interpolate(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
+  """x_hat = epsilon x + (1 - epsilon) g(z), one epsilon ~ U[0, 1) per sample.
+
+  All entries (pixels, channels) of a sample share its epsilon, so x_hat lies on the straight line
+  between the pair.
+
+  Args:
+    key: a PRNG key.
+    real: x, [batch, ...].
+    fake: g(z), of the shape of `real`.
+
+  Returns:
+    x_hat, of the shape of `real`.
+
+  References:
+    [1], Algorithm 1, lines 4 and 6.
+  """
+  chex.assert_equal_shape([real, fake])
+  chex.assert_type([real, fake], float)
+  epsilon = jax.random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
+  return epsilon * real + (1 - epsilon) * fake
+
+
+def gradient_norms(critic_fn: CriticFn, x: jax.Array) -> jax.Array:
+  """||grad c(x_i)||_2 for each sample i, over all its entries.
+
+  Differentiable of any order, with a zero (not NaN) gradient where the norm is zero.
+
+  Args:
+    critic_fn: maps one sample [...] to one score [].
+    x: a batch of samples, [batch, ...].
+
+  Returns:
+    The norms, [batch], in units of score per unit of data.
+  """
+  chex.assert_type(x, float)
+  gradients = jax.vmap(jax.grad(critic_fn))(x)
+  # The gradient of a plain norm at zero is 0 / 0, and a flat critic is there at once.
+  return optax.safe_norm(gradients.reshape(x.shape[0], -1), 0.0, axis=1)
+
+
+def penalize(norms: jax.Array, *, target: float = 1.0, one_sided: bool = False) -> jax.Array:
+  """E (norm - target)^2, or, one-sided, E max(norm - target, 0)^2.
+
+  Args:
+    norms: gradient norms, [batch].
+    target: the norm that costs nothing.
+    one_sided: leave norms below the target alone.
+
+  Returns:
+    The bare penalty, []; its weight lambda belongs to the caller.
+
+  References:
+    [1], equation 3; appendix C for the one-sided form.
+  """
+  chex.assert_rank(norms, 1)
+  excess = norms - target
+  if one_sided:
+    excess = jax.nn.relu(excess)
+  return jnp.mean(jnp.square(excess))
+
+
+def gradient_penalty(
+    key: jax.Array,
+    critic_fn: CriticFn,
+    real: jax.Array,
+    fake: jax.Array,
+    *,
+    target: float = 1.0,
+    one_sided: bool = False,
+) -> jax.Array:
+  """E (||grad c(x_hat)||_2 - target)^2 on random points between real and fake.
+
+  Add lambda times it to the critic's loss, which is minimised.
+
+  Args:
+    key: a PRNG key, for epsilon.
+    critic_fn: maps one sample [...] to one score [].
+    real: x, [batch, ...].
+    fake: g(z), of the shape of `real`.
+    target: the gradient norm that costs nothing.
+    one_sided: leave norms below the target alone.
+
+  Returns:
+    The bare penalty, [].
+
+  References:
+    [1], equation 3.
+  """
+  norms = gradient_norms(critic_fn, interpolate(key, real, fake))
+  return penalize(norms, target=target, one_sided=one_sided)
+
+
+def clip_params(params: Params, clip_value: float | jax.Array) -> Params:
+  """Clips every entry of every leaf, biases too, to [-clip_value, clip_value].
+
+  Apply it after the critic's update. It makes the critic K-Lipschitz for some K that depends on the
+  architecture, so the estimate is of K times the distance at most.
+
+  Args:
+    params: the critic's parameters.
+    clip_value: c > 0, a number or a traced scalar.
+
+  Returns:
+    The clipped parameters.
+
+  References:
+    [2], Algorithm 1, line 7.
+  """
+  return optax.tree.clip(params, -clip_value, clip_value)
+
+
+PENALTIES: dict[str, Callable[[jax.Array], jax.Array] | None] = {
+    "gp": penalize,
+    "gp_one_sided": functools.partial(penalize, one_sided=True),
+    "clip": None,
+    "none": None,
+}
+"""By name, the penalty as a function of the gradient norms, [batch] -> []; None: no such term."""

@@ -1,0 +1,303 @@
+"""Training as pure functions: `init` makes a state, `step` moves it on.
+
+One step is `n_critic` critic updates and one generator update (Algorithm 1 of both papers). What
+changes the program stands in `Config`, what changes only numbers in `Hparams`: a new learning rate
+compiles nothing, and a sweep is a `vmap` over `Hparams`. Nothing here is jitted; the caller chooses.
+
+References:
+  [1] Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
+  [2] Gulrajani et al., Improved Training of Wasserstein GANs, 2017, arXiv 1704.00028v3.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from wgan_jax.losses import LOSSES
+from wgan_jax.penalties import PENALTIES, clip_params, gradient_norms, interpolate
+from wgan_jax.types import Pair, Params
+
+
+OPTIMIZERS = ("adam", "rmsprop")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """What changes the program: static under `jit`.
+
+  Attributes:
+    loss: a key of `LOSSES`.
+    penalty: a key of `PENALTIES`, or a function of the gradient norms on x_hat, [batch] -> [].
+    optimizer: one of `OPTIMIZERS`, for both networks.
+    n_critic: critic updates per generator update.
+    batch_size: samples per update, of each network.
+  """
+
+  loss: str = "wasserstein"
+  penalty: str | Callable[[jax.Array], jax.Array] = "gp"
+  optimizer: str = "adam"
+  n_critic: int = 5
+  batch_size: int = 64
+
+  def __post_init__(self):
+    _assert_known("loss", self.loss, LOSSES)
+    if not callable(self.penalty):
+      _assert_known("penalty", self.penalty, PENALTIES)
+    _assert_known("optimizer", self.optimizer, OPTIMIZERS)
+    for name in ("n_critic", "batch_size"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"Config.{name} must be at least 1, got {getattr(self, name)}")
+
+  @property
+  def penalty_fn(self) -> Callable[[jax.Array], jax.Array] | None:
+    """The penalty as a function of the gradient norms, or None."""
+    return self.penalty if callable(self.penalty) else PENALTIES[self.penalty]
+
+
+class Hparams(NamedTuple):
+  """What changes only numbers: scalars, traced under `jit`, a batch of them under `vmap`.
+
+  Attributes:
+    learning_rate: of both networks.
+    beta1: Adam's decay of the mean gradient; RMSProp has none.
+    beta2: decay of the mean squared gradient, Adam's and RMSProp's.
+    lambda_gp: the weight of the gradient penalty, unused without one.
+    clip_value: c of weight clipping, unused without it.
+  """
+
+  learning_rate: chex.Numeric = 2e-4
+  beta1: chex.Numeric = 0.5
+  beta2: chex.Numeric = 0.9
+  lambda_gp: chex.Numeric = 10.0
+  clip_value: chex.Numeric = 0.01
+
+
+class State(NamedTuple):
+  """All that the next step needs, and all that a checkpoint holds: arrays only.
+
+  Attributes:
+    step: steps done, int32 [].
+    key: the root key of all draws; step t draws from `fold_in(key, t)`.
+    critic_params: the critic's parameters.
+    generator_params: the generator's parameters.
+    batch_stats: the generator's running statistics, moved by its own updates only.
+    critic_opt_state: the critic's optimiser state.
+    generator_opt_state: the generator's optimiser state.
+  """
+
+  step: jax.Array
+  key: jax.Array
+  critic_params: Params
+  generator_params: Params
+  batch_stats: chex.ArrayTree
+  critic_opt_state: optax.OptState
+  generator_opt_state: optax.OptState
+
+
+class Info(NamedTuple):
+  """What one step tells, each [] float32 but `finite`; critic figures are of its last update.
+
+  Attributes:
+    estimate: of the Wasserstein distance, E c(x) - E c(g(z)), or, with a cross-entropy loss, of the
+      Jensen-Shannon divergence in nats. On the training batch, before the update.
+    gradient_penalty: the bare penalty, without its weight; 0 where there is none.
+    critic_loss: what the critic minimised, lambda_gp times the penalty included.
+    generator_loss: what the generator minimised.
+    gradient_norm_mean: mean gradient norm on x_hat; NaN where no penalty computed it.
+    gradient_norm_max: largest gradient norm on x_hat; NaN where no penalty computed it.
+    finite: bool, whether the losses of every update, the updated parameters and the running
+      statistics are all finite.
+  """
+
+  estimate: jax.Array
+  gradient_penalty: jax.Array
+  critic_loss: jax.Array
+  generator_loss: jax.Array
+  gradient_norm_mean: jax.Array
+  gradient_norm_max: jax.Array
+  finite: jax.Array
+
+
+SampleRealFn = Callable[[jax.Array, Any, int], jax.Array]
+"""(key, data, batch_size) -> real samples, [batch_size, ...]."""
+
+
+class Training(NamedTuple):
+  """A training algorithm as two pure functions.
+
+  Attributes:
+    init: (key, hparams) -> State.
+    step: (state, hparams, data) -> (State, Info). `data` is an argument and never captured:
+      captured, it would become a constant of the program.
+  """
+
+  init: Callable[[jax.Array, Hparams], State]
+  step: Callable[[State, Hparams, Any], tuple[State, Info]]
+
+
+def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> Training:
+  """Builds `init` and `step` for a critic, a generator and a source of data of your own.
+
+  Each critic update draws its own real batch, latents and epsilon; each generator update its own
+  latents; every draw is a function of (key, step) alone. The generator runs in training mode (batch
+  statistics of its own batch) in both, and moves its running statistics in its own update only.
+
+  Args:
+    config: the static choices.
+    networks: the critic, for one sample, and the generator, for a batch.
+    sample_real: draws real samples, such as `wgan_jax.data.images.sample_images`.
+
+  Returns:
+    The pair `(init, step)`.
+
+  References:
+    [1] and [2], Algorithm 1.
+  """
+  critic, generator, latent_dim = networks
+  loss = LOSSES[config.loss]
+
+  def sample_latents(key):
+    return jax.random.normal(key, (config.batch_size, latent_dim))
+
+  def critic_objective(critic_params, key, real, fake, lambda_gp):
+    critic_fn = functools.partial(critic.apply, critic_params)
+    real_scores, fake_scores = jax.vmap(critic_fn)(real), jax.vmap(critic_fn)(fake)
+    objective = loss.critic(real_scores, fake_scores)
+    penalty, norms = jnp.zeros(()), jnp.full((1,), jnp.nan)
+    if config.penalty_fn is not None:
+      norms = gradient_norms(critic_fn, interpolate(key, real, fake))
+      penalty = config.penalty_fn(norms)
+      objective += lambda_gp * penalty
+    told = {
+        "estimate": loss.estimate(real_scores, fake_scores),
+        "gradient_penalty": penalty,
+        "critic_loss": objective,
+        "gradient_norm_mean": jnp.mean(norms),
+        "gradient_norm_max": jnp.max(norms),
+    }
+    return objective, told
+
+  def generator_objective(generator_params, batch_stats, critic_params, latents):
+    fake, batch_stats = generator.apply(generator_params, batch_stats, latents, train=True)
+    scores = jax.vmap(functools.partial(critic.apply, critic_params))(fake)
+    return loss.generator(scores), batch_stats
+
+  def update_critic(key, state, hparams, data):
+    key_real, key_latents, key_epsilon = jax.random.split(key, 3)
+    real = sample_real(key_real, data, config.batch_size)
+    # The statistics that this pass would move are dropped: the generator is not being updated.
+    fake, _ = generator.apply(
+        state.generator_params, state.batch_stats, sample_latents(key_latents), train=True
+    )
+    chex.assert_equal_shape([real, fake])
+    gradients, told = jax.grad(critic_objective, has_aux=True)(
+        state.critic_params, key_epsilon, real, fake, hparams.lambda_gp
+    )
+    params, opt_state = _update(
+        config, hparams, gradients, state.critic_params, state.critic_opt_state
+    )
+    if config.penalty == "clip":
+      params = clip_params(params, hparams.clip_value)
+    return state._replace(critic_params=params, critic_opt_state=opt_state), told
+
+  def update_generator(key, state, hparams):
+    (generator_loss, batch_stats), gradients = jax.value_and_grad(
+        generator_objective, has_aux=True
+    )(state.generator_params, state.batch_stats, state.critic_params, sample_latents(key))
+    params, opt_state = _update(
+        config, hparams, gradients, state.generator_params, state.generator_opt_state
+    )
+    state = state._replace(
+        generator_params=params, generator_opt_state=opt_state, batch_stats=batch_stats
+    )
+    return state, generator_loss
+
+  def init(key, hparams):
+    key_critic, key_generator, key_steps = jax.random.split(key, 3)
+    critic_params = critic.init(key_critic)
+    generator_params, batch_stats = generator.init(key_generator)
+    optimizer = make_optimizer(config, hparams)
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        key=key_steps,
+        critic_params=critic_params,
+        generator_params=generator_params,
+        batch_stats=batch_stats,
+        critic_opt_state=optimizer.init(critic_params),
+        generator_opt_state=optimizer.init(generator_params),
+    )
+
+  def step(state, hparams, data):
+    key_critic, key_generator = jax.random.split(jax.random.fold_in(state.key, state.step))
+    state, told = jax.lax.scan(
+        lambda state, key: update_critic(key, state, hparams, data),
+        state,
+        jax.random.split(key_critic, config.n_critic),
+    )
+    state, generator_loss = update_generator(key_generator, state, hparams)
+    state = state._replace(step=state.step + 1)
+    finite = _all_finite(
+        (told["critic_loss"], generator_loss),
+        (state.critic_params, state.generator_params, state.batch_stats),
+    )
+    last = {name: values[-1] for name, values in told.items()}
+    return state, Info(**last, generator_loss=generator_loss, finite=finite)
+
+  return Training(init, step)
+
+
+def make_optimizer(config: Config, hparams: Hparams) -> optax.GradientTransformation:
+  """The optimiser of either network; its hyperparameters may be traced.
+
+  RMSProp is the first paper's as its authors ran it: epsilon outside the root.
+  """
+  if config.optimizer == "adam":
+    return optax.adam(hparams.learning_rate, b1=hparams.beta1, b2=hparams.beta2)
+  return optax.rmsprop(hparams.learning_rate, decay=hparams.beta2, eps_in_sqrt=False)
+
+
+def make_chunk(step: Callable, capacity: int) -> Callable:
+  """Many steps as one call, whose length is traced: all lengths share one compilation.
+
+  Args:
+    step: the `step` of `make_training`.
+    capacity: the most steps that one call may do.
+
+  Returns:
+    `chunk(state, hparams, data, n_steps) -> (State, Info)`, with n_steps <= capacity traced. Each
+    leaf of Info is [capacity, ...]; entries from n_steps on are zero. Jit it with
+    `donate_argnums=0` to update the state in place.
+  """
+
+  def chunk(state, hparams, data, n_steps):
+    _, info = jax.eval_shape(step, state, hparams, data)
+    buffer = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), info)
+
+    def body(i, carry):
+      state, buffer = carry
+      state, info = step(state, hparams, data)
+      return state, jax.tree.map(lambda rows, row: rows.at[i].set(row), buffer, info)
+
+    return jax.lax.fori_loop(0, n_steps, body, (state, buffer))
+
+  return chunk
+
+
+def _update(config, hparams, gradients, params, opt_state):
+  updates, opt_state = make_optimizer(config, hparams).update(gradients, opt_state, params)
+  return optax.apply_updates(params, updates), opt_state
+
+
+def _all_finite(*trees) -> jax.Array:
+  return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(trees)]))
+
+
+def _assert_known(name, value, known):
+  if value not in known:
+    raise ValueError(f"Config.{name} must be one of {', '.join(known)}, got {value!r}")
