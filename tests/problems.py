@@ -32,9 +32,9 @@ def shift_pair(critic_apply) -> Pair:
     return samples, {"count": batch_stats["count"] + int(train)}
 
   return Pair(
-      critic=Network(lambda key: {"w": jnp.ones(1)}, critic_apply),
-      generator=Network(
-          lambda key: ({"shift": jnp.zeros(1)}, {"count": jnp.zeros((), jnp.int32)}), generate
-      ),
-      latent_dim=1,
+    critic=Network(lambda key: {"w": jnp.ones(1)}, critic_apply),
+    generator=Network(
+      lambda key: ({"shift": jnp.zeros(1)}, {"count": jnp.zeros((), jnp.int32)}), generate
+    ),
+    latent_dim=1,
   )

@@ -36,9 +36,7 @@ class LossesTest(parameterized.TestCase):
     critic = self.variant(wgan_jax.cross_entropy_critic_loss)(REAL, FAKE)
     estimate = self.variant(wgan_jax.jensen_shannon_estimate)(REAL, FAKE)
     chex.assert_trees_all_close(critic, real_term + fake_term, rtol=1e-6)
-    chex.assert_trees_all_close(
-        estimate, (2 * math.log(2) - real_term - fake_term) / 2, rtol=1e-6
-    )
+    chex.assert_trees_all_close(estimate, (2 * math.log(2) - real_term - fake_term) / 2, rtol=1e-6)
     minimax = self.variant(wgan_jax.minimax_generator_loss)(FAKE)
     nonsaturating = self.variant(wgan_jax.nonsaturating_generator_loss)(FAKE)
     chex.assert_trees_all_close(minimax, -fake_term, rtol=1e-6)

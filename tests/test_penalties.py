@@ -27,19 +27,19 @@ def half_square(x):
 class ClosedFormsTest(parameterized.TestCase):
   @chex.variants(with_jit=True, without_jit=True)
   def test_linear_critic(self):
-    """c(x) = <w, x>: (|w| - 1)^2 for any data and batch; a mean before the gradient would shrink it."""
+    """c(x) = <w, x>: (|w| - 1)^2 for any data and batch, which a mean before would shrink."""
     w = jax.random.normal(KEY, (4, 3, 2))
     expected = (float(np.linalg.norm(w)) - 1) ** 2
     for batch in (1, 2, 64):
       real, fake = jax.random.normal(KEY, (2, batch, 4, 3, 2))
       penalty = self.variant(
-          lambda real, fake: wgan_jax.gradient_penalty(KEY, lambda x: jnp.vdot(w, x), real, fake)
+        lambda real, fake: wgan_jax.gradient_penalty(KEY, lambda x: jnp.vdot(w, x), real, fake)
       )(real, fake)
       chex.assert_trees_all_close(penalty, expected, rtol=1e-5)
 
   @chex.variants(with_jit=True, without_jit=True)
   def test_norms_are_per_sample_over_all_entries(self):
-    """real == fake of norms 1 and 3: E (0, 4) = 2. A norm of the whole batch gives (sqrt 10 - 1)^2."""
+    """real == fake of norms 1 and 3: E (0, 4) = 2, not (sqrt 10 - 1)^2 of the whole batch."""
     x = jnp.stack([jnp.full((2, 2, 1), 0.5), jnp.full((2, 2, 1), 1.5)])
     norms = self.variant(lambda x: wgan_jax.gradient_norms(half_square, x))(x)
     chex.assert_trees_all_close(norms, jnp.array([1.0, 3.0]), rtol=1e-6)
@@ -103,7 +103,7 @@ def test_one_epsilon_a_sample():
   assert len(np.unique(epsilon)) == 8
   # The paper's direction: epsilon weighs the real sample.
   chex.assert_trees_all_close(
-      wgan_jax.interpolate(KEY, jnp.zeros_like(real), real), 1 - x_hat, atol=1e-6
+    wgan_jax.interpolate(KEY, jnp.zeros_like(real), real), 1 - x_hat, atol=1e-6
   )
 
 
@@ -141,14 +141,14 @@ def test_second_order_by_finite_differences():
 
     numeric = (along(1e-5) - along(-1e-5)) / 2e-5
     exact = sum(
-        jnp.vdot(g, d)
-        for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
+      jnp.vdot(g, d)
+      for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
     )
     np.testing.assert_allclose(exact, numeric, rtol=1e-7)
 
 
 def test_sharded_over_devices_equals_one_device():
-  """The batch split over two devices: same norms, same penalty, also when devices differ in slope."""
+  """The batch split over two devices, whose samples differ in slope: the same penalty."""
   real = jnp.concatenate([jnp.full((4, 3), 0.1), jnp.full((4, 3), 5.0)])
   fake = jax.random.normal(KEY, (8, 3))
   expected = wgan_jax.gradient_penalty(KEY, half_square, real, fake)

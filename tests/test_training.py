@@ -51,7 +51,7 @@ def test_step_is_algorithm_1():
   def critic_loss(params, key, real, fake):
     critic_fn = functools.partial(pair.critic.apply, params)
     wasserstein = wgan_jax.wasserstein_critic_loss(
-        jax.vmap(critic_fn)(real), jax.vmap(critic_fn)(fake)
+      jax.vmap(critic_fn)(real), jax.vmap(critic_fn)(fake)
     )
     penalty = wgan_jax.gradient_penalty(key, critic_fn, real, fake)
     return wasserstein + 10 * penalty, (wasserstein, penalty)
@@ -61,7 +61,7 @@ def test_step_is_algorithm_1():
     real = sample_points(key_real, data, 4)
     fake = fakes(start.generator_params, key_latents)
     (loss, (wasserstein, penalty)), gradients = jax.value_and_grad(critic_loss, has_aux=True)(
-        critic_params, key_epsilon, real, fake
+      critic_params, key_epsilon, real, fake
     )
     updates, critic_opt = optimizer.update(gradients, critic_opt)
     critic_params = optax.apply_updates(critic_params, updates)
@@ -69,7 +69,7 @@ def test_step_is_algorithm_1():
   def generator_loss(params):
     fake = fakes(params, key_generator)
     return wgan_jax.wasserstein_generator_loss(
-        jax.vmap(functools.partial(pair.critic.apply, critic_params))(fake)
+      jax.vmap(functools.partial(pair.critic.apply, critic_params))(fake)
     )
 
   gradients = jax.grad(generator_loss)(start.generator_params)
@@ -132,7 +132,7 @@ def test_generator_learns_where_the_data_is(loss, target):
   pair = shift_pair(linear_critic)
   # The critic starts out pointing away from the data, and must first be turned round.
   pair = pair._replace(
-      critic=pair.critic._replace(init=lambda key: {"w": jnp.full(1, -0.1 * target)})
+    critic=pair.critic._replace(init=lambda key: {"w": jnp.full(1, -0.1 * target)})
   )
   config = Config(loss=loss, penalty="none", n_critic=20, batch_size=2)
   real = jnp.full((2, 1), target)
@@ -168,8 +168,12 @@ def test_every_hyperparameter_does_something(field):
   states = []
   for hparams in (HPARAMS, HPARAMS._replace(**{field: 0.3 * getattr(HPARAMS, field)})):
     state, _ = run(
-        Config(batch_size=4, n_critic=2), points_pair(), sample_points, points(), hparams=hparams,
-        n_steps=2,
+      Config(batch_size=4, n_critic=2),
+      points_pair(),
+      sample_points,
+      points(),
+      hparams=hparams,
+      n_steps=2,
     )
     states.append(state.critic_params)
   with pytest.raises(AssertionError):
@@ -181,7 +185,7 @@ def test_penalties_differ_and_a_users_own_is_used():
   own = functools.partial(wgan_jax.penalize, target=1.0, one_sided=True)
   for name, penalty in {"gp": "gp", "one_sided": "gp_one_sided", "own": own}.items():
     state, infos = run(
-        Config(penalty=penalty, batch_size=4), points_pair(), sample_points, points(), n_steps=2
+      Config(penalty=penalty, batch_size=4), points_pair(), sample_points, points(), n_steps=2
     )
     params[name] = state.critic_params
     assert infos[-1].gradient_norm_max >= infos[-1].gradient_norm_mean > 0
@@ -220,7 +224,7 @@ def test_chunk_equals_a_python_loop():
   training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_points)
   state, infos = run(Config(batch_size=4), points_pair(), sample_points, points(), n_steps=5)
   chunked, info = jax.jit(wgan_jax.make_chunk(training.step, 5))(
-      training.init(KEY, HPARAMS), HPARAMS, points(), 5
+    training.init(KEY, HPARAMS), HPARAMS, points(), 5
   )
   chex.assert_trees_all_close(chunked.critic_params, state.critic_params, rtol=1e-3, atol=1e-5)
   stacked = jnp.stack([i.critic_loss for i in infos])
@@ -229,8 +233,8 @@ def test_chunk_equals_a_python_loop():
 
 def test_different_seeds_differ():
   states = [
-      run(Config(batch_size=4), points_pair(), sample_points, points(), key=jax.random.key(seed))[0]
-      for seed in (0, 1)
+    run(Config(batch_size=4), points_pair(), sample_points, points(), key=jax.random.key(seed))[0]
+    for seed in (0, 1)
   ]
   kernels = [state.critic_params["Dense_0"]["kernel"] for state in states]
   assert not jnp.allclose(*kernels)
@@ -251,7 +255,7 @@ def test_a_non_finite_parameter_is_told_before_any_loss_shows_it():
   pair = pair._replace(critic=pair.critic._replace(init=lambda key: {}))
   hparams = HPARAMS._replace(learning_rate=jnp.inf)
   _, (info,) = run(
-      Config(batch_size=2, penalty="none"), pair, lambda *_: jnp.ones((2, 1)), None, hparams=hparams
+    Config(batch_size=2, penalty="none"), pair, lambda *_: jnp.ones((2, 1)), None, hparams=hparams
   )
   assert np.isfinite([info.critic_loss, info.generator_loss]).all()
   assert not bool(info.finite)
@@ -275,19 +279,19 @@ def test_vmap_over_hyperparameters_trains_each_member_alone():
   assert info.finite.tolist() == [True, False]
   solo, _ = run(Config(batch_size=4), points_pair(), sample_points, points())
   chex.assert_trees_all_close(
-      jax.tree.map(lambda leaf: leaf[0], states.critic_params), solo.critic_params, rtol=1e-3
+    jax.tree.map(lambda leaf: leaf[0], states.critic_params), solo.critic_params, rtol=1e-3
   )
 
 
 @pytest.mark.parametrize(
-    "choice",
-    [
-        {"loss": "hinge"},
-        {"penalty": "spectral"},
-        {"optimizer": "sgd"},
-        {"n_critic": 0},
-        {"batch_size": 0},
-    ],
+  "choice",
+  [
+    {"loss": "hinge"},
+    {"penalty": "spectral"},
+    {"optimizer": "sgd"},
+    {"n_critic": 0},
+    {"batch_size": 0},
+  ],
 )
 def test_config_refuses(choice):
   with pytest.raises(ValueError, match=f"Config.{next(iter(choice))}"):

@@ -144,21 +144,21 @@ class Loss(NamedTuple):
 
 
 LOSSES = {
-    "wasserstein": Loss(
-        wasserstein_critic_loss,
-        wasserstein_generator_loss,
-        wasserstein_estimate,
-    ),
-    "nonsaturating": Loss(
-        cross_entropy_critic_loss,
-        nonsaturating_generator_loss,
-        jensen_shannon_estimate,
-    ),
-    "minimax": Loss(
-        cross_entropy_critic_loss,
-        minimax_generator_loss,
-        jensen_shannon_estimate,
-    ),
+  "wasserstein": Loss(
+    wasserstein_critic_loss,
+    wasserstein_generator_loss,
+    wasserstein_estimate,
+  ),
+  "nonsaturating": Loss(
+    cross_entropy_critic_loss,
+    nonsaturating_generator_loss,
+    jensen_shannon_estimate,
+  ),
+  "minimax": Loss(
+    cross_entropy_critic_loss,
+    minimax_generator_loss,
+    jensen_shannon_estimate,
+  ),
 }
 
 

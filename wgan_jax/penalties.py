@@ -79,13 +79,13 @@ def penalize(norms: jax.Array, *, target: float = 1.0, one_sided: bool = False) 
 
 
 def gradient_penalty(
-    key: jax.Array,
-    critic_fn: CriticFn,
-    real: jax.Array,
-    fake: jax.Array,
-    *,
-    target: float = 1.0,
-    one_sided: bool = False,
+  key: jax.Array,
+  critic_fn: CriticFn,
+  real: jax.Array,
+  fake: jax.Array,
+  *,
+  target: float = 1.0,
+  one_sided: bool = False,
 ) -> jax.Array:
   """E (||grad c(x_hat)||_2 - target)^2 on random points between real and fake.
 
@@ -129,9 +129,9 @@ def clip_params(params: Params, clip_value: float | jax.Array) -> Params:
 
 
 PENALTIES: dict[str, Callable[[jax.Array], jax.Array] | None] = {
-    "gp": penalize,
-    "gp_one_sided": functools.partial(penalize, one_sided=True),
-    "clip": None,
-    "none": None,
+  "gp": penalize,
+  "gp_one_sided": functools.partial(penalize, one_sided=True),
+  "clip": None,
+  "none": None,
 }
 """By name, the penalty as a function of the gradient norms, [batch] -> []; None: no such term."""

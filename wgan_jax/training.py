@@ -2,7 +2,7 @@
 
 One step is `n_critic` critic updates and one generator update (Algorithm 1 of both papers). What
 changes the program stands in `Config`, what changes only numbers in `Hparams`: a new learning rate
-compiles nothing, and a sweep is a `vmap` over `Hparams`. Nothing here is jitted; the caller chooses.
+compiles nothing, and a sweep is a `vmap` over `Hparams`. Nothing here is jitted: the caller does.
 
 References:
   [1] Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
@@ -22,7 +22,6 @@ import optax
 from wgan_jax.losses import LOSSES
 from wgan_jax.penalties import PENALTIES, clip_params, gradient_norms, interpolate
 from wgan_jax.types import Pair, Params
-
 
 OPTIMIZERS = ("adam", "rmsprop")
 
@@ -175,11 +174,11 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
       penalty = config.penalty_fn(norms)
       objective += lambda_gp * penalty
     told = {
-        "estimate": loss.estimate(real_scores, fake_scores),
-        "gradient_penalty": penalty,
-        "critic_loss": objective,
-        "gradient_norm_mean": jnp.mean(norms),
-        "gradient_norm_max": jnp.max(norms),
+      "estimate": loss.estimate(real_scores, fake_scores),
+      "gradient_penalty": penalty,
+      "critic_loss": objective,
+      "gradient_norm_mean": jnp.mean(norms),
+      "gradient_norm_max": jnp.max(norms),
     }
     return objective, told
 
@@ -193,14 +192,14 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     real = sample_real(key_real, data, config.batch_size)
     # The statistics that this pass would move are dropped: the generator is not being updated.
     fake, _ = generator.apply(
-        state.generator_params, state.batch_stats, sample_latents(key_latents), train=True
+      state.generator_params, state.batch_stats, sample_latents(key_latents), train=True
     )
     chex.assert_equal_shape([real, fake])
     gradients, told = jax.grad(critic_objective, has_aux=True)(
-        state.critic_params, key_epsilon, real, fake, hparams.lambda_gp
+      state.critic_params, key_epsilon, real, fake, hparams.lambda_gp
     )
     params, opt_state = _update(
-        config, hparams, gradients, state.critic_params, state.critic_opt_state
+      config, hparams, gradients, state.critic_params, state.critic_opt_state
     )
     if config.penalty == "clip":
       params = clip_params(params, hparams.clip_value)
@@ -208,13 +207,13 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
 
   def update_generator(key, state, hparams):
     (generator_loss, batch_stats), gradients = jax.value_and_grad(
-        generator_objective, has_aux=True
+      generator_objective, has_aux=True
     )(state.generator_params, state.batch_stats, state.critic_params, sample_latents(key))
     params, opt_state = _update(
-        config, hparams, gradients, state.generator_params, state.generator_opt_state
+      config, hparams, gradients, state.generator_params, state.generator_opt_state
     )
     state = state._replace(
-        generator_params=params, generator_opt_state=opt_state, batch_stats=batch_stats
+      generator_params=params, generator_opt_state=opt_state, batch_stats=batch_stats
     )
     return state, generator_loss
 
@@ -224,27 +223,27 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     generator_params, batch_stats = generator.init(key_generator)
     optimizer = make_optimizer(config, hparams)
     return State(
-        step=jnp.zeros((), jnp.int32),
-        key=key_steps,
-        critic_params=critic_params,
-        generator_params=generator_params,
-        batch_stats=batch_stats,
-        critic_opt_state=optimizer.init(critic_params),
-        generator_opt_state=optimizer.init(generator_params),
+      step=jnp.zeros((), jnp.int32),
+      key=key_steps,
+      critic_params=critic_params,
+      generator_params=generator_params,
+      batch_stats=batch_stats,
+      critic_opt_state=optimizer.init(critic_params),
+      generator_opt_state=optimizer.init(generator_params),
     )
 
   def step(state, hparams, data):
     key_critic, key_generator = jax.random.split(jax.random.fold_in(state.key, state.step))
     state, told = jax.lax.scan(
-        lambda state, key: update_critic(key, state, hparams, data),
-        state,
-        jax.random.split(key_critic, config.n_critic),
+      lambda state, key: update_critic(key, state, hparams, data),
+      state,
+      jax.random.split(key_critic, config.n_critic),
     )
     state, generator_loss = update_generator(key_generator, state, hparams)
     state = state._replace(step=state.step + 1)
     finite = _all_finite(
-        (told["critic_loss"], generator_loss),
-        (state.critic_params, state.generator_params, state.batch_stats),
+      (told["critic_loss"], generator_loss),
+      (state.critic_params, state.generator_params, state.batch_stats),
     )
     last = {name: values[-1] for name, values in told.items()}
     return state, Info(**last, generator_loss=generator_loss, finite=finite)

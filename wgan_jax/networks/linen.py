@@ -44,10 +44,10 @@ def as_generator(module: nn.Module, latent_dim: int) -> Network:
 
   def apply(params, batch_stats, latents, *, train):
     samples, updates = module.apply(
-        {"params": params, "batch_stats": batch_stats},
-        latents,
-        train,
-        mutable=["batch_stats"] if train else [],
+      {"params": params, "batch_stats": batch_stats},
+      latents,
+      train,
+      mutable=["batch_stats"] if train else [],
     )
     return samples, updates.get("batch_stats", batch_stats)
 

@@ -46,12 +46,12 @@ class MLPGenerator(nn.Module):
 
 
 def mlp(
-    sample_shape: tuple[int, ...],
-    *,
-    latent_dim: int,
-    width: int,
-    depth: int = 3,
-    output: Callable[[jax.Array], jax.Array] = lambda x: x,
+  sample_shape: tuple[int, ...],
+  *,
+  latent_dim: int,
+  width: int,
+  depth: int = 3,
+  output: Callable[[jax.Array], jax.Array] = lambda x: x,
 ) -> Pair:
   """A fully connected pair with He-normal weights and zero biases.
 
@@ -71,7 +71,7 @@ def mlp(
   """
   sample = jnp.zeros(sample_shape)
   return Pair(
-      critic=as_critic(MLPCritic(width, depth), sample),
-      generator=as_generator(MLPGenerator(sample_shape, width, depth, output), latent_dim),
-      latent_dim=latent_dim,
+    critic=as_critic(MLPCritic(width, depth), sample),
+    generator=as_generator(MLPGenerator(sample_shape, width, depth, output), latent_dim),
+    latent_dim=latent_dim,
   )

@@ -1,0 +1,1 @@
+"""The launchers, run from a clone: `python -m experiments.<name>`."""

@@ -1,0 +1,73 @@
+"""Pictures: grids of samples and curves of metrics, the same bytes for the same numbers."""
+
+import io
+import math
+import pathlib
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.harness.files import write_bytes
+
+_PANELS = [
+  ("estimate", "estimate of the distance", ["wasserstein_estimate", "jensen_shannon_estimate"]),
+  ("gradient norms on x_hat", "gradient norm", ["gradient_norm_mean", "gradient_norm_max"]),
+  ("gradient penalty, without lambda", "penalty", ["gradient_penalty"]),
+  ("losses, both minimised", "loss", ["critic_loss", "generator_loss"]),
+]
+
+
+def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
+  """Draws images in a square grid.
+
+  Args:
+    path: the PNG to write.
+    images: uint8 [n, height, width, channels], of 1 or 3 channels.
+    title: stands above the grid.
+  """
+  n, height, width, channels = images.shape
+  columns = math.ceil(math.sqrt(n))
+  rows = math.ceil(n / columns)
+  grid = np.zeros((rows, columns, height, width, channels), np.uint8)
+  grid.reshape(-1, height, width, channels)[:n] = images
+  grid = grid.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+  figure = Figure(figsize=(6, 6 * rows * height / (columns * width) + 0.4), layout="constrained")
+  axes = figure.add_subplot()
+  axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+  axes.set_axis_off()
+  axes.set_title(title, fontsize=9)
+  _save(path, figure)
+
+
+def draw_curves(path: pathlib.Path, rows: list[dict], title: str) -> None:
+  """Draws the metrics of a run against its steps, each panel what one reads together.
+
+  Args:
+    path: the PNG to write.
+    rows: lines of metrics.jsonl.
+    title: stands above the panels.
+  """
+  names = {name for row in rows for name in row}
+  panels = [
+    (head, label, [name for name in wanted if name in names]) for head, label, wanted in _PANELS
+  ]
+  panels = [panel for panel in panels if panel[2]]
+  figure = Figure(figsize=(10, 3.2 * math.ceil(len(panels) / 2)), layout="constrained")
+  figure.suptitle(title, fontsize=10)
+  for place, (head, label, shown) in enumerate(panels, 1):
+    axes = figure.add_subplot(math.ceil(len(panels) / 2), 2, place)
+    for name in [each for base in shown for each in (base, f"held_out_{base}")]:
+      points = [(row["step"], row[name]) for row in rows if name in row]
+      if points:
+        axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1.2)
+    if head.startswith("gradient norms"):
+      axes.axhline(1, color="gray", linewidth=0.8, linestyle=":")
+    axes.set(title=head, xlabel="step (generator updates)", ylabel=label)
+    axes.legend(fontsize=7)
+  _save(path, figure)
+
+
+def _save(path, figure):
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+  write_bytes(path, buffer.getvalue())

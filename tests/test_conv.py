@@ -1,0 +1,274 @@
+"""Convolutions as matrix products: XLA's own convolution is the reference, to the second order."""
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from wgan_jax.networks.conv import conv, conv_general_dilated, conv_transpose
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+NATIVE = "conv_general_dilated"
+
+# name: (height and width, kernel, stride, padding)
+STRIDED = {
+  "4/2 SAME": ((6, 6), (4, 4), (2, 2), "SAME"),
+  "4/2 SAME odd": ((7, 5), (4, 4), (2, 2), "SAME"),
+  "5/2 SAME": ((6, 7), (5, 5), (2, 2), "SAME"),
+  "5/2 SAME_LOWER": ((6, 7), (5, 5), (2, 2), "SAME_LOWER"),
+  "3/2 VALID": ((8, 7), (3, 3), (2, 2), "VALID"),
+  "5/3 VALID": ((9, 11), (5, 5), (3, 3), "VALID"),
+  "3/1 SAME": ((4, 5), (3, 3), (1, 1), "SAME"),
+  "1/1 SAME": ((3, 4), (1, 1), (1, 1), "SAME"),
+  "1/2 SAME": ((5, 4), (1, 1), (2, 2), "SAME"),
+  "rectangular": ((6, 5), (2, 3), (2, 2), "SAME"),
+  "stride per axis": ((6, 8), (3, 4), (1, 3), "SAME"),
+  "asymmetric": ((5, 6), (4, 3), (2, 2), ((0, 3), (2, 1))),
+  "negative": ((8, 7), (3, 3), (2, 2), ((-1, 2), (3, -2))),
+}
+
+# name: (height and width, kernel, lhs dilation, padding)
+TRANSPOSED = {
+  "4/2 SAME": ((3, 4), (4, 4), (2, 2), ((2, 2), (2, 2))),
+  "3/2 SAME": ((4, 3), (3, 3), (2, 2), ((2, 1), (2, 1))),
+  "5/2 SAME": ((3, 3), (5, 5), (2, 2), ((3, 2), (3, 2))),
+  "4/1 SAME": ((3, 4), (4, 4), (1, 1), ((2, 1), (2, 1))),
+  "4/1 VALID": ((3, 3), (4, 4), (1, 1), ((3, 3), (3, 3))),
+  "2/3 SAME": ((3, 2), (2, 2), (3, 3), ((1, 2), (1, 2))),
+  "rectangular": ((3, 3), (2, 5), (2, 2), ((1, 1), (3, 2))),
+  "stride per axis": ((3, 2), (4, 3), (1, 2), ((2, 1), (2, 1))),
+  "asymmetric": ((3, 3), (4, 4), (2, 2), ((5, 0), (1, 4))),
+  "negative": ((4, 3), (3, 3), (2, 2), ((-1, 3), (4, -2))),
+}
+
+CASES = {
+  **{f"strided {name}": (*case, (1, 1)) for name, case in STRIDED.items()},
+  **{f"transposed {n}": (size, k, (1, 1), pad, s) for n, (size, k, s, pad) in TRANSPOSED.items()},
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+  """-> images, kernel and the remaining arguments."""
+  return make_case(request.param)
+
+
+def make_case(name, dtype=np.float32):
+  size, kernel, strides, padding, lhs_dilation = CASES[name]
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, *size, 3)).astype(dtype)
+  k = rng.normal(size=(*kernel, 3, 4)).astype(dtype) / kernel[0]
+  options = {"window_strides": strides, "padding": padding, "lhs_dilation": lhs_dilation}
+  return x, k, {**options, "dimension_numbers": NHWC}
+
+
+def orders(convolve, options):
+  """-> x, k -> the convolution, its gradients, and those of its input gradient's squared norm."""
+
+  def score(x, k):
+    return jnp.sum(nn.softplus(convolve(x, k, **options)))
+
+  def penalty(x, k):
+    return jnp.sum(jnp.square(jax.grad(score)(x, k)))
+
+  def all_orders(x, k):
+    return {
+      "value": convolve(x, k, **options),
+      "first": jax.grad(score, (0, 1))(x, k),
+      "second": jax.grad(penalty, (0, 1))(x, k),
+    }
+
+  return all_orders
+
+
+def assert_close(ours, theirs, tolerance=1e-5):
+  """max |a - b| <= tolerance max |b|, per leaf, and the same shapes and dtypes."""
+  chex.assert_trees_all_equal_shapes_and_dtypes(ours, theirs)
+  for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+    scale = np.max(np.abs(b))
+    assert scale > 0  # a comparison of zeros would pass for any bug
+    np.testing.assert_array_less(np.max(np.abs(a - b)), tolerance * scale)
+
+
+def test_every_order_equals_lax(case):
+  x, k, options = case
+  ours, theirs = orders(conv_general_dilated, options), orders(lax.conv_general_dilated, options)
+  assert_close(*jax.jit(lambda x, k: (ours(x, k), theirs(x, k)))(x, k))
+
+
+@pytest.mark.parametrize("name", ["strided 5/2 SAME", "transposed 5/2 SAME"])
+def test_every_order_equals_lax_in_float64(name):
+  """Rounding hides nothing: fifteen digits, not five."""
+  with jax.enable_x64(True):
+    x, k, options = make_case(name, np.float64)
+    ours, theirs = orders(conv_general_dilated, options), orders(lax.conv_general_dilated, options)
+    ours, theirs = jax.jit(lambda x, k: (ours(x, k), theirs(x, k)))(x, k)
+    assert ours["value"].dtype == np.float64
+    assert_close(ours, theirs, 1e-13)
+
+
+def test_one_matrix_product_and_no_native_convolution(case):
+  x, k, options = case
+  value = str(jax.make_jaxpr(lambda x, k: conv_general_dilated(x, k, **options))(x, k))
+  assert value.count("dot_general[") == 1
+  every_order = orders(conv_general_dilated, options)
+  assert NATIVE not in str(jax.make_jaxpr(every_order)(x, k))
+  stacked = np.stack([k, k])
+  assert NATIVE not in str(jax.make_jaxpr(jax.vmap(every_order, (None, 0)))(x, stacked))
+
+
+@pytest.mark.parametrize("name", ["strided 5/2 SAME", "transposed 5/2 SAME"])
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)], ids=["inputs", "kernels", "both"])
+def test_vmap_equals_one_at_a_time(name, axes):
+  x, k, options = make_case(name)
+  x, k = (np.stack([v, 2 * v[::-1]]) for v in (x, k))
+  args = [v if axis == 0 else v[0] for v, axis in zip((x, k), axes, strict=True)]
+  ours = jax.jit(jax.vmap(orders(conv_general_dilated, options), axes))(*args)
+  theirs = jax.jit(orders(lax.conv_general_dilated, options))
+  members = [theirs(*(v[i] if axis == 0 else v for v, axis in zip(args, axes))) for i in range(2)]
+  assert_close(ours, jax.tree.map(lambda *leaves: np.stack(leaves), *members))
+
+
+NATIVE_CASES = {
+  "rhs dilation": ((2, 7, 7, 4), (3, 3, 4, 4), {"rhs_dilation": (2, 2)}),
+  "feature groups": ((2, 7, 7, 4), (3, 3, 2, 4), {"feature_group_count": 2}),
+  "batch groups": ((2, 7, 7, 4), (3, 3, 4, 4), {"batch_group_count": 2}),
+  "dilation and stride": (
+    (2, 7, 7, 4),
+    (3, 3, 4, 4),
+    {"lhs_dilation": (2, 2), "window_strides": (2, 2)},
+  ),
+  "dilation and stride on different axes": (
+    (2, 7, 7, 4),
+    (3, 3, 4, 4),
+    {"lhs_dilation": (1, 2), "window_strides": (2, 1)},
+  ),
+  "NCHW, the default": ((2, 4, 7, 7), (4, 4, 3, 3), {"dimension_numbers": None}),
+  "OIHW kernel": ((2, 7, 7, 4), (4, 4, 3, 3), {"dimension_numbers": ("NHWC", "OIHW", "NHWC")}),
+  "one dimension": (
+    (2, 7, 4),
+    (3, 4, 4),
+    {"window_strides": (2,), "padding": [(1, 1)], "dimension_numbers": ("NHC", "HIO", "NHC")},
+  ),
+}
+
+
+@pytest.mark.parametrize("name", NATIVE_CASES)
+def test_everything_else_is_native(name):
+  x_shape, k_shape, options = NATIVE_CASES[name]
+  defaults = {"window_strides": (1, 1), "padding": [(1, 1)] * 2, "dimension_numbers": NHWC}
+  options = {**defaults, **options}
+  rng = np.random.default_rng(0)
+  x, k = (rng.normal(size=shape).astype(np.float32) for shape in (x_shape, k_shape))
+  assert NATIVE in str(jax.make_jaxpr(lambda x, k: conv_general_dilated(x, k, **options))(x, k))
+  ours, theirs = conv_general_dilated(x, k, **options), lax.conv_general_dilated(x, k, **options)
+  np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+  ("x_shape", "k_shape", "padding", "lhs_dilation"),
+  [
+    ((2, 2, 5, 3), (3, 3, 3, 4), "VALID", None),
+    ((2, 5, 5, 3), (3, 3, 3, 4), [(-2, -2), (0, 0)], None),
+    ((2, 3, 3, 3), (3, 3, 3, 4), [(-2, -1), (2, 2)], (2, 2)),
+    ((0, 5, 5, 3), (3, 3, 3, 4), "SAME", None),
+    ((2, 5, 5, 0), (3, 3, 0, 4), "SAME", None),
+    ((2, 5, 5, 3), (3, 3, 3, 0), "SAME", None),
+    ((2, 0, 5, 3), (3, 3, 3, 4), [(4, 4), (0, 0)], (2, 2)),
+    ((2, 3, 3, 3), (1, 1, 3, 4), [(-1, 0), (-4, 3)], None),
+    ((2, 3, 3, 3), (2, 2, 3, 4), [(2, 1), (-7, 8)], (2, 2)),
+  ],
+)
+def test_empty_and_wholly_cropped_arrays_give_what_lax_gives(
+  x_shape, k_shape, padding, lhs_dilation
+):
+  args = (np.ones(x_shape, np.float32), np.ones(k_shape, np.float32), (1, 1), padding, lhs_dilation)
+  ours = conv_general_dilated(*args, dimension_numbers=NHWC)
+  theirs = lax.conv_general_dilated(*args, dimension_numbers=NHWC)
+  np.testing.assert_array_equal(ours, theirs, strict=True)
+
+
+@pytest.mark.parametrize(
+  ("k_shape", "options", "error"),
+  [
+    ((3, 3, 2, 4), {}, "feature dimension size"),
+    ((3, 3, 4), {}, "ndim to be equal"),
+    ((3, 3, 3, 4), {"lhs_dilation": (2, 2)}, "String padding is not implemented"),
+  ],
+)
+def test_bad_arguments_raise_as_in_lax(k_shape, options, error):
+  args = (np.ones((2, 5, 5, 3), np.float32), np.ones(k_shape, np.float32), (1, 1), "SAME")
+  for convolve in (lax.conv_general_dilated, conv_general_dilated):
+    with pytest.raises((TypeError, ValueError), match=error):
+      convolve(*args, dimension_numbers=NHWC, **options)
+
+
+@pytest.mark.parametrize("name", ["strided 4/2 SAME", "transposed 4/2 SAME"])
+def test_precision_and_element_type_reach_the_product(name):
+  x, k, options = make_case(name)
+  x, k = jnp.asarray(x, jnp.bfloat16), jnp.asarray(k, jnp.bfloat16)
+  options |= {"precision": lax.Precision.HIGHEST, "preferred_element_type": jnp.float32}
+  jaxpr = jax.make_jaxpr(lambda x, k: conv_general_dilated(x, k, **options))(x, k)
+  (product,) = [eqn for eqn in jaxpr.eqns if eqn.primitive.name == "dot_general"]
+  assert product.params["precision"] == (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
+  wide = lax.conv_general_dilated(x.astype(jnp.float32), k.astype(jnp.float32), **options)
+  assert_close(conv_general_dilated(x, k, **options), wide)
+
+
+def test_traced_once():
+  x, k, options = make_case("strided 4/2 SAME")
+  step = jax.jit(chex.assert_max_traces(orders(conv_general_dilated, options), n=1))
+  for scale in (1.0, 2.0, 3.0):
+    step(np.float32(scale) * x, k)
+
+
+@pytest.mark.parametrize(
+  ("kernel", "stride", "padding"),
+  [(4, 2, "SAME"), (5, 2, "SAME"), (3, 1, "VALID"), (3, 2, ((0, 1), (2, 0)))],
+)
+def test_conv_layer_equals_flax(kernel, stride, padding):
+  layer = conv(4, kernel, stride, padding=padding, bias_init=nn.initializers.normal())
+  assert_layer_equals(layer, nn.Conv(4, (kernel,) * 2, stride, padding).apply)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (3, 2), (5, 2), (4, 1), (2, 3), (1, 2)])
+def test_conv_transpose_layer_equals_lax_and_flax(kernel, stride, padding):
+  layer = conv_transpose(4, kernel, stride, padding=padding, bias_init=nn.initializers.normal())
+
+  def by_lax(variables, x):
+    params = variables["params"]
+    y = lax.conv_transpose(x.reshape(-1, 5, 6, 3), params["kernel"], (stride,) * 2, padding)
+    return (y + params["bias"].reshape(1, 1, 1, -1)).reshape(*x.shape[:-3], *y.shape[1:])
+
+  by_flax = nn.ConvTranspose(4, (kernel,) * 2, (stride,) * 2, padding).apply
+  y = assert_layer_equals(layer, by_lax, by_flax)
+  if padding == "SAME":
+    assert y.shape == (2, 5 * stride, 6 * stride, 4)
+
+
+def assert_layer_equals(layer, *references):
+  """For a batch, one image and a batch of batches."""
+  x = np.random.default_rng(1).normal(size=(2, 5, 6, 3)).astype(np.float32)
+  variables = jax.jit(layer.init)(jax.random.key(0), x)
+  assert NATIVE not in str(jax.make_jaxpr(layer.apply)(variables, x))
+
+  @jax.jit
+  def apply_all(variables, x):
+    return [[f(variables, v) for v in (x, x[0], x[None])] for f in (layer.apply, *references)]
+
+  ours, *theirs = apply_all(variables, x)
+  for each in theirs:
+    assert_close(ours, each)
+  return ours[0]
+
+
+@pytest.mark.parametrize("make", [conv, conv_transpose])
+def test_layers_pass_options_to_flax(make):
+  layer = make(4, 4, 2, use_bias=False, kernel_init=nn.initializers.constant(7.0))
+  params = layer.init(jax.random.key(0), jnp.ones((2, 6, 6, 3)))["params"]
+  assert set(params) == {"kernel"}
+  np.testing.assert_array_equal(params["kernel"], np.full((4, 4, 3, 4), 7.0))

@@ -1,0 +1,1 @@
+"""Data: keyed samplers of toy distributions, and images as arrays."""

@@ -1,0 +1,163 @@
+"""Images of handwritten digits or clothes as arrays, and i.i.d. batches of them on the device."""
+
+import os
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wgan_jax.data import prepare
+from wgan_jax.data.prepare import DataError, can_download
+
+NAMES = ("mnist", "fashion_mnist", "digits")
+
+_N_TEST_DIGITS = 297
+
+
+class Images(NamedTuple):
+  """A data set in host memory.
+
+  Attributes:
+    name: one of `NAMES`.
+    train_images: uint8 [n, 28, 28, 1], 0 (background) to 255.
+    train_labels: int32 [n], 0 to 9.
+    test_images: uint8 [m, 28, 28, 1].
+    test_labels: int32 [m].
+  """
+
+  name: str
+  train_images: np.ndarray
+  train_labels: np.ndarray
+  test_images: np.ndarray
+  test_labels: np.ndarray
+
+
+def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
+  """Loads a data set; MNIST and Fashion-MNIST are downloaded and prepared where they are not yet.
+
+  The named data set or an error, never another one in its place: `resolve_auto` chooses. Without a
+  network, the four original files are taken from `<data_dir>/downloads/manual/<name>`.
+
+  Args:
+    name: "mnist" or "fashion_mnist" (60,000 / 10,000 images), or "digits" (1,500 / 297), which
+      scikit-learn embeds: no file, no network.
+    data_dir: TFDS folder; None for TFDS_DATA_DIR, or TFDS's default where that is unset. "digits"
+      does not use it.
+
+  Returns:
+    The images and labels of both splits, as host arrays.
+
+  Raises:
+    DataError: `name` is unknown, the folder does not exist, the data in it is damaged, or there is
+      neither data nor a network.
+  """
+  _check_name(name)
+  if name == "digits":
+    return _load_digits()
+  root = prepare.data_root(data_dir)
+  if not os.path.isdir(prepare.prepared_dir(name, root)):
+    if not prepare.has_manual_files(name, root) and not can_download(name):
+      raise DataError(
+        f"{name}: not prepared in {str(root)!r}, and no network to download it: name a data_dir"
+        " that holds it prepared, or use digits, which needs neither"
+      )
+    prepare.prepare(name, root)
+  splits = prepare.read(name, root)
+  return Images(name, *splits["train"], *splits["test"])
+
+
+def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
+  """Whether `load_images` would read `name` without a download; looks at file names only.
+
+  Raises:
+    DataError: `name` is unknown, or a folder was named that does not exist.
+  """
+  _check_name(name)
+  if name == "digits":
+    return True
+  root = prepare.data_root(data_dir)
+  try:
+    return prepare.has_array_records(prepare.prepared_dir(name, root))
+  except DataError:  # TFDS is not installed.
+    return False
+
+
+def resolve_auto(data_dir: str | os.PathLike | None = None) -> str:
+  """The best that can be had here: "mnist" where prepared or downloadable, else "digits".
+
+  Raises:
+    DataError: a folder was named that does not exist.
+  """
+  if is_prepared("mnist", data_dir):
+    return "mnist"
+  if not can_download("mnist"):
+    return "digits"
+  # A folder without array_record, as TensorFlow users have one, is in the way of preparing.
+  in_the_way = os.path.isdir(prepare.prepared_dir("mnist", prepare.data_root(data_dir)))
+  return "digits" if in_the_way else "mnist"
+
+
+def to_unit(images: chex.Array) -> jax.Array:
+  """Scales uint8 0..255, any shape, to float32 [-1, 1], the range of tanh: x / 127.5 - 1."""
+  chex.assert_type(images, jnp.uint8)
+  # 2 x - 255 is exact, so there is one rounding: compiled or not, on any device, the same bits and
+  # never outside [-1, 1]. A compiled x / 127.5 - 1 multiplies by 1 / 127.5 and reaches 1.0000001.
+  return (2 * jnp.asarray(images).astype(jnp.float32) - 255) * (1 / 255)
+
+
+def to_uint8(images: chex.Array) -> jax.Array:
+  """The inverse of `to_unit`: rounds to the nearest level, clips what lies outside [-1, 1]."""
+  chex.assert_type(images, float)
+  return jnp.clip(jnp.round((jnp.asarray(images) + 1) * 127.5), 0, 255).astype(jnp.uint8)
+
+
+def sample_images(key: chex.PRNGKey, data: chex.Array, batch_size: int) -> jax.Array:
+  """Draws images i.i.d. and uniformly, with replacement: a batch depends on its key only.
+
+  Args:
+    key: used once.
+    data: uint8 [n, 28, 28, 1], on the device; an argument of the compiled program, as captured it
+      would become a constant of it.
+    batch_size: images to draw.
+
+  Returns:
+    float32 [batch_size, 28, 28, 1] in [-1, 1].
+  """
+  chex.assert_shape(data, (None, 28, 28, 1))
+  chex.assert_type(data, jnp.uint8)
+  indices = jax.random.randint(key, (batch_size,), 0, data.shape[0])
+  return to_unit(jnp.asarray(data)[indices])
+
+
+def _check_name(name):
+  if name not in NAMES:
+    raise DataError(f"{name!r} is not a data set: choose one of {', '.join(NAMES)}")
+
+
+def _load_digits():
+  """scikit-learn's 8 x 8 digits, enlarged to MNIST's 20 x 20 in its margin of 4."""
+  try:
+    from PIL import Image
+    from sklearn.datasets import load_digits
+  except ImportError as error:
+    raise DataError(f"digits: {error.name} is missing: pip install scikit-learn pillow") from error
+  digits = load_digits()
+  small = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+  large = [
+    np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC)) for image in small
+  ]
+  images = np.pad(np.stack(large), ((0, 0), (4, 4), (4, 4)))[..., None]
+  labels = digits.target.astype(np.int32)
+  train, test = _split_digits(labels)
+  return Images("digits", images[train], labels[train], images[test], labels[test])
+
+
+def _split_digits(labels):
+  """Indices of the train and test digits: stratified, and always the same."""
+  from sklearn.model_selection import train_test_split
+
+  return train_test_split(
+    np.arange(len(labels)), test_size=_N_TEST_DIGITS, stratify=labels, random_state=0
+  )

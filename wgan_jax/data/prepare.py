@@ -1,0 +1,239 @@
+"""MNIST and Fashion-MNIST on disk: downloaded, prepared and read by TFDS, without TensorFlow."""
+
+import contextlib
+import functools
+import gzip
+import io
+import os
+import pathlib
+import sys
+import threading
+import types
+import urllib.parse
+
+import numpy as np
+
+NAMES = ("mnist", "fashion_mnist")
+# The four files of a data set of the MNIST family: each server has them under these names.
+FILES = (
+  "t10k-labels-idx1-ubyte.gz",
+  "t10k-images-idx3-ubyte.gz",
+  "train-labels-idx1-ubyte.gz",
+  "train-images-idx3-ubyte.gz",
+)
+SIZES = {"train": 60_000, "test": 10_000}
+IMAGE_SHAPE = (28, 28)
+N_CLASSES = 10
+
+
+class DataError(Exception):
+  """Data cannot be had: one line with the data set, the folder or file, and what to do."""
+
+
+def data_root(data_dir: str | os.PathLike | None = None) -> pathlib.Path:
+  """The TFDS folder: `data_dir`, else TFDS_DATA_DIR, else TFDS's default.
+
+  A folder that somebody named must exist: creating it would hide a typing error behind a download.
+
+  Raises:
+    DataError: the named folder does not exist, or is not a folder.
+  """
+  named = data_dir or os.environ.get("TFDS_DATA_DIR")
+  if not named:
+    return pathlib.Path.home() / "tensorflow_datasets"
+  root = pathlib.Path(os.path.expanduser(named))
+  if not os.path.isdir(root):
+    source = "data_dir" if data_dir else "TFDS_DATA_DIR"
+    problem = "is not a folder" if os.path.exists(root) else "does not exist"
+    raise DataError(f"{source} {str(root)!r} {problem}: create it, or name the right folder")
+  return root
+
+
+def prepared_dir(name: str, root: pathlib.Path) -> pathlib.Path:
+  """Where TFDS keeps `name` under `root`; it is renamed into being when it is complete."""
+  return root / name / str(_stock_builder(name).VERSION)
+
+
+def has_array_records(folder: pathlib.Path) -> bool:
+  """Whether `folder` holds array_record files, the format that is read without TensorFlow."""
+  return any(folder.glob("*.array_record*"))
+
+
+def can_download(name: str, timeout: float = 5.0) -> bool:
+  """Whether the server of TFDS's builder answers, through the proxies of the environment.
+
+  Args:
+    name: the data set; those that TFDS is not asked for, such as the digits, are no download.
+    timeout: seconds to the answer, also where DNS hangs or packets are dropped.
+
+  Returns:
+    True if it answered with success in time; False also where TFDS is not installed.
+  """
+  if name not in NAMES:
+    return False
+  try:
+    import requests  # TFDS downloads with it: the same proxies and certificates hold for both.
+
+    url = urllib.parse.urljoin(_stock_builder(name).URL, FILES[0])
+  except (ImportError, DataError):
+    return False
+  answers = []
+
+  def ask():
+    with contextlib.suppress(Exception):  # Whatever went wrong, the answer is no.
+      answers.append(requests.head(url, timeout=timeout, allow_redirects=True).ok)
+
+  # No timeout of a library bounds a DNS query; a daemon thread can be left behind, also at exit.
+  thread = threading.Thread(target=ask, daemon=True)
+  thread.start()
+  thread.join(timeout)
+  return answers == [True]
+
+
+def manual_dir(name: str, root: pathlib.Path) -> pathlib.Path:
+  """Where the four original files may lie in place of a download; by name, as all sets' agree."""
+  return root / "downloads" / "manual" / name
+
+
+def has_manual_files(name: str, root: pathlib.Path) -> bool:
+  """Whether all four original files lie in `manual_dir`, so that no network is needed."""
+  return all(os.path.isfile(manual_dir(name, root) / file) for file in FILES)
+
+
+def prepare(name: str, root: pathlib.Path) -> None:
+  """Downloads `name`, verifies TFDS's checksums, and writes an ordinary array_record folder.
+
+  TFDS writes to a folder `incomplete.*` and renames it last: a killed preparation leaves nothing
+  that is later taken for prepared.
+
+  Raises:
+    DataError: the download, a checksum or the disk failed.
+  """
+  try:
+    import tensorflow_datasets as tfds
+
+    config = tfds.download.DownloadConfig(
+      manual_dir=manual_dir(name, root),
+      force_checksums_validation=True,
+      try_download_gcs=False,
+    )
+    with contextlib.redirect_stdout(sys.stderr):  # TFDS prints; stdout belongs to the launcher.
+      _builder(name, root).download_and_prepare(download_config=config)
+  except Exception as error:
+    if os.path.isdir(prepared_dir(name, root)):
+      return  # Another process prepared the same folder at the same time, and was faster.
+    raise DataError(
+      f"{name}: could not be downloaded and prepared in {str(root)!r} ({_reason(error)}): check the"
+      f" network, the disk and the files in {str(root / 'downloads')!r}, and run again"
+    ) from error
+
+
+def read(name: str, root: pathlib.Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """Reads the prepared data set into memory, once: some 7 s for the 70,000 examples.
+
+  Returns:
+    "train" and "test", each with images uint8 [n, 28, 28, 1] in 0..255 and labels int32 [n].
+
+  Raises:
+    DataError: the folder is damaged, incomplete, or in another format.
+  """
+  folder = prepared_dir(name, root)
+  try:
+    return _read_splits(name, root)
+  except Exception as error:
+    if any(folder.glob("*.tfrecord*")) and not has_array_records(folder):
+      raise DataError(
+        f"{name}: {str(folder)!r} is not in array_record, the format that is read without"
+        " TensorFlow: name another data_dir, where it can be prepared"
+      ) from error
+    raise DataError(
+      f"{name}: {str(folder)!r} is damaged ({_reason(error)}): delete it and run again"
+    ) from error
+
+
+def _read_splits(name, root):
+  import tensorflow_datasets as tfds
+
+  # Decoded here, because TFDS's decoder is slower and logs a warning where OpenCV is missing.
+  decoders = {"image": tfds.decode.SkipDecoding()}
+  sources = _builder(name, root).as_data_source(decoders=decoders)
+  return {split: _read_source(sources[split], size) for split, size in SIZES.items()}
+
+
+def _read_source(source, size):
+  if len(source) != size:
+    raise ValueError(f"{len(source)} examples in place of {size}")
+  examples = source.__getitems__(range(size))
+  images = np.stack([_decode(example["image"]) for example in examples])
+  labels = np.array([example["label"] for example in examples], np.int32)
+  if images.shape[1:] != IMAGE_SHAPE or images.dtype != np.uint8:
+    raise ValueError(f"images {images.dtype} {images.shape[1:]} in place of uint8 {IMAGE_SHAPE}")
+  if labels.min() < 0 or labels.max() >= N_CLASSES:
+    raise ValueError(f"labels {labels.min()} to {labels.max()} in place of 0 to {N_CLASSES - 1}")
+  return images[..., None], labels
+
+
+def _decode(png):
+  from PIL import Image
+
+  with Image.open(io.BytesIO(png)) as image:
+    return np.asarray(image)
+
+
+def _read_idx(path):
+  """The array in a gzipped IDX file: 0, 0, the type, the rank; the big-endian shape; the values."""
+  content = gzip.decompress(pathlib.Path(path).read_bytes())
+  if content[:3] != b"\0\0\x08":
+    raise ValueError(f"{path} is not an IDX file of uint8")
+  shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
+  return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+
+
+@functools.cache
+def _stock_builder(name):
+  """TFDS's own builder class; imported here, as it costs half a second and may be missing."""
+  try:
+    import tensorflow_datasets as tfds
+  except ImportError as error:
+    raise DataError(
+      f"{name}: TFDS is missing ({_reason(error)}): pip install tensorflow-datasets"
+    ) from error
+  return tfds.builder_cls(name)
+
+
+@functools.cache
+def _builder_cls(name):
+  """TFDS's builder, with gzip and PIL for its two steps that need TensorFlow."""
+  stock = _stock_builder(name)
+
+  class Builder(stock, skip_registration=True):
+    """The stock builder's name, version, URLs, checksums, splits, keys and features."""
+
+    name = stock.name
+    # TFDS looks for the checksums beside this module, and records it in dataset_info.json.
+    __module__ = stock.__module__
+
+    def _split_generators(self, dl_manager):
+      # Not extracted: TFDS's cache of extracted files is keyed by file name alone, and the files
+      # of MNIST and Fashion-MNIST have the same names.
+      downloader = types.SimpleNamespace(download_and_extract=dl_manager.download)
+      return super()._split_generators(downloader)
+
+    def _generate_examples(self, num_examples, data_path, label_path):
+      from PIL import Image
+
+      del num_examples  # The files say it, and their checksums were verified.
+      examples = zip(_read_idx(data_path), _read_idx(label_path), strict=True)
+      for index, (image, label) in enumerate(examples):
+        yield index, {"image": Image.fromarray(image), "label": int(label)}
+
+  return Builder
+
+
+def _builder(name, root):
+  return _builder_cls(name)(data_dir=root, file_format="array_record")
+
+
+def _reason(error):
+  """The first line of a foreign error, with its type: our message is one line."""
+  return f"{type(error).__name__}: {error}".splitlines()[0][:160]

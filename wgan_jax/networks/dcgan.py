@@ -1,0 +1,88 @@
+"""A small DCGAN for images, whose critic has no batch normalisation and no blind pixel.
+
+References:
+  Radford, Metz and Chintala, Unsupervised Representation Learning with Deep Convolutional
+  Generative Adversarial Networks, 2015, arXiv 1511.06434 (the weights' start, the slopes, batch
+  normalisation).
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from wgan_jax.networks.conv import conv, conv_transpose
+from wgan_jax.networks.linen import as_critic, as_generator
+from wgan_jax.types import Pair
+
+_KERNEL_INIT = nn.initializers.normal(0.02)
+_leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
+
+
+def _batch_norm(train: bool) -> nn.BatchNorm:
+  return nn.BatchNorm(use_running_average=not train, momentum=0.9, scale_init=_scale_init)
+
+
+def _scale_init(key, shape, dtype=jnp.float32):
+  return 1 + 0.02 * jax.random.normal(key, shape, dtype)
+
+
+class DCGANCritic(nn.Module):
+  """Two 4x4/2 convolutions, `width` and 2 `width` channels, then one linear score."""
+
+  width: int
+
+  @nn.compact
+  def __call__(self, image: jax.Array) -> jax.Array:
+    x = _leaky_relu(conv(self.width, 4, 2, kernel_init=_KERNEL_INIT)(image))
+    x = _leaky_relu(conv(2 * self.width, 4, 2, kernel_init=_KERNEL_INIT)(x))
+    return nn.Dense(1, kernel_init=_KERNEL_INIT)(x.ravel())[0]
+
+
+class DCGANGenerator(nn.Module):
+  """A dense layer to a quarter of the size, then two transposed 4x4/2 convolutions and tanh.
+
+  No bias stands before a normalisation: its true gradient is zero, and Adam would turn the rounding
+  noise there into drift.
+  """
+
+  image_shape: tuple[int, int, int]
+  width: int
+
+  @nn.compact
+  def __call__(self, latents: jax.Array, train: bool) -> jax.Array:
+    height, width, channels = self.image_shape
+    x = nn.Dense(
+      height // 4 * (width // 4) * 2 * self.width, use_bias=False, kernel_init=_KERNEL_INIT
+    )(latents)
+    x = x.reshape(-1, height // 4, width // 4, 2 * self.width)
+    x = nn.relu(_batch_norm(train)(x))
+    x = conv_transpose(self.width, 4, 2, use_bias=False, kernel_init=_KERNEL_INIT)(x)
+    x = nn.relu(_batch_norm(train)(x))
+    return nn.tanh(conv_transpose(channels, 4, 2, kernel_init=_KERNEL_INIT)(x))
+
+
+def dcgan(image_shape: tuple[int, int, int], *, latent_dim: int, width: int) -> Pair:
+  """A convolutional pair for images in [-1, 1].
+
+  Weights start at N(0, 0.02), the scales of the generator's normalisations at N(1, 0.02).
+
+  Args:
+    image_shape: (height, width, channels); height and width are multiples of 4.
+    latent_dim: the size of the latent.
+    width: channels of the critic's first layer and of the generator's last hidden one.
+
+  Returns:
+    The pair.
+
+  Raises:
+    ValueError: the image's height or width is no multiple of 4.
+  """
+  if image_shape[0] % 4 or image_shape[1] % 4:
+    raise ValueError(f"image height and width must be multiples of 4, got {image_shape}")
+  return Pair(
+    critic=as_critic(DCGANCritic(width), jnp.zeros(image_shape)),
+    generator=as_generator(DCGANGenerator(image_shape, width), latent_dim),
+    latent_dim=latent_dim,
+  )
