@@ -33,19 +33,29 @@ def register(flag_values: flags.FlagValues) -> None:
   """This launcher's flags."""
   flags.DEFINE_string("workdir", None, "The run folder.", flag_values=flag_values)
   flags.DEFINE_integer(
-      "n", 64, "How many samples.", lower_bound=1, upper_bound=_MAX_N, flag_values=flag_values
+    "n", 64, "How many samples.", lower_bound=1, upper_bound=_MAX_N, flag_values=flag_values
   )
   flags.DEFINE_integer(
-      "step", None, "The checkpoint; the newest that verifies where none is named.",
-      lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values,
+    "step",
+    None,
+    "The checkpoint; the newest that verifies where none is named.",
+    lower_bound=1,
+    upper_bound=MAX_STEPS,
+    flag_values=flag_values,
   )
   flags.DEFINE_integer(
-      "seed", 0, "Seed of the latents.", lower_bound=0, upper_bound=MAX_SEED,
-      flag_values=flag_values,
+    "seed",
+    0,
+    "Seed of the latents.",
+    lower_bound=0,
+    upper_bound=MAX_SEED,
+    flag_values=flag_values,
   )
   flags.DEFINE_string(
-      "out", None, "Where to write; WORKDIR/samples-stepSTEP-seedSEED-nN.png where not named.",
-      flag_values=flag_values,
+    "out",
+    None,
+    "Where to write; WORKDIR/samples-stepSTEP-seedSEED-nN.png where not named.",
+    flag_values=flag_values,
   )
 
 

@@ -1,5 +1,7 @@
 """Convolutions as matrix products: XLA's own convolution is the reference, to the second order."""
 
+import functools
+
 import chex
 import flax.linen as nn
 import jax
@@ -12,6 +14,9 @@ from wgan_jax.networks.conv import conv, conv_general_dilated, conv_transpose
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 NATIVE = "conv_general_dilated"
+
+# Compile time dominates here, and what is compared does not depend on how well LLVM optimises.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 # name: (height and width, kernel, stride, padding)
 STRIDED = {
@@ -36,7 +41,6 @@ TRANSPOSED = {
   "3/2 SAME": ((4, 3), (3, 3), (2, 2), ((2, 1), (2, 1))),
   "5/2 SAME": ((3, 3), (5, 5), (2, 2), ((3, 2), (3, 2))),
   "4/1 SAME": ((3, 4), (4, 4), (1, 1), ((2, 1), (2, 1))),
-  "4/1 VALID": ((3, 3), (4, 4), (1, 1), ((3, 3), (3, 3))),
   "2/3 SAME": ((3, 2), (2, 2), (3, 3), ((1, 2), (1, 2))),
   "rectangular": ((3, 3), (2, 5), (2, 2), ((1, 1), (3, 2))),
   "stride per axis": ((3, 2), (4, 3), (1, 2), ((2, 1), (2, 1))),
@@ -96,7 +100,7 @@ def assert_close(ours, theirs, tolerance=1e-5):
 def test_every_order_equals_lax(case):
   x, k, options = case
   ours, theirs = orders(conv_general_dilated, options), orders(lax.conv_general_dilated, options)
-  assert_close(*jax.jit(lambda x, k: (ours(x, k), theirs(x, k)))(x, k))
+  assert_close(*jit(lambda x, k: (ours(x, k), theirs(x, k)))(x, k))
 
 
 @pytest.mark.parametrize("name", ["strided 5/2 SAME", "transposed 5/2 SAME"])
@@ -105,7 +109,7 @@ def test_every_order_equals_lax_in_float64(name):
   with jax.enable_x64(True):
     x, k, options = make_case(name, np.float64)
     ours, theirs = orders(conv_general_dilated, options), orders(lax.conv_general_dilated, options)
-    ours, theirs = jax.jit(lambda x, k: (ours(x, k), theirs(x, k)))(x, k)
+    ours, theirs = jit(lambda x, k: (ours(x, k), theirs(x, k)))(x, k)
     assert ours["value"].dtype == np.float64
     assert_close(ours, theirs, 1e-13)
 
@@ -114,22 +118,23 @@ def test_one_matrix_product_and_no_native_convolution(case):
   x, k, options = case
   value = str(jax.make_jaxpr(lambda x, k: conv_general_dilated(x, k, **options))(x, k))
   assert value.count("dot_general[") == 1
-  every_order = orders(conv_general_dilated, options)
-  assert NATIVE not in str(jax.make_jaxpr(every_order)(x, k))
-  stacked = np.stack([k, k])
-  assert NATIVE not in str(jax.make_jaxpr(jax.vmap(every_order, (None, 0)))(x, stacked))
+  every_order = jax.vmap(orders(conv_general_dilated, options), (None, 0))
+  assert NATIVE not in str(jax.make_jaxpr(every_order)(x, np.stack([k, k])))
 
 
 @pytest.mark.parametrize("name", ["strided 5/2 SAME", "transposed 5/2 SAME"])
-@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)], ids=["inputs", "kernels", "both"])
+@pytest.mark.parametrize("axes", [(0, None), (None, 0)], ids=["inputs", "kernels"])
 def test_vmap_equals_one_at_a_time(name, axes):
   x, k, options = make_case(name)
   x, k = (np.stack([v, 2 * v[::-1]]) for v in (x, k))
   args = [v if axis == 0 else v[0] for v, axis in zip((x, k), axes, strict=True)]
-  ours = jax.jit(jax.vmap(orders(conv_general_dilated, options), axes))(*args)
-  theirs = jax.jit(orders(lax.conv_general_dilated, options))
-  members = [theirs(*(v[i] if axis == 0 else v for v, axis in zip(args, axes))) for i in range(2)]
-  assert_close(ours, jax.tree.map(lambda *leaves: np.stack(leaves), *members))
+  ours = jit(jax.vmap(orders(conv_general_dilated, options), axes))(*args)
+  theirs = jit(orders(lax.conv_general_dilated, options))
+
+  def member(i):
+    return theirs(*(v if axis is None else v[i] for v, axis in zip(args, axes, strict=True)))
+
+  assert_close(ours, jax.tree.map(lambda *leaves: np.stack(leaves), member(0), member(1)))
 
 
 NATIVE_CASES = {
@@ -220,24 +225,33 @@ def test_precision_and_element_type_reach_the_product(name):
 
 def test_traced_once():
   x, k, options = make_case("strided 4/2 SAME")
-  step = jax.jit(chex.assert_max_traces(orders(conv_general_dilated, options), n=1))
+  step = jit(chex.assert_max_traces(orders(conv_general_dilated, options), n=1))
   for scale in (1.0, 2.0, 3.0):
     step(np.float32(scale) * x, k)
 
 
 @pytest.mark.parametrize(
   ("kernel", "stride", "padding"),
-  [(4, 2, "SAME"), (5, 2, "SAME"), (3, 1, "VALID"), (3, 2, ((0, 1), (2, 0)))],
+  [(4, 2, "SAME"), (5, 3, "VALID"), (3, 2, ((0, 1), (2, 0)))],
 )
 def test_conv_layer_equals_flax(kernel, stride, padding):
-  layer = conv(4, kernel, stride, padding=padding, bias_init=nn.initializers.normal())
+  layer = conv(4, kernel, stride, padding=padding)
   assert_layer_equals(layer, nn.Conv(4, (kernel,) * 2, stride, padding).apply)
 
 
-@pytest.mark.parametrize("padding", ["SAME", "VALID"])
-@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (3, 2), (5, 2), (4, 1), (2, 3), (1, 2)])
+@pytest.mark.parametrize(
+  ("kernel", "stride", "padding"),
+  [
+    (4, 2, "SAME"),
+    (5, 2, "SAME"),
+    (4, 1, "SAME"),
+    (2, 3, "SAME"),
+    (5, 2, "VALID"),
+    (2, 3, "VALID"),
+  ],
+)
 def test_conv_transpose_layer_equals_lax_and_flax(kernel, stride, padding):
-  layer = conv_transpose(4, kernel, stride, padding=padding, bias_init=nn.initializers.normal())
+  layer = conv_transpose(4, kernel, stride, padding=padding)
 
   def by_lax(variables, x):
     params = variables["params"]
@@ -246,24 +260,24 @@ def test_conv_transpose_layer_equals_lax_and_flax(kernel, stride, padding):
 
   by_flax = nn.ConvTranspose(4, (kernel,) * 2, (stride,) * 2, padding).apply
   y = assert_layer_equals(layer, by_lax, by_flax)
-  if padding == "SAME":
-    assert y.shape == (2, 5 * stride, 6 * stride, 4)
+  assert padding != "SAME" or y.shape == (5 * stride, 6 * stride, 4)
 
 
 def assert_layer_equals(layer, *references):
-  """For a batch, one image and a batch of batches."""
-  x = np.random.default_rng(1).normal(size=(2, 5, 6, 3)).astype(np.float32)
-  variables = jax.jit(layer.init)(jax.random.key(0), x)
-  assert NATIVE not in str(jax.make_jaxpr(layer.apply)(variables, x))
+  """For a batch of batches and for one image."""
+  rng = np.random.default_rng(1)
+  x, bias = (rng.normal(size=shape).astype(np.float32) for shape in [(1, 2, 5, 6, 3), 4])
+  kernel = rng.normal(size=(*layer.kernel_size, 3, 4)).astype(np.float32)
+  variables = {"params": {"kernel": kernel, "bias": bias}}
 
-  @jax.jit
   def apply_all(variables, x):
-    return [[f(variables, v) for v in (x, x[0], x[None])] for f in (layer.apply, *references)]
+    return [[f(variables, v) for f in (layer.apply, *references)] for v in (x, x[0, 0])]
 
-  ours, *theirs = apply_all(variables, x)
-  for each in theirs:
-    assert_close(ours, each)
-  return ours[0]
+  assert NATIVE not in str(jax.make_jaxpr(layer.apply)(variables, x))
+  for ours, *theirs in jit(apply_all)(variables, x):
+    for each in theirs:
+      assert_close(ours, each)
+  return ours
 
 
 @pytest.mark.parametrize("make", [conv, conv_transpose])

@@ -13,7 +13,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import checksums
+from tensorflow_datasets.core.download import checksums, downloader
 
 from wgan_jax.data import images, prepare
 from wgan_jax.data.prepare import DataError
@@ -71,6 +71,12 @@ def assert_holds(data, arrays):
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(pixels[:, 0, 0, 0], labels)
     assert sorted(x.tobytes() for x in pixels) == sorted(x.tobytes() for x in arrays[split][0])
+
+
+@pytest.fixture(autouse=True)
+def fail_at_once(monkeypatch):
+  """A test that asks for the internet by mistake must not wait 204 s for TFDS's retries."""
+  monkeypatch.setattr(downloader, "MAX_RETRIES", 0)
 
 
 @pytest.fixture(scope="session")
@@ -143,6 +149,11 @@ class TestPreparing:
       assert prepare.can_download(name)
       assert_holds(images.load_images(name, root), arrays)
     assert_holds(images.load_images("mnist", root), sets["mnist"])
+
+  def test_takes_the_files_of_each_set_from_its_own_folder(self, tmp_path, monkeypatch):
+    for seed, name in enumerate(prepare.NAMES):
+      arrays = tiny_arrays(seed)
+      assert_holds(prepare_tiny(monkeypatch, tmp_path, arrays, name), arrays)
 
   def test_stdout_stays_the_launchers(self, tmp_path, monkeypatch, capsys):
     prepare_tiny(monkeypatch, tmp_path, tiny_arrays(1))
@@ -240,11 +251,19 @@ def break_the_info(folder):
   path.write_text(path.read_text()[:100])
 
 
-def lose_an_example(folder):
+def miscount(folder, claimed):
   path = folder / "dataset_info.json"
   info = json.loads(path.read_text())
-  info["splits"][0]["shardLengths"] = ["29"]
+  info["splits"][0]["shardLengths"] = [str(claimed)]
   path.write_text(json.dumps(info))
+
+
+def claim_less(folder):
+  miscount(folder, 29)
+
+
+def claim_more(folder):
+  miscount(folder, 31)
 
 
 def lose_a_split(folder):
@@ -269,7 +288,8 @@ class TestReading:
       lose_a_shard,
       lose_the_info,
       break_the_info,
-      lose_an_example,
+      claim_less,
+      claim_more,
       lose_a_split,
       lose_everything,
     ],

@@ -58,7 +58,7 @@ def restore(directory: pathlib.Path, step: int, like: State) -> Checkpoint:
   Raises:
     UserError: the checkpoint is damaged or missing.
   """
-  like = jax.eval_shape(lambda: like._replace(key=jax.random.key_data(like.key)))
+  like = jax.eval_shape(lambda state: state._replace(key=jax.random.key_data(state.key)), like)
   sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
   try:
@@ -91,8 +91,8 @@ def restore_newest(directory: pathlib.Path, like: State) -> Checkpoint | None:
       print(f"warning: {error}", file=sys.stderr)
   if kept:
     raise UserError(
-        f"{directory}: none of the {len(kept)} checkpoints verifies; restore one, or remove the run"
-        " folder to start again"
+      f"{directory}: none of the {len(kept)} checkpoints verifies; restore one, or remove the run"
+      " folder to start again"
     )
   return None
 

@@ -28,6 +28,7 @@ from experiments.harness.files import read_json, write_json
 from experiments.harness.settings import Settings
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+_OURS = (".lock", "samples")  # What is there before config.json is.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,10 @@ def open_run(path: pathlib.Path, settings: Settings, flags: dict) -> Iterator[Ru
   folder = RunFolder(path)
   if path.exists() and not path.is_dir():
     raise UserError(f"--workdir={path} is a file: name a folder")
+  if folder.config.exists():
+    _assert_same(folder, settings)
+  elif path.exists() and any(child.name not in _OURS for child in path.iterdir()):
+    raise UserError(f"--workdir={path} holds other files and no run: name another folder")
   try:
     (path / "samples").mkdir(parents=True, exist_ok=True)
     lock = (path / ".lock").open("w")
@@ -128,7 +133,6 @@ def _record(folder, settings, flags):
     "resumed_in": [],
   }
   if folder.config.exists():
-    _assert_same(folder, settings)
     earlier = read_json(folder.config)
     record["environment"] = earlier.get("environment", {})
     record["resumed_in"] = earlier.get("resumed_in", [])
@@ -141,8 +145,6 @@ def _record(folder, settings, flags):
         " for bit as it would have",
         file=sys.stderr,
       )
-  elif any(child.name not in (".lock", "samples") for child in folder.path.iterdir()):
-    raise UserError(f"--workdir={folder.path} holds other files and no run: name another folder")
   write_json(folder.config, record)
 
 

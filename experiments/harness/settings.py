@@ -53,7 +53,10 @@ class Settings:
   def run_name(self) -> str:
     """The run folder's name: what one asks for first, then every setting that is no default."""
     defaults = method_defaults(self.loss, self.penalty, self.optimizer, self.architecture)
-    defaults["optimizer"] = method_defaults(self.loss, self.penalty)["optimizer"]
+    defaults |= {
+      "architecture": "dcgan",
+      "optimizer": method_defaults(self.loss, self.penalty)["optimizer"],
+    }
     first = f"{self.dataset}-{self.loss}-{self.penalty}-seed{self.seed}"
     rest = [
       f"{name}{getattr(self, name):.12g}" if name in _NUMBERS else f"{name}_{getattr(self, name)}"

@@ -12,6 +12,7 @@ from wgan_jax.data import prepare
 from wgan_jax.data.prepare import DataError, can_download
 
 NAMES = ("mnist", "fashion_mnist", "digits")
+IMAGE_SHAPE = (28, 28, 1)  # Height, width and channels of every data set here.
 
 _N_TEST_DIGITS = 297
 

@@ -236,4 +236,4 @@ def _builder(name, root):
 
 def _reason(error):
   """The first line of a foreign error, with its type: our message is one line."""
-  return f"{type(error).__name__}: {error}".splitlines()[0][:160]
+  return f"{type(error).__name__}: {error}".splitlines()[0][:300]

@@ -75,8 +75,7 @@ def conv_general_dilated(
     (1, 1) if x is None else tuple(x) for x in (window_strides, lhs_dilation, rhs_dilation)
   )
   if (
-    lhs.ndim != 4
-    or lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers) != _NHWC_HWIO
+    lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers) != _NHWC_HWIO
     or dilation != (1, 1)
     or (1, 1) not in (stride, stretch)
     or (feature_group_count, batch_group_count) != (1, 1)
