@@ -19,7 +19,7 @@ from experiments.harness.run_folder import describe_environment, open_run, recor
 from experiments.harness.settings import METHODS
 from wgan_jax.data.images import load_images, resolve_auto
 
-DEFAULT_STEPS = 1200
+DEFAULT_STEPS = 1500
 
 
 def register(flag_values: flags.FlagValues) -> None:

@@ -22,10 +22,10 @@ ROOT = pathlib.Path(mnist.__file__).parents[1]
 
 
 def final_state(workdir):
-  """The digest that stands beside the newest checkpoint."""
+  """The newest checkpoint's step, the digest of its state, and its pending rows."""
   step = checkpoints.steps(workdir / "checkpoints")[-1]
-  meta = workdir / "checkpoints" / str(step) / "meta" / "metadata"
-  return step, json.loads(meta.read_text())["digest"]
+  digests = json.loads((workdir / "checkpoints" / str(step) / "digest.json").read_text())
+  return step, digests["state"], digests["pending"]
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def arrays(checkpoint):
   return sorted(found, key=lambda path: path.stat().st_size, reverse=True)
 
 
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "meta", "empty"])
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "digest", "unfinished", "empty"])
 def test_a_damaged_checkpoint_is_passed_over_and_said(finished, tmp_path, capsys, damage):
   assert train(tmp_path / "run", "--steps=6") == 0
   newest = tmp_path / "run" / "checkpoints" / "6"
@@ -213,16 +213,18 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(finished, tmp_path, capsys
     flip(arrays(newest)[0])
   elif damage == "truncated":
     os.truncate(arrays(newest)[0], 100)
-  elif damage == "meta":
-    meta = newest / "meta" / "metadata"
-    meta.write_text(meta.read_text().replace('"digest": "', '"digest": "0'))
+  elif damage == "digest":
+    digests = newest / "digest.json"
+    digests.write_text(digests.read_text().replace('"state": "', '"state": "0'))
+  elif damage == "unfinished":
+    (newest / "digest.json").unlink()
   else:
     for path in [path for path in newest.rglob("*") if path.is_file()]:
       path.unlink()
   capsys.readouterr()
   assert train(tmp_path / "run", "--steps=10") == 0
   told = capsys.readouterr()
-  assert f"{newest}: damaged" in told.err
+  assert f"warning: {newest}" in told.err
   assert "resumed at step 4 of 10" in told.out
   assert final_state(tmp_path / "run") == final_state(finished)
   extended, whole = results(tmp_path / "run"), results(finished)

@@ -1,4 +1,9 @@
-"""Checkpoints: orbax writes them, and a digest beside each tells damage when it is read."""
+"""Checkpoints: orbax writes them, and two digests beside each tell damage when it is read.
+
+checkpoints/300/state is orbax's. checkpoints/300/digest.json is written last, so that a checkpoint
+without it is one whose saving was cut short. It holds a digest of the files, verified before orbax
+opens them, one of the state, verified on what orbax read, and the metrics that wait for their line.
+"""
 
 import hashlib
 import json
@@ -12,9 +17,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from experiments.harness.errors import UserError
+from experiments.harness.files import read_json, write_json
 from wgan_jax.training import State
 
 _KEEP = 3
+_DIGEST = "digest.json"
 
 
 class Checkpoint(NamedTuple):
@@ -30,7 +37,7 @@ class Checkpoint(NamedTuple):
 
 
 def steps(directory: pathlib.Path) -> list[int]:
-  """The steps of the checkpoints in `directory`, ascending; whole ones, as far as names tell."""
+  """The steps of the checkpoints in `directory`, ascending, damaged ones too."""
   if not directory.is_dir():
     return []
   return sorted(int(child.name) for child in directory.iterdir() if child.name.isdecimal())
@@ -39,42 +46,47 @@ def steps(directory: pathlib.Path) -> list[int]:
 def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
   """Saves under the state's step, and keeps the last few."""
   state = _to_numpy(checkpoint.state)
-  meta = {"digest": _digest(state, checkpoint.pending), "pending": checkpoint.pending}
   with _manager(directory) as manager:
-    manager.save(
-      int(state.step),
-      args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)),
-    )
+    manager.save(int(state.step), args=ocp.args.Composite(state=ocp.args.StandardSave(state)))
+  folder = directory / str(state.step)
+  digests = {
+    "files": _digest_files(folder, checkpoint.pending),
+    "state": digest_state(checkpoint.state),
+    "pending": checkpoint.pending,
+  }
+  write_json(folder / _DIGEST, digests)
 
 
 def restore(directory: pathlib.Path, step: int, like: State) -> Checkpoint:
-  """Reads the checkpoint of `step`, and verifies its digest.
+  """Reads the checkpoint of `step`, and verifies its digests.
 
   Args:
     directory: the run's checkpoints.
     step: one of `steps(directory)`.
-    like: a state of the same structure, shapes and types.
+    like: a state, or the shapes and types of one, of the same structure.
 
   Raises:
     UserError: the checkpoint is damaged or missing.
   """
+  folder = directory / str(step)
+  damaged = UserError(f"{folder}: damaged, its digests do not agree with its content")
+  digests = read_json(folder / _DIGEST)
+  if digests.get("files") != _digest_files(folder, digests.get("pending")):
+    raise damaged
   like = jax.eval_shape(lambda state: state._replace(key=jax.random.key_data(state.key)), like)
   sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
   try:
     with _manager(directory) as manager:
-      restored = manager.restore(
-        step,
-        args=ocp.args.Composite(state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore()),
-      )
-    pending, digest = restored.meta["pending"], restored.meta["digest"]
-    intact = digest == _digest(jax.tree.map(np.asarray, restored.state), pending)
-  except Exception as error:  # orbax raises whatever its layers do for a damaged file.
-    raise UserError(f"{directory / str(step)}: damaged or no checkpoint of this run") from error
-  if not intact:
-    raise UserError(f"{directory / str(step)}: damaged, its digest does not agree with its content")
-  state = restored.state._replace(key=jax.random.wrap_key_data(restored.state.key))
-  return Checkpoint(state, pending)
+      items = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))
+  except (KeyError, TypeError, ValueError) as error:
+    raise UserError(
+      f"{folder}: whole, but its state has another structure than this one"
+    ) from error
+  state = items.state._replace(key=jax.random.wrap_key_data(items.state.key))
+  if digests["state"] != digest_state(state):
+    raise damaged
+  return Checkpoint(state, digests["pending"])
 
 
 def restore_newest(directory: pathlib.Path, like: State) -> Checkpoint | None:
@@ -104,6 +116,26 @@ def set_aside(directory: pathlib.Path, after: int) -> None:
       (directory / str(step)).rename(directory / f"damaged-{step}-{time.time_ns()}")
 
 
+def digest_state(state: State) -> str:
+  """SHA-256 of every leaf's place, type, shape and bytes."""
+  digest = hashlib.sha256()
+  for path, leaf in jax.tree_util.tree_leaves_with_path(_to_numpy(state)):
+    digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}\n".encode())
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()
+
+
+def _digest_files(folder: pathlib.Path, pending: list[dict]) -> str:
+  """SHA-256 of every file's name and content, and of the pending rows."""
+  digest = hashlib.sha256(json.dumps(pending).encode())
+  for path in sorted(folder.rglob("*")):
+    if path.is_file() and path != folder / _DIGEST:
+      content = path.read_bytes()
+      digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+      digest.update(content)
+  return digest.hexdigest()
+
+
 def _manager(directory):
   options = ocp.CheckpointManagerOptions(max_to_keep=_KEEP, enable_async_checkpointing=False)
   return ocp.CheckpointManager(directory.absolute(), options=options)
@@ -111,12 +143,3 @@ def _manager(directory):
 
 def _to_numpy(state: State) -> State:
   return jax.tree.map(np.asarray, state._replace(key=jax.random.key_data(state.key)))
-
-
-def _digest(state: State, pending: list[dict]) -> str:
-  """SHA-256 of every leaf's place, type, shape and bytes, and of the pending rows."""
-  digest = hashlib.sha256(json.dumps(pending).encode())
-  for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-    digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}\n".encode())
-    digest.update(np.ascontiguousarray(leaf).tobytes())
-  return digest.hexdigest()
