@@ -430,7 +430,8 @@ def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
   assert base.run_name() == "mnist-wasserstein-gp-seed0"
   changed = {
       "architecture": "mlp", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
-      "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5, "lambda_gp": 0.1,
+      "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
+      "lambda_gp": 0.1,
       "penalty": "gp_one_sided", "loss": "minimax", "dataset": "digits", "seed": 1,
   }  # fmt: skip
   names = {dataclasses.replace(base, **{name: value}).run_name() for name, value in changed.items()}

@@ -125,16 +125,16 @@ def test_running_statistics_move_in_the_generators_update_only():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", ["none", "clip", "gp"])
 @pytest.mark.parametrize("target", [1.0, -1.0])
-def test_generator_learns_where_the_data_is(loss, target):
+def test_generator_learns_where_the_data_is(loss, penalty, target):
   """The probe: all data at one point, g(z) = shift. One step brings the exact distance down."""
-
   pair = shift_pair(linear_critic)
-  # The critic starts out pointing away from the data, and must first be turned round.
-  pair = pair._replace(
-    critic=pair.critic._replace(init=lambda key: {"w": jnp.full(1, -0.1 * target)})
-  )
-  config = Config(loss=loss, penalty="none", n_critic=20, batch_size=2)
+  # The critic starts out pointing away from the data, and must first be turned round; but for the
+  # penalty, which would first push the norm to 1 that way.
+  start = 0.1 * target if penalty == "gp" else -0.1 * target
+  pair = pair._replace(critic=pair.critic._replace(init=lambda key: {"w": jnp.full(1, start)}))
+  config = Config(loss=loss, penalty=penalty, n_critic=20, batch_size=2)
   real = jnp.full((2, 1), target)
   state, _ = run(config, pair, lambda *_: real, None, hparams=HPARAMS._replace(beta2=0.999))
   distance = abs(target - float(state.generator_params["shift"][0]))

@@ -45,10 +45,11 @@ class Config:
   batch_size: int = 64
 
   def __post_init__(self):
-    _assert_known("loss", self.loss, LOSSES)
-    if not callable(self.penalty):
-      _assert_known("penalty", self.penalty, PENALTIES)
-    _assert_known("optimizer", self.optimizer, OPTIMIZERS)
+    known = {"loss": LOSSES, "penalty": PENALTIES, "optimizer": OPTIMIZERS}
+    for name, choices in known.items():
+      value = getattr(self, name)
+      if value not in choices and not (name == "penalty" and callable(value)):
+        raise ValueError(f"Config.{name} must be one of {', '.join(choices)}, got {value!r}")
     for name in ("n_critic", "batch_size"):
       if getattr(self, name) < 1:
         raise ValueError(f"Config.{name} must be at least 1, got {getattr(self, name)}")
@@ -295,8 +296,3 @@ def _update(config, hparams, gradients, params, opt_state):
 
 def _all_finite(*trees) -> jax.Array:
   return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(trees)]))
-
-
-def _assert_known(name, value, known):
-  if value not in known:
-    raise ValueError(f"Config.{name} must be one of {', '.join(known)}, got {value!r}")
