@@ -17,6 +17,7 @@ from experiments import mnist
 from experiments.harness import checkpoints, flags, loop
 from experiments.harness.files import read_lines
 from experiments.harness.settings import Settings, method_defaults
+from wgan_jax.data.images import is_prepared
 
 ROOT = pathlib.Path(mnist.__file__).parents[1]
 
@@ -66,6 +67,7 @@ def test_a_run_writes_what_it_says(finished):
   assert summary["last"] == rows[-1]
 
 
+@pytest.mark.slow
 def test_a_line_is_the_mean_over_its_interval(finished, tmp_path):
   """Logged every step, the lines of the same run average to those of every third."""
   assert train(tmp_path / "run", "--steps=9", "--log_every=1") == 0
@@ -85,6 +87,7 @@ def test_a_line_is_the_mean_over_its_interval(finished, tmp_path):
     np.testing.assert_allclose(row["critic_loss"], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 5, 7])
 def test_extended_equals_uninterrupted_bitwise(finished, tmp_path, stop):
   """Ended at any step, on a boundary or not, and extended: the same state, metrics and pictures."""
@@ -95,6 +98,7 @@ def test_extended_equals_uninterrupted_bitwise(finished, tmp_path, stop):
   assert {name: extended[name] for name in whole} == whole
 
 
+@pytest.mark.slow
 def test_a_stop_signal_saves_and_the_same_command_goes_on(finished, tmp_path, monkeypatch, capsys):
   chunk = loop.Program.chunk
 
@@ -165,6 +169,7 @@ def test_killed_while_saving_and_in_a_chunk_equals_uninterrupted(finished, tmp_p
   assert final_state(workdir) == final_state(finished)
 
 
+@pytest.mark.slow
 def test_other_intervals_do_not_change_the_state(finished, tmp_path):
   assert train(tmp_path / "run", "--steps=5") == 0
   # The line at step 9 is the last whole one in both runs, so that the pending rows agree as well.
@@ -398,6 +403,17 @@ def test_tensorboard_missing_says_what_to_install(tmp_path, monkeypatch, capsys)
   monkeypatch.setitem(sys.modules, "tensorboardX", None)
   assert train(tmp_path / "run", "--steps=4", "--tensorboard") == 2
   assert "--tensorboard needs tensorboardX" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_real_mnist(tmp_path, capsys):
+  data_dir = os.environ.get("TFDS_DATA_DIR")
+  if not data_dir or not is_prepared("mnist", data_dir):
+    pytest.skip("TFDS_DATA_DIR holds no prepared MNIST")
+  assert train(tmp_path / "run", "--dataset=mnist", f"--data_dir={data_dir}", "--steps=2") == 0
+  assert "mnist: 60000 training images, 10000 held out" in capsys.readouterr().out
+  config = json.loads((tmp_path / "run" / "config.json").read_text())
+  assert config["settings"]["dataset"] == "mnist"
 
 
 def test_method_defaults():

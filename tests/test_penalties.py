@@ -101,10 +101,8 @@ def test_one_epsilon_a_sample():
   epsilon = x_hat[:, 0, 0, 0]
   assert (x_hat == epsilon[:, None, None, None]).all()
   assert len(np.unique(epsilon)) == 8
-  # The paper's direction: epsilon weighs the real sample.
-  chex.assert_trees_all_close(
-    wgan_jax.interpolate(KEY, jnp.zeros_like(real), real), 1 - x_hat, atol=1e-6
-  )
+  # The paper's direction, though no distribution could tell: epsilon weighs the real sample.
+  chex.assert_trees_all_equal(epsilon, jax.random.uniform(KEY, (8, 1, 1, 1)).ravel())
 
 
 def test_a_critic_that_couples_samples_has_no_such_signature():

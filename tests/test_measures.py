@@ -1,0 +1,48 @@
+"""What is measured at a log boundary, on networks whose answers are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.harness.measures import estimate_name, make_boundary_measures
+from wgan_jax import Config, Hparams, Network, Pair, make_training
+from wgan_jax.data.images import IMAGE_SHAPE, sample_images
+
+# White held-out images, mid-grey training images, and a generator that draws 0 in sampling mode.
+HELD_OUT = jnp.full((5, *IMAGE_SHAPE), 255, jnp.uint8)
+TRAIN = jnp.full((7, *IMAGE_SHAPE), 191, jnp.uint8)
+N_PIXELS = 28 * 28
+
+
+def measure(config, critic_apply):
+  def generate(params, batch_stats, latents, *, train):
+    samples = jnp.full((latents.shape[0], *IMAGE_SHAPE), 9.0 if train else 0.0)
+    return samples + 0 * params["a"], batch_stats
+
+  pair = Pair(
+    critic=Network(lambda key: {"w": jnp.ones(())}, critic_apply),
+    generator=Network(lambda key: ({"a": jnp.ones(())}, {}), generate),
+    latent_dim=1,
+  )
+  training = make_training(config, pair, sample_images)
+  state = training.init(jax.random.key(0), Hparams())
+  measured = jax.jit(make_boundary_measures(config, pair))(state, TRAIN, HELD_OUT)
+  return {name: float(value) for name, value in measured.items()}
+
+
+def test_the_held_out_estimate_is_of_test_images_against_samples():
+  measured = measure(Config(penalty="gp"), lambda params, x: params["w"] * jnp.sum(x))
+  assert measured == {"held_out_wasserstein_estimate": N_PIXELS}
+
+
+def test_norms_without_a_penalty_are_between_training_images_and_samples():
+  """c = |x|^2 / 2: the norm at x_hat is epsilon |x|, and |x| is that of the training images."""
+  measured = measure(Config(penalty="clip"), lambda params, x: jnp.sum(jnp.square(x)) / 2)
+  longest = (191 / 127.5 - 1) * np.sqrt(N_PIXELS)
+  assert 0.8 * longest < measured["gradient_norm_max"] < longest
+  assert 0.3 * longest < measured["gradient_norm_mean"] < 0.7 * longest
+
+
+def test_names():
+  assert estimate_name("wasserstein") == "wasserstein_estimate"
+  assert estimate_name("minimax") == estimate_name("nonsaturating") == "jensen_shannon_estimate"
