@@ -261,6 +261,18 @@ def test_a_non_finite_parameter_is_told_before_any_loss_shows_it():
   assert not bool(info.finite)
 
 
+def test_a_non_finite_critic_loss_is_told_while_all_parameters_are_finite():
+  """A score that overflows on real data only, with a finite slope."""
+  pair = shift_pair(
+    lambda params, x: jnp.where(x[0] > 0.5, jnp.inf, 0.0) + linear_critic(params, x)
+  )
+  state, (info,) = run(
+    Config(batch_size=2, penalty="none"), pair, lambda *_: jnp.ones((2, 1)), None
+  )
+  chex.assert_tree_all_finite((state.critic_params, state.generator_params, info.generator_loss))
+  assert not bool(info.finite)
+
+
 def test_no_key_is_used_twice():
   with jax.debug_key_reuse(True):
     training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_points)

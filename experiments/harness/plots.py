@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from experiments.harness.files import write_bytes
 
 _PANELS = [
-  ("estimate", "estimate of the distance", ["wasserstein_estimate", "jensen_shannon_estimate"]),
+  ("Wasserstein estimate", "E c(x) - E c(g(z))", ["wasserstein_estimate"]),
+  ("Jensen-Shannon estimate", "divergence (nats)", ["jensen_shannon_estimate"]),
   ("gradient norms on x_hat", "gradient norm", ["gradient_norm_mean", "gradient_norm_max"]),
   ("gradient penalty, without lambda", "penalty", ["gradient_penalty"]),
   ("losses, both minimised", "loss", ["critic_loss", "generator_loss"]),
