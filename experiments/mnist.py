@@ -15,8 +15,8 @@ from absl import flags
 from experiments.harness import cli
 from experiments.harness import flags as shared_flags
 from experiments.harness.loop import Intervals, train
-from experiments.harness.run_folder import describe_environment, open_run, recorded_dataset
-from experiments.harness.settings import METHODS
+from experiments.harness.run_folder import check_folder, open_run, recorded_dataset
+from experiments.harness.settings import Settings, methods_table
 from wgan_jax.data.images import load_images, resolve_auto
 
 DEFAULT_STEPS = 1500
@@ -30,19 +30,18 @@ def register(flag_values: flags.FlagValues) -> None:
 
 def main(flag_values: flags.FlagValues) -> None:
   """Trains, or goes on training."""
-  shared_flags.read_settings(flag_values, "")  # Refuses idle flags before anything is looked for.
-  settings = shared_flags.read_settings(flag_values, _choose_dataset(flag_values))
-  path = pathlib.Path(flag_values.workdir or pathlib.Path("runs") / settings.run_name())
+  shared_flags.check_run(flag_values)
+  settings = _choose_settings(flag_values)
+  path = _run_path(flag_values, settings)
+  check_folder(path, settings)  # Before minutes go into data for a folder that cannot be used.
   images = load_images(settings.dataset, flag_values.data_dir)
-  with open_run(path, settings, flag_values.flag_values_dict()) as folder:
-    environment = describe_environment()
+  with open_run(path, settings, images, flag_values.flag_values_dict()) as folder:
     print(f"run folder {folder.path}")
     print(
       f"{settings.dataset}: {len(images.train_images)} training images,"
       f" {len(images.test_images)} held out"
     )
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
-    print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     for note in settings.notes():
       print(f"note: {note}")
     train(
@@ -57,24 +56,34 @@ def main(flag_values: flags.FlagValues) -> None:
     )
 
 
-def _choose_dataset(flag_values: flags.FlagValues) -> str:
-  """The data set asked for; with auto that of the run in --workdir, else the best there is."""
-  if flag_values.dataset == "digits" and flag_values.data_dir is not None:
-    raise cli.UserError("--data_dir does nothing with --dataset=digits: leave it out")
+def _run_path(flag_values: flags.FlagValues, settings: Settings) -> pathlib.Path:
+  if flag_values.workdir is not None:
+    return pathlib.Path(flag_values.workdir).expanduser()
+  return pathlib.Path("runs") / settings.run_name()
+
+
+def _choose_settings(flag_values: flags.FlagValues) -> Settings:
+  """The flags' settings; --dataset=auto is the data set of the run that is there, else the best."""
+  settings = shared_flags.read_settings(flag_values, flag_values.dataset)
   if flag_values.dataset != "auto":
-    return flag_values.dataset
-  recorded = flag_values.workdir and recorded_dataset(pathlib.Path(flag_values.workdir))
-  if recorded:
-    return recorded
-  dataset = resolve_auto(flag_values.data_dir)
-  if dataset == "digits":
+    return settings
+  for name in ("mnist", "digits"):
+    candidate = dataclasses.replace(settings, dataset=name)
+    recorded = recorded_dataset(_run_path(flag_values, candidate))
+    if recorded is not None:
+      print(
+        f"going on with {recorded}, as the run that is there; --dataset=mnist decides otherwise"
+      )
+      return dataclasses.replace(settings, dataset=recorded)
+  name = resolve_auto(flag_values.data_dir)
+  if name == "digits":
     print(
-      "warning: MNIST is neither prepared nor to be downloaded here: training on the embedded"
-      " digits (--dataset=digits)",
+      "warning: no MNIST here that could be read or downloaded (see --data_dir): training on the"
+      " embedded digits (--dataset=digits)",
       file=sys.stderr,
     )
-  return dataset
+  return dataclasses.replace(settings, dataset=name)
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, f"{__doc__}\n{METHODS}"))
+  sys.exit(cli.run(main, register, f"{__doc__}\n{methods_table()}"))

@@ -3,7 +3,7 @@
 python -m experiments.sample --workdir=RUN --n=64
 
 The kind of --out decides the form: NAME.png is one grid, NAME.npz holds `images`, uint8
-[n, height, width, channels], and any other name is a folder of n PNGs.
+[n, height, width, channels], and a name without an ending is a folder of n PNGs.
 """
 
 import io
@@ -17,9 +17,9 @@ from absl import flags
 from experiments.harness import checkpoints, cli
 from experiments.harness.errors import UserError
 from experiments.harness.files import write_bytes
-from experiments.harness.flags import MAX_SEED, MAX_STEPS
-from experiments.harness.loop import make_sampler
+from experiments.harness.flags import MAX_SEED, MAX_STEPS, refuse_empty
 from experiments.harness.plots import draw_grid
+from experiments.harness.program import make_sampler
 from experiments.harness.run_folder import RunFolder
 from wgan_jax.data.images import IMAGE_SHAPE, sample_images
 from wgan_jax.training import make_training
@@ -63,21 +63,27 @@ def main(flag_values: flags.FlagValues) -> None:
   """Restores, draws and writes."""
   if flag_values.workdir is None:
     raise UserError("--workdir is missing: name a run folder")
-  folder = RunFolder(pathlib.Path(flag_values.workdir))
+  refuse_empty(flag_values, "workdir", "out")
+  folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
   settings = folder.read_settings()
   pair = settings.networks(IMAGE_SHAPE)
   training = make_training(settings.config(), pair, sample_images)
   like = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())
   state = _restore(folder.checkpoints, flag_values.step, like)
   step, n, seed = int(state.step), flag_values.n, flag_values.seed
-  out = pathlib.Path(flag_values.out or folder.path / f"samples-step{step}-seed{seed}-n{n}.png")
+  default = folder.path / f"samples-step{step}-seed{seed}-n{n}.png"
+  out = pathlib.Path(flag_values.out or default).expanduser()
+  if out.suffix not in (".png", ".npz", ""):
+    raise UserError(f"--out={out} ends in {out.suffix}: name a .png, an .npz, or a folder")
   if flag_values.out and out.exists():
     raise UserError(f"--out={out} exists: remove it or name another")
   if out.suffix == ".png" and n > _MAX_GRID:
     raise UserError(f"--n={n} is too many for one grid: name an .npz or a folder with --out")
 
   sample = jax.jit(make_sampler(pair), static_argnums=2)
-  key = jax.random.key(seed)  # Folded in, not split: the first samples of a larger n are the same.
+  # A stream of its own, not that of a run with this seed. Folded in, not split: the first samples
+  # of a larger n are the same.
+  key = jax.random.fold_in(jax.random.key(seed), 0x73616D70)
   batches = [sample(state, jax.random.fold_in(key, i), _BATCH) for i in range(-(-n // _BATCH))]
   images = np.concatenate(batches)[:n]
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, step {step}, seed {seed}"

@@ -3,7 +3,9 @@
 import os
 
 # Two devices, so that a sharded computation can be compared with one on a single device.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ["XLA_FLAGS"] = (
+  os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+)
 
 import jax
 import pytest

@@ -28,6 +28,9 @@ def test_damage_is_one_line_that_names_the_file(tmp_path):
   path.write_text('{"step": 1}\nrubbish\n{"step": 3}\n')
   with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
     read_lines(path)
+  path.write_bytes(b'{"step": \xff}\n')
+  with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
+    read_lines(path)
   for content in ("{", "[1]", "\x00"):
     path.write_text(content)
     with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):

@@ -1,6 +1,7 @@
 """The launcher end to end: what a run writes, resumes, refuses and survives."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import pathlib
@@ -116,51 +117,76 @@ def test_a_stop_signal_saves_and_the_same_command_goes_on(finished, tmp_path, mo
   assert final_state(tmp_path / "run") == final_state(finished)
 
 
-_KILLED_WHILE_SAVING = """
-import os, pathlib, sys, threading, time
+# Each script trains until SIGKILL strikes at one fixed point.
+_KILLED = """
+import os, pathlib, sys
 sys.path[:0] = sys.argv[1:3]
+import jax
+from experiments.harness import checkpoints
 from launching import train
 
-def watch(directory):
-  # orbax writes to a folder with another name, and renames it: strike while it is there.
-  while not any("tmp" in path.name for path in directory.glob("4*")):
-    pass
+def strike(*arguments, **options):
   os.kill(os.getpid(), 9)
 
-workdir = pathlib.Path(sys.argv[3])
-threading.Thread(target=watch, args=[workdir / "checkpoints"], daemon=True).start()
-train(workdir, "--steps=10")
-"""
-
-_KILLED_IN_A_CHUNK = """
-import os, pathlib, sys, threading, time
-sys.path[:0] = sys.argv[1:3]
-from experiments.harness import loop
-from launching import train
-
-chunk = loop.Program.chunk
-def struck(self, state, n_steps):
-  if int(state.step) >= 6:
-    threading.Timer(0.0005, os.kill, [os.getpid(), 9]).start()
-  return chunk(self, state, n_steps)
-loop.Program.chunk = struck
+{patch}
 train(pathlib.Path(sys.argv[3]), "--steps=10")
 """
+_STRIKES = {
+  "in_the_first_file": "os.replace = strike",
+  # orbax has written its files under another name, and renames the folder.
+  "before_the_first_rename": """
+rename = os.rename
+def strike_orbax(source, *arguments, **options):
+  if "orbax" in str(source):
+    strike()
+  rename(source, *arguments, **options)
+os.rename = strike_orbax
+""",
+  # The folder has its name; its digests are missing.
+  "between_rename_and_digests": "checkpoints.write_json = strike",
+  # The later ones find checkpoints, and strike while the device computes, or once more in saving.
+  "in_a_chunk": "jax.device_get = strike",
+  "in_a_later_save": """
+save = checkpoints.save
+def later(directory, checkpoint):
+  if int(checkpoint.state.step) >= 6:
+    checkpoints.write_json = strike
+  save(directory, checkpoint)
+checkpoints.save = later
+""",
+  "in_a_later_chunk": """
+get = jax.device_get
+def later(info):
+  if checkpoints.steps(pathlib.Path(sys.argv[3]) / "checkpoints")[-1:] == [6]:
+    strike()
+  return get(info)
+jax.device_get = later
+""",
+}
 
 
 @pytest.mark.slow
-def test_killed_while_saving_and_in_a_chunk_equals_uninterrupted(finished, tmp_path):
-  """SIGKILL, twice in the life of one run: byte for byte what it would have been."""
+def test_killed_at_any_point_equals_uninterrupted(finished, tmp_path):
+  """SIGKILL, six times in the life of one run: byte for byte what it would have been."""
   workdir = tmp_path / "run"
-  environment = os.environ | {"JAX_NUMPY_RANK_PROMOTION": "raise"}
-  for script in (_KILLED_WHILE_SAVING, _KILLED_IN_A_CHUNK):
+  seen = {}
+  for name, patch in _STRIKES.items():
     ended = subprocess.run(
-      [sys.executable, "-c", script, str(ROOT), str(ROOT / "tests"), str(workdir)],
-      env=environment,
+      [sys.executable, "-c", _KILLED.format(patch=patch), str(ROOT), str(ROOT / "tests"), workdir],
+      env=os.environ | {"JAX_NUMPY_RANK_PROMOTION": "raise"},
       check=False,
       capture_output=True,
     )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert ended.returncode == -signal.SIGKILL, (name, ended.stderr.decode())
+    directory = workdir / "checkpoints"
+    seen[name] = checkpoints.steps(directory), len(list(directory.glob("*")))
+  # Whole checkpoints, and all folders: what was cut short is there and does not count.
+  assert seen["in_the_first_file"] == ([], 0)
+  assert seen["before_the_first_rename"] == ([], 1)
+  assert seen["between_rename_and_digests"] == ([], 1)
+  assert seen["in_a_chunk"] == ([], 0)
+  assert seen["in_a_later_save"] == ([2, 4], 3)
+  assert seen["in_a_later_chunk"] == ([2, 4, 6], 3)
   # What a kill in the middle of a line leaves.
   with (workdir / "metrics.jsonl").open("a") as file:
     file.write('{"step": 9, "wasserst')
@@ -176,6 +202,43 @@ def test_other_intervals_do_not_change_the_state(finished, tmp_path):
   others = ["--log_every=9", "--sample_every=6", "--checkpoint_every=5"]
   assert train(tmp_path / "run", "--steps=10", *others) == 0
   assert final_state(tmp_path / "run") == final_state(finished)
+
+
+def test_ended_by_a_signal_where_fewer_steps_are_asked_for_is_whole(tmp_path, monkeypatch):
+  """Stopped off every boundary, then asked for just those steps: what is missing is made."""
+  chunk = loop.Program.chunk
+
+  def interrupted(self, state, n_steps):
+    signal.raise_signal(signal.SIGINT)
+    return chunk(self, state, n_steps)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(loop.Program, "chunk", interrupted)
+    assert train(tmp_path / "stopped", "--steps=10") == 128 + signal.SIGINT
+  summary = json.loads((tmp_path / "stopped" / "summary.json").read_text())
+  assert summary == {"status": "stopped", "steps": 2}
+  assert train(tmp_path / "stopped", "--steps=2") == 0
+  assert train(tmp_path / "whole", "--steps=2") == 0
+  assert results(tmp_path / "stopped") == results(tmp_path / "whole")
+
+
+def test_lost_metrics_are_told(finished, tmp_path, capsys):
+  assert train(tmp_path / "run", "--steps=6") == 0
+  (tmp_path / "run" / "metrics.jsonl").unlink()
+  capsys.readouterr()
+  assert train(tmp_path / "run", "--steps=6") == 0
+  assert train(tmp_path / "run", "--steps=10") == 0
+  assert "metrics.jsonl lacks lines up to step 6: they are lost" in capsys.readouterr().err
+  assert final_state(tmp_path / "run") == final_state(finished)
+
+
+def test_other_images_of_the_same_name_are_refused(finished, monkeypatch, capsys):
+  load = mnist.load_images
+  changed = load("digits")
+  changed.train_images[0, 5, 5] ^= 1
+  monkeypatch.setattr(mnist, "load_images", lambda name, data_dir: changed)
+  assert train(finished, "--steps=12") == 2
+  assert "other images of the same name" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_left_as_it_is(finished, capsys):
@@ -229,7 +292,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(finished, tmp_path, capsys
   capsys.readouterr()
   assert train(tmp_path / "run", "--steps=10") == 0
   told = capsys.readouterr()
-  assert f"warning: {newest}" in told.err
+  # A checkpoint without digests is one whose saving was cut short: no damage, and no word.
+  assert (f"warning: {newest}" in told.err) == (damage not in ("unfinished", "empty"))
   assert "resumed at step 4 of 10" in told.out
   assert final_state(tmp_path / "run") == final_state(finished)
   extended, whole = results(tmp_path / "run"), results(finished)
@@ -249,7 +313,7 @@ def test_no_checkpoint_that_verifies(tmp_path, capsys):
 @pytest.mark.parametrize(
   ("method", "named"),
   [
-    (["--penalty=clip"], "wasserstein_estimate"),
+    (["--penalty=clip", "--width=32"], "wasserstein_estimate"),
     (["--penalty=none"], "wasserstein_estimate"),
     (["--penalty=gp_one_sided"], "wasserstein_estimate"),
     (["--loss=nonsaturating", "--penalty=none"], "jensen_shannon_estimate"),
@@ -348,20 +412,25 @@ def test_workdirs_that_cannot_be_used(tmp_path, capsys):
   (other / "thesis.tex").write_text("mine")
   damaged.mkdir()
   (damaged / "config.json").write_text("{")
-  for workdir, told in [(file, "is a file"), (other, "other files"), (damaged, "damaged")]:
+  changed = tmp_path / "changed"
+  changed.mkdir()
+  (changed / "config.json").write_text('{"settings": {"loss": "hinge"}}')
+  for workdir, told in [
+    (file, "is a file"),
+    (other, "other files"),
+    (damaged, "damaged"),
+    (changed, "of another version"),
+    (file / "run", "cannot be written"),
+    (tmp_path / ("a" * 300), "File name too long"),
+    ("", "--workdir= is empty"),
+  ]:
     assert train(workdir, "--steps=2") == 2
     error = capsys.readouterr().err
     assert str(workdir) in error
-    assert told in error
+    assert told in error, error
     assert error.count("\n") == 1
   assert file.read_text() == "mine"
   assert [path.name for path in other.iterdir()] == ["thesis.tex"]
-
-
-def test_a_workdir_below_a_file_cannot_be_written(tmp_path, capsys):
-  (tmp_path / "file").write_text("")
-  assert train(tmp_path / "file" / "run") == 2
-  assert "cannot be written" in capsys.readouterr().err
 
 
 def test_one_process_at_a_time(tmp_path, capsys, finished):
@@ -383,12 +452,14 @@ def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, 
     "digits-wasserstein-gp-seed3-architecture_mlp-width4-latent_dim2-batch_size4-n_critic1"
   )
   told = capsys.readouterr()
-  assert "warning: MNIST is neither prepared nor to be downloaded" in told.err
+  assert "warning: no MNIST here that could be read or downloaded" in told.err
   assert "digits: 1500 training images, 297 held out" in told.out
 
   # A run keeps the data set it has, whatever auto would choose by now.
   monkeypatch.setattr(mnist, "resolve_auto", lambda data_dir: "mnist")
   assert train(workdir, "--dataset=auto", "--steps=3", "--seed=3") == 0
+  assert launch(mnist, *tiny, "--steps=4", "--seed=3") == 0
+  assert list((tmp_path / "runs").iterdir()) == [workdir]
 
 
 def test_tensorboard_events(tmp_path):
@@ -400,15 +471,16 @@ def test_tensorboard_events(tmp_path):
 
 
 def test_tensorboard_missing_says_what_to_install(tmp_path, monkeypatch, capsys):
-  monkeypatch.setitem(sys.modules, "tensorboardX", None)
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
   assert train(tmp_path / "run", "--steps=4", "--tensorboard") == 2
   assert "--tensorboard needs tensorboardX" in capsys.readouterr().err
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
 def test_real_mnist(tmp_path, capsys):
   data_dir = os.environ.get("TFDS_DATA_DIR")
-  if not data_dir or not is_prepared("mnist", data_dir):
+  if not data_dir or not os.path.isdir(data_dir) or not is_prepared("mnist", data_dir):
     pytest.skip("TFDS_DATA_DIR holds no prepared MNIST")
   assert train(tmp_path / "run", "--dataset=mnist", f"--data_dir={data_dir}", "--steps=2") == 0
   assert "mnist: 60000 training images, 10000 held out" in capsys.readouterr().out

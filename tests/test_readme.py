@@ -10,7 +10,6 @@ from absl import flags
 
 from experiments import mnist, sample
 from experiments.harness.flags import read_settings
-from experiments.harness.settings import METHODS
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -62,5 +61,22 @@ def test_files_and_names_exist():
     assert (ROOT / name).is_file(), name
 
 
-def test_the_papers_algorithm_is_what_the_default_of_clip_says():
-  assert "RMSProp 5e-5, decay 0.99" in METHODS
+def test_the_papers_and_the_courses_commands_are_theirs():
+  """The numbers of both Algorithm 1, and of the course's exercise."""
+
+  def settings(start):
+    (command,) = [c for c in COMMANDS if c.startswith(f"-m experiments.mnist {start}")]
+    flag_values = flags.FlagValues()
+    mnist.register(flag_values)
+    flag_values(shlex.split(command)[1:])
+    return read_settings(flag_values, "mnist")
+
+  wgan = settings("--penalty=clip")
+  assert (wgan.optimizer, wgan.learning_rate, wgan.clip_value) == ("rmsprop", 5e-5, 0.01)
+  assert (wgan.batch_size, wgan.n_critic) == (64, 5)
+  wgan_gp = settings("--penalty=gp --learning_rate")
+  assert (wgan_gp.optimizer, wgan_gp.learning_rate) == ("adam", 1e-4)
+  assert (wgan_gp.beta1, wgan_gp.beta2, wgan_gp.lambda_gp, wgan_gp.n_critic) == (0, 0.9, 10, 5)
+  course = settings("--penalty=gp --batch_size")
+  assert (course.batch_size, course.latent_dim, course.learning_rate) == (128, 64, 2e-4)
+  assert (course.beta1, course.beta2, course.lambda_gp, course.n_critic) == (0.5, 0.999, 10, 5)

@@ -57,6 +57,9 @@ def test_errors_are_one_line(run, tmp_path, capsys):
     (run, ["--step=3"], "--step=3 has no checkpoint; there are 2, 4"),
     (run, ["--n=9999"], "--n=9999 is too many for one grid"),
     (run, [f"--out={taken}"], "exists"),
+    (run, [f"--out={tmp_path / 'a.jpg'}"], "ends in .jpg"),
+    (run, ["--out="], "--out= is empty"),
+    (run, [f"--out={tmp_path}/{'a' * 300}.npz"], "File name too long"),
     (run, [f"--out={taken}/below/out.npz"], "cannot be written"),
     (tmp_path / "nowhere", [], "holds no run"),
   ]:

@@ -109,10 +109,9 @@ class Info(NamedTuple):
     gradient_penalty: the bare penalty, without its weight; 0 where there is none.
     critic_loss: what the critic minimised, lambda_gp times the penalty included.
     generator_loss: what the generator minimised.
-    gradient_norm_mean: mean gradient norm on x_hat; NaN where no penalty computed it.
-    gradient_norm_max: largest gradient norm on x_hat; NaN where no penalty computed it.
-    finite: bool, whether the losses of every update, the updated parameters and the running
-      statistics are all finite.
+    gradient_norm_mean: mean gradient norm on x_hat; 0 where no penalty computed it.
+    gradient_norm_max: largest gradient norm on x_hat; 0 where no penalty computed it.
+    finite: bool, whether the losses of every update and the whole updated state are finite.
   """
 
   estimate: jax.Array
@@ -169,7 +168,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     critic_fn = functools.partial(critic.apply, critic_params)
     real_scores, fake_scores = jax.vmap(critic_fn)(real), jax.vmap(critic_fn)(fake)
     objective = loss.critic(real_scores, fake_scores)
-    penalty, norms = jnp.zeros(()), jnp.full((1,), jnp.nan)
+    penalty, norms = jnp.zeros(()), jnp.zeros(1)
     if config.penalty_fn is not None:
       norms = gradient_norms(critic_fn, interpolate(key, real, fake))
       penalty = config.penalty_fn(norms)
@@ -245,6 +244,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     finite = _all_finite(
       (told["critic_loss"], generator_loss),
       (state.critic_params, state.generator_params, state.batch_stats),
+      (state.critic_opt_state, state.generator_opt_state),
     )
     last = {name: values[-1] for name, values in told.items()}
     return state, Info(**last, generator_loss=generator_loss, finite=finite)

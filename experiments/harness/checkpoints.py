@@ -7,7 +7,9 @@ opens them, one of the state, verified on what orbax read, and the metrics that 
 
 import hashlib
 import json
+import logging
 import pathlib
+import shutil
 import sys
 import time
 from typing import NamedTuple
@@ -19,6 +21,9 @@ import orbax.checkpoint as ocp
 from experiments.harness.errors import UserError
 from experiments.harness.files import read_json, write_json
 from wgan_jax.training import State
+
+# An error in orbax is raised here; its unfinished tasks would tell it again, each in a traceback.
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 _KEEP = 3
 _DIGEST = "digest.json"
@@ -37,17 +42,25 @@ class Checkpoint(NamedTuple):
 
 
 def steps(directory: pathlib.Path) -> list[int]:
-  """The steps of the checkpoints in `directory`, ascending, damaged ones too."""
-  if not directory.is_dir():
-    return []
-  return sorted(int(child.name) for child in directory.iterdir() if child.name.isdecimal())
+  """The steps whose checkpoints were saved to the end, ascending; damaged ones too."""
+  return [step for step in _all_steps(directory) if (directory / str(step) / _DIGEST).exists()]
 
 
 def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
-  """Saves under the state's step, and keeps the last few."""
+  """Saves under the state's step, and keeps the last few.
+
+  Raises:
+    UserError: the disk is full, or will not be written.
+  """
   state = _to_numpy(checkpoint.state)
-  with _manager(directory) as manager:
-    manager.save(int(state.step), args=ocp.args.Composite(state=ocp.args.StandardSave(state)))
+  try:
+    with _manager(directory) as manager:
+      manager.save(int(state.step), args=ocp.args.Composite(state=ocp.args.StandardSave(state)))
+  except (OSError, ValueError) as error:  # ValueError: tensorstore's, for a full disk too.
+    raise UserError(
+      f"{directory}: the checkpoint of step {state.step} cannot be saved: is the disk full? With"
+      " room made, the same command goes on from the one before"
+    ) from error
   folder = directory / str(state.step)
   digests = {
     "files": _digest_files(folder, checkpoint.pending),
@@ -71,7 +84,11 @@ def restore(directory: pathlib.Path, step: int, like: State) -> Checkpoint:
   folder = directory / str(step)
   damaged = UserError(f"{folder}: damaged, its digests do not agree with its content")
   digests = read_json(folder / _DIGEST)
-  if digests.get("files") != _digest_files(folder, digests.get("pending")):
+  try:
+    intact = digests.get("files") == _digest_files(folder, digests.get("pending"))
+  except OSError as error:
+    raise damaged from error
+  if not intact:
     raise damaged
   like = jax.eval_shape(lambda state: state._replace(key=jax.random.key_data(state.key)), like)
   sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -109,11 +126,20 @@ def restore_newest(directory: pathlib.Path, like: State) -> Checkpoint | None:
   return None
 
 
-def set_aside(directory: pathlib.Path, after: int) -> None:
-  """Renames later steps' checkpoints, which did not verify, so that the run can save again."""
-  for step in steps(directory):
-    if step > after:
-      (directory / str(step)).rename(directory / f"damaged-{step}-{time.time_ns()}")
+def clear_after(directory: pathlib.Path, step: int) -> None:
+  """Makes room to save later steps again: what was cut short goes, what is damaged is kept.
+
+  Args:
+    directory: the run's checkpoints.
+    step: the step that the run goes on from; later checkpoints did not verify.
+  """
+  whole = steps(directory)
+  for later in _all_steps(directory):
+    folder = directory / str(later)
+    if later > step and later in whole:
+      folder.rename(directory / f"damaged-{later}-{time.time_ns()}")
+    elif later not in whole:
+      shutil.rmtree(folder)
 
 
 def digest_state(state: State) -> str:
@@ -123,6 +149,12 @@ def digest_state(state: State) -> str:
     digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}\n".encode())
     digest.update(np.ascontiguousarray(leaf).tobytes())
   return digest.hexdigest()
+
+
+def _all_steps(directory):
+  if not directory.is_dir():
+    return []
+  return sorted(int(child.name) for child in directory.iterdir() if child.name.isdecimal())
 
 
 def _digest_files(folder: pathlib.Path, pending: list[dict]) -> str:

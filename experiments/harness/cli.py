@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
+import jax
 from absl import flags
 
 from experiments.harness.errors import Stopped, UserError
@@ -44,7 +45,7 @@ def run(
     argv: the command line with the program's name first; None for this process's.
 
   Returns:
-    The exit status: 0, 2 for a user's error, or that of `Stopped`.
+    The exit status: 0, 2 for an error that a user can mend, 130 for Ctrl-C, or that of `Stopped`.
   """
   flag_values = flags.FlagValues()
   register(flag_values)
@@ -58,12 +59,25 @@ def run(
       raise UserError(f"stray argument {stray[0]!r}: every option is written --name=value")
     main(flag_values)
   except (flags.Error, UserError, DataError) as error:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+    return _fail(error)
   except Stopped as ending:
     print(ending, file=sys.stderr)
     return ending.status
+  except KeyboardInterrupt:
+    print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+    return 130
+  except OSError as error:
+    return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+  except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    return _fail("out of memory: lower --batch_size, --width or --n")
   return 0
+
+
+def _fail(message: object) -> int:
+  print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+  return 2
 
 
 def _help(flag_values: flags.FlagValues) -> str:
@@ -73,5 +87,6 @@ def _help(flag_values: flags.FlagValues) -> str:
     default = "" if flag.default is None else f" (default: {flag.default})"
     choices = getattr(flag.parser, "enum_values", None)
     values = "{" + ",".join(choices) + "}" if choices else flag.flag_type()
-    lines.append(f"  --{name}={values}\n      {flag.help}{default}")
+    text = flag.help.rpartition(">: ")[2]  # absl writes the choices before an enum's help.
+    lines.append(f"  --{name}={values}\n      {text}{default}")
   return "\n".join(lines)

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import numpy as np
 import tqdm
 
-from experiments.harness.errors import UserError
-
 _SHORT = {
   "wasserstein_estimate": "W",
   "held_out_wasserstein_estimate": "held-out W",
@@ -54,20 +52,12 @@ class Display:
 
 @contextlib.contextmanager
 def event_writer(directory: pathlib.Path, wanted: bool, first_step: int) -> Iterator:
-  """A TensorBoard writer, or None; events past `first_step` of an earlier start are purged.
-
-  Raises:
-    UserError: tensorboardX is not installed.
-  """
+  """A TensorBoard writer, or None; events past `first_step` of an earlier start are purged."""
   if not wanted:
     yield None
     return
-  try:
-    from tensorboardX import SummaryWriter  # An extra.
-  except ImportError as error:
-    raise UserError(
-      "--tensorboard needs tensorboardX: install the extra, pip install -e '.[tensorboard]'"
-    ) from error
+  from tensorboardX import SummaryWriter  # An extra, and slow to import.
+
   with SummaryWriter(str(directory), purge_step=first_step + 1) as writer:
     yield writer
 

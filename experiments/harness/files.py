@@ -11,8 +11,12 @@ from experiments.harness.errors import UserError
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """Writes a file that is never seen half-written."""
   partial = path.with_name(f".{path.name}.partial")
-  partial.write_bytes(content)
-  os.replace(partial, path)
+  try:
+    partial.write_bytes(content)
+    os.replace(partial, path)
+  except OSError:
+    partial.unlink(missing_ok=True)
+    raise
 
 
 def write_json(path: pathlib.Path, value: object) -> None:
@@ -51,8 +55,7 @@ def read_lines(path: pathlib.Path) -> list[dict]:
   """
   if not path.exists():
     return []
-  *lines, torn = path.read_text(encoding="utf-8").split("\n")
-  del torn  # Empty after a whole last line.
+  *lines, _ = path.read_bytes().split(b"\n")  # What follows the last line's end is torn, or empty.
   try:
     return [json.loads(line) for line in lines]
   except ValueError as error:

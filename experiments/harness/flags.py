@@ -1,5 +1,7 @@
 """Functions that register the flags that launchers share, and that read them into settings."""
 
+import importlib.util
+
 from absl import flags
 
 from experiments.harness.cli import define_float
@@ -81,6 +83,32 @@ def register_run(flag_values: flags.FlagValues, *, steps: int) -> None:
   flags.DEFINE_boolean(
     "tensorboard", False, "Write TensorBoard events too.", flag_values=flag_values
   )
+
+
+def check_run(flag_values: flags.FlagValues) -> None:
+  """Refuses flags of `register_run` that do nothing, or that cannot be obeyed here.
+
+  Raises:
+    UserError: names the flag.
+  """
+  refuse_empty(flag_values, "workdir", "data_dir")
+  if flag_values.dataset == "digits" and flag_values.data_dir is not None:
+    raise UserError("--data_dir does nothing with --dataset=digits: leave it out")
+  if flag_values.tensorboard and importlib.util.find_spec("tensorboardX") is None:
+    raise UserError(
+      "--tensorboard needs tensorboardX: install the extra, pip install -e '.[tensorboard]'"
+    )
+
+
+def refuse_empty(flag_values: flags.FlagValues, *names: str) -> None:
+  """Refuses a path that is empty: mostly an unset variable of the shell.
+
+  Raises:
+    UserError: names the flag.
+  """
+  for name in names:
+    if flag_values[name].value == "":
+      raise UserError(f"--{name}= is empty: name a path, or leave the flag out")
 
 
 def read_settings(flag_values: flags.FlagValues, dataset: str) -> Settings:

@@ -4,23 +4,23 @@ import contextlib
 import dataclasses
 import math
 import signal
+import sys
 import time
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.harness import checkpoints, display, files, plots
 from experiments.harness.checkpoints import Checkpoint
 from experiments.harness.errors import Stopped
-from experiments.harness.measures import N_HELD_OUT, estimate_name, make_boundary_measures
+from experiments.harness.measures import estimate_name
+from experiments.harness.program import Program
 from experiments.harness.run_folder import RunFolder
 from experiments.harness.settings import Settings
-from wgan_jax.data.images import Images, sample_images, to_uint8
-from wgan_jax.training import Info, State, make_chunk, make_training
-from wgan_jax.types import Pair
+from wgan_jax.data.images import Images
+from wgan_jax.training import Info
 
-N_SAMPLES = 64
+# A chunk also ends here, however rarely one logs: a signal and a divergence wait for its end.
+_LONGEST_CHUNK = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,55 +31,14 @@ class Intervals:
   sample: int
   checkpoint: int
 
+  def capacity(self) -> int:
+    """The most steps of one chunk."""
+    return min(*dataclasses.astuple(self), _LONGEST_CHUNK)
+
   def next(self, step: int, last: int) -> int:
-    """The next multiple of any interval, or the last step: where a chunk ends."""
-    multiples = [(step // every + 1) * every for every in dataclasses.astuple(self)]
-    return min(*multiples, last)
-
-
-class Program:
-  """The compiled functions of a run, and the data they read on the device."""
-
-  def __init__(self, settings: Settings, images: Images, capacity: int):
-    config, pair = settings.config(), settings.networks(images.train_images.shape[1:])
-    training = make_training(config, pair, sample_images)
-    self.hparams = settings.hparams()
-    self._key = jax.random.key(settings.seed)
-    self._init = jax.jit(training.init)
-    self._train = jnp.asarray(images.train_images)
-    self._held_out = jnp.asarray(images.test_images[:N_HELD_OUT])
-    self._chunk = jax.jit(make_chunk(training.step, capacity), donate_argnums=0)
-    self._measure = jax.jit(make_boundary_measures(config, pair))
-    self._sample = jax.jit(make_sampler(pair), static_argnums=2)
-
-  def init(self) -> State:
-    return self._init(self._key, self.hparams)
-
-  def chunk(self, state: State, n_steps: int) -> tuple[State, Info]:
-    """Steps on; Info is on the host, [n_steps]."""
-    state, info = self._chunk(state, self.hparams, self._train, n_steps)
-    return state, jax.tree.map(lambda rows: rows[:n_steps], jax.device_get(info))
-
-  def measure(self, state: State) -> dict:
-    measured = self._measure(state, self._train, self._held_out)
-    return {name: float(value) for name, value in measured.items()}
-
-  def sample(self, state: State) -> np.ndarray:
-    """The run's own pictures: always from the same latents."""
-    return np.asarray(self._sample(state, jax.random.fold_in(self._key, 0x7A), N_SAMPLES))
-
-
-def make_sampler(pair: Pair):
-  """Builds `sample(state, key, n) -> uint8 [n, height, width, channels]`."""
-
-  def sample(state, key, n):
-    latents = jax.random.normal(key, (n, pair.latent_dim))
-    samples, _ = pair.generator.apply(
-      state.generator_params, state.batch_stats, latents, train=False
-    )
-    return to_uint8(samples)
-
-  return sample
+    """Where the chunk from `step` ends: an absolute multiple of an interval, or the last step."""
+    every = (*dataclasses.astuple(self), _LONGEST_CHUNK)
+    return min(*((step // n + 1) * n for n in every), last)
 
 
 def train(
@@ -95,75 +54,92 @@ def train(
 
   Raises:
     Stopped: a loss or a parameter turned non-finite, or a signal asked to stop.
-    UserError: no checkpoint in the folder verifies.
+    UserError: no checkpoint in the folder verifies, or one cannot be saved.
   """
-  program = Program(settings, images, capacity=min(dataclasses.astuple(intervals)))
-  state, pending = _resume(folder, program)
+  program = Program(settings, images, intervals.capacity())
+  state = program.init()
+  state, pending = checkpoints.restore_newest(folder.checkpoints, state) or Checkpoint(state, [])
   step = int(state.step)
-  if step >= steps:
-    if step > steps:
-      print(f"{folder.path} is at step {step} already: --steps={steps} asks for nothing more")
-    _finish(folder, settings, step)
+  if step > steps:
+    print(f"{folder.path} is at step {step} already: --steps={steps} asks for nothing more")
     return
-  title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, seed {settings.seed}"
   print(f"{'resumed at' if step else 'starting at'} step {step} of {steps}", flush=True)
-  # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
-  files.keep_lines(folder.metrics, lambda row: row["step"] + len(pending) <= step)
-  files.keep_lines(folder.timing, lambda row: row["step"] <= step)
+  _rewind(folder, step, len(pending))
+  title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, seed {settings.seed}"
 
-  shown = display.Display(step, steps)
+  def log():
+    row = {"step": step, **_summarise(pending, settings)} | program.measure(state)
+    files.append_line(folder.metrics, row)
+    display.write_events(events, row)
+    return row
+
+  def draw():
+    samples = program.sample(state)
+    plots.draw_grid(folder.sample(step), samples, f"{title}, step {step}")
+    if rows := files.read_lines(folder.metrics):  # None before the first line.
+      plots.draw_curves(folder.curves, rows, title)
+    display.write_image(events, samples, step)
+
   with (
-    contextlib.closing(shown),
-    display.event_writer(folder.tensorboard, tensorboard, step) as events,
+    contextlib.closing(display.Display(step, steps)) as shown,
+    display.event_writer(folder.tensorboard, tensorboard, step - len(pending)) as events,
     _stop_signals() as stop,
   ):
+    if step == steps:  # Stopped after its last checkpoint, perhaps before what belongs to the end.
+      if pending:
+        log()
+      draw()
     while step < steps:
       started, first = time.perf_counter(), step
       step = intervals.next(step, steps)
       state, info = program.chunk(state, step - first)
-      pending += _rows(info)
       seconds = time.perf_counter() - started
+      pending += _rows(info)
       shown.advance(step - first)
       if not info.finite.all():
-        bad = first + 1 + int(np.argmin(info.finite))
-        _give_up(folder, settings, bad)
+        _give_up(folder, settings, first + 1 + int(np.argmin(info.finite)))
       if step % intervals.log == 0 or step == steps:
-        row = {"step": step, **_summarise(pending, settings)} | program.measure(state)
-        files.append_line(folder.metrics, row)
-        shown.metrics(row, (step - first) / seconds)
-        display.write_events(events, row)
+        shown.metrics(log(), (step - first) / seconds)
       if step % intervals.sample == 0 or step == steps:
-        samples = program.sample(state)
-        plots.draw_grid(folder.sample(step), samples, f"{title}, step {step}")
-        plots.draw_curves(folder.curves, files.read_lines(folder.metrics), title)
-        display.write_image(events, samples, step)
+        draw()
       if step % intervals.log == 0:
         # A line at the last step may be of a part of its interval: a longer run makes it whole.
         pending = []
-      if step % intervals.checkpoint == 0 or step == steps or stop.signal:
+      stopping = stop.signal if step < steps else 0
+      if step % intervals.checkpoint == 0 or step == steps or stopping:
         checkpoints.save(folder.checkpoints, Checkpoint(state, pending))
-      files.append_line(
-        folder.timing,
-        {
-          "step": step,
-          "time": time.time(),
-          "chunk_seconds": seconds,
-          "steps_per_second": (step - first) / seconds,
-          "host_seconds": time.perf_counter() - started - seconds,
-        },
-      )
-      if stop.signal and step < steps:
-        raise Stopped(
-          f"stopped at step {step}, saved; the same command goes on from there", 128 + stop.signal
-        )
-  _finish(folder, settings, step)
+      timing = {
+        "step": step,
+        "time": time.time(),
+        "chunk_seconds": seconds,
+        "steps_per_second": (step - first) / seconds,
+        "host_seconds": time.perf_counter() - started - seconds,
+      }
+      files.append_line(folder.timing, timing)
+      if stopping:
+        files.write_json(folder.summary, {"status": "stopped", "steps": step})
+        message = f"stopped at step {step}, saved; the same command goes on from there"
+        raise Stopped(message, 128 + stopping)
+  last = files.read_lines(folder.metrics)[-1:]
+  files.write_json(
+    folder.summary, {"status": "finished", "steps": step, "last": last[0] if last else None}
+  )
+  print(f"done: {folder.path} (samples/{folder.sample(step).name}, curves.png, metrics.jsonl)")
 
 
-def _resume(folder: RunFolder, program: Program) -> Checkpoint:
-  state = program.init()
-  checkpoint = checkpoints.restore_newest(folder.checkpoints, state) or Checkpoint(state, [])
-  checkpoints.set_aside(folder.checkpoints, after=int(checkpoint.state.step))
-  return checkpoint
+def _rewind(folder: RunFolder, step: int, n_pending: int) -> None:
+  """Makes the folder what it was when the checkpoint of `step` was saved."""
+  checkpoints.clear_after(folder.checkpoints, step)
+  # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
+  files.keep_lines(folder.metrics, lambda row: row["step"] + n_pending <= step)
+  files.keep_lines(folder.timing, lambda row: row["step"] <= step)
+  folder.summary.unlink(missing_ok=True)
+  logged = [row["step"] for row in files.read_lines(folder.metrics)[-1:]]
+  if step > n_pending and logged != [step - n_pending]:
+    print(
+      f"warning: {folder.metrics} lacks lines up to step {step - n_pending}: they are lost",
+      file=sys.stderr,
+    )
 
 
 def _rows(info: Info) -> list[dict]:
@@ -194,13 +170,6 @@ def _give_up(folder: RunFolder, settings: Settings, bad: int) -> None:
   )
 
 
-def _finish(folder: RunFolder, settings: Settings, step: int) -> None:
-  rows = files.read_lines(folder.metrics)
-  summary = {"status": "finished", "steps": step, "dataset": settings.dataset, "last": rows[-1]}
-  files.write_json(folder.summary, summary)
-  print(f"done: {folder.path} (samples/{folder.sample(step).name}, curves.png, metrics.jsonl)")
-
-
 @dataclasses.dataclass
 class _Stop:
   signal: int = 0
@@ -215,6 +184,7 @@ def _stop_signals():
     del frame
     stop.signal = number
     signal.signal(number, previous[number])
+    print("stopping when this chunk of steps ends; once more to stop at once", file=sys.stderr)
 
   previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
   try:

@@ -9,6 +9,10 @@ from matplotlib.figure import Figure
 
 from experiments.harness.files import write_bytes
 
+_DPI = 100
+_GRID_SIDE = 672
+_TITLE_HEIGHT = 24
+
 _PANELS = [
   ("Wasserstein estimate", "E c(x) - E c(g(z))", ["wasserstein_estimate"]),
   ("Jensen-Shannon estimate", "divergence (nats)", ["jensen_shannon_estimate"]),
@@ -32,11 +36,15 @@ def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
   grid = np.zeros((rows, columns, height, width, channels), np.uint8)
   grid.reshape(-1, height, width, channels)[:n] = images
   grid = grid.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-  figure = Figure(figsize=(6, 6 * rows * height / (columns * width) + 0.4), layout="constrained")
-  axes = figure.add_subplot()
-  axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+  # Every pixel of a sample is a square of whole screen pixels.
+  scale = max(1, _GRID_SIDE // grid.shape[1])
+  image_width, image_height = scale * grid.shape[1], scale * grid.shape[0]
+  total = image_height + _TITLE_HEIGHT
+  figure = Figure(figsize=(image_width / _DPI, total / _DPI))
+  axes = figure.add_axes((0, 0, 1, image_height / total))
+  axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
   axes.set_axis_off()
-  axes.set_title(title, fontsize=9)
+  figure.text(0.5, 1 - _TITLE_HEIGHT / total / 2, title, ha="center", va="center", fontsize=9)
   _save(path, figure)
 
 
@@ -70,5 +78,5 @@ def draw_curves(path: pathlib.Path, rows: list[dict], title: str) -> None:
 
 def _save(path, figure):
   buffer = io.BytesIO()
-  figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+  figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
   write_bytes(path, buffer.getvalue())

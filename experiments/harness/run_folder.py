@@ -13,22 +13,18 @@ tensorboard/     events, with --tensorboard
 import contextlib
 import dataclasses
 import fcntl
-import os
+import hashlib
 import pathlib
-import platform
-import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 
-import jax
-
+from experiments.harness.environment import describe_environment
 from experiments.harness.errors import UserError
 from experiments.harness.files import read_json, write_json
 from experiments.harness.settings import Settings
+from wgan_jax.data.images import Images
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-_OURS = (".lock", "samples")  # What is there before config.json is.
+_BEFORE_CONFIG = {".lock", "samples", ".config.json.partial"}  # What is there before config.json.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +74,10 @@ class RunFolder:
       raise UserError(f"--workdir={self.path} holds no run: it has no config.json")
     try:
       return Settings(**read_json(self.config)["settings"])
-    except (KeyError, TypeError) as error:
-      raise UserError(f"{self.config}: damaged, its settings are not those of a run") from error
+    except (KeyError, TypeError, ValueError) as error:
+      raise UserError(
+        f"{self.config}: damaged, or of another version: its settings are not those of a run"
+      ) from error
 
 
 def recorded_dataset(path: pathlib.Path) -> str | None:
@@ -88,67 +86,19 @@ def recorded_dataset(path: pathlib.Path) -> str | None:
   return folder.read_settings().dataset if folder.config.exists() else None
 
 
-@contextlib.contextmanager
-def open_run(path: pathlib.Path, settings: Settings, flags: dict) -> Iterator[RunFolder]:
-  """Makes a run folder, or opens the one of an earlier start of the same run; locked while open.
-
-  Args:
-    path: the folder; made where it does not exist.
-    settings: must agree with the recorded ones.
-    flags: all flags, recorded.
-
-  Yields:
-    The folder, its config.json written.
+def check_folder(path: pathlib.Path, settings: Settings) -> None:
+  """Whether a run with these settings may begin or go on in `path`; nothing is written.
 
   Raises:
-    UserError: the folder cannot be used, or holds another run.
+    UserError: it is a file, holds other files, or another run.
   """
-  folder = RunFolder(path)
   if path.exists() and not path.is_dir():
     raise UserError(f"--workdir={path} is a file: name a folder")
-  if folder.config.exists():
-    _assert_same(folder, settings)
-  elif path.exists() and any(child.name not in _OURS for child in path.iterdir()):
-    raise UserError(f"--workdir={path} holds other files and no run: name another folder")
-  try:
-    (path / "samples").mkdir(parents=True, exist_ok=True)
-    lock = (path / ".lock").open("w")
-  except OSError as error:
-    raise UserError(f"--workdir={path} cannot be written ({error.strerror})") from error
-  with lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise UserError(f"--workdir={path} is in use by another process: wait for it") from error
-    _record(folder, settings, flags)
-    yield folder
-
-
-def _record(folder, settings, flags):
-  environment = describe_environment()
-  record = {
-    "settings": dataclasses.asdict(settings),
-    "flags": flags,
-    "environment": environment,
-    "resumed_in": [],
-  }
-  if folder.config.exists():
-    earlier = read_json(folder.config)
-    record["environment"] = earlier.get("environment", {})
-    record["resumed_in"] = earlier.get("resumed_in", [])
-    last = (record["resumed_in"] or [record["environment"]])[-1]
-    changed = [name for name in environment if environment[name] != last.get(name)]
-    if changed:
-      record["resumed_in"].append(environment)
-      print(
-        f"warning: {', '.join(changed)} changed since the run was started: it goes on, but not bit"
-        " for bit as it would have",
-        file=sys.stderr,
-      )
-  write_json(folder.config, record)
-
-
-def _assert_same(folder, settings):
+  folder = RunFolder(path)
+  if not folder.config.exists():
+    if path.exists() and {child.name for child in path.iterdir()} - _BEFORE_CONFIG:
+      raise UserError(f"--workdir={path} holds other files and no run: name another folder")
+    return
   recorded = folder.read_settings()
   differ = [
     f"--{field.name} ({getattr(recorded, field.name)} there, {getattr(settings, field.name)} here)"
@@ -157,39 +107,75 @@ def _assert_same(folder, settings):
   ]
   if differ:
     raise UserError(
-      f"--workdir={folder.path} holds another run, which differs in {', '.join(differ)}: agree with"
-      " it or name another folder"
+      f"--workdir={path} holds another run, which differs in {', '.join(differ)}: agree with it or"
+      " name another folder"
     )
 
 
-def describe_environment() -> dict:
-  """What, apart from the settings, may change the bits of a result."""
-  device = jax.devices()[0]
-  threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-  return {
-    "python": platform.python_version(),
-    **{name: metadata.version(name) for name in _PACKAGES},
-    "platform": device.platform,
-    "device": device.device_kind,
-    "threads": threads,
-    "dtype": "float32",
-    "matmul_precision": str(jax.config.jax_default_matmul_precision or "default"),
-    "xla_flags": os.environ.get("XLA_FLAGS", ""),
-    "commit": _commit(),
-  }
+@contextlib.contextmanager
+def open_run(
+  path: pathlib.Path, settings: Settings, images: Images, flags: dict
+) -> Iterator[RunFolder]:
+  """Makes a run folder, or opens that of an earlier start of the same run; locked while open.
 
+  Args:
+    path: the folder; made where it does not exist.
+    settings: must agree with the recorded ones.
+    images: must be the recorded ones.
+    flags: all flags, recorded.
 
-def _commit() -> str | None:
-  """The commit of this clone, marked where files differ from it; None outside a repository."""
-  here = pathlib.Path(__file__).parent
+  Yields:
+    The folder, its config.json written.
+
+  Raises:
+    UserError: the folder cannot be used, is in use, or holds another run.
+  """
+  check_folder(path, settings)
   try:
-    return subprocess.run(
-      ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-      cwd=here,
-      capture_output=True,
-      text=True,
-      check=True,
-      timeout=10,
-    ).stdout.strip()
-  except (OSError, subprocess.SubprocessError):
-    return None
+    (path / "samples").mkdir(parents=True, exist_ok=True)
+    lock = (path / ".lock").open("w")
+  except OSError as error:
+    raise UserError(f"--workdir={path} cannot be written ({error.strerror})") from error
+  with lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise UserError(f"--workdir={path} is in use by another process: wait for it") from error
+    except OSError:
+      pass  # A file system without locks.
+    folder = RunFolder(path)
+    _record(folder, settings, images, flags)
+    yield folder
+
+
+def _record(folder, settings, images, flags):
+  environment = describe_environment()
+  pixels = hashlib.sha256(images.train_images.tobytes() + images.test_images.tobytes()).hexdigest()
+  record = {
+    "settings": dataclasses.asdict(settings),
+    "flags": flags,
+    "images_sha256": pixels,
+    "environment": environment,
+    "resumed_in": [],
+  }
+  if folder.config.exists():
+    earlier = read_json(folder.config)
+    try:
+      record["environment"], record["resumed_in"] = earlier["environment"], earlier["resumed_in"]
+      last = [record["environment"], *record["resumed_in"]][-1]
+      changed = [name for name in environment if environment[name] != last.get(name)]
+    except (AttributeError, KeyError, TypeError) as error:
+      raise UserError(f"{folder.config}: damaged, or of another version") from error
+    if earlier.get("images_sha256") != pixels:
+      raise UserError(
+        f"--workdir={folder.path} was trained on other images of the same name: give the --data_dir"
+        " and the package versions that its config.json tells"
+      )
+    if changed:
+      record["resumed_in"].append(environment)
+      print(
+        f"warning: {', '.join(changed)} changed since the run was started: it goes on, but perhaps"
+        " not bit for bit as it would have",
+        file=sys.stderr,
+      )
+  write_json(folder.config, record)

@@ -10,6 +10,7 @@ from wgan_jax.types import Pair
 
 ARCHITECTURES = ("dcgan", "mlp")
 _WIDTHS = {"dcgan": 32, "mlp": 256}
+_COMMON = ("architecture", "width", "latent_dim", "batch_size")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,14 @@ class Settings:
   beta2: float
   lambda_gp: float | None
   clip_value: float | None
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      if not isinstance(getattr(self, field.name), field.type):
+        raise TypeError(f"{field.name} is {getattr(self, field.name)!r}")
+    if self.architecture not in ARCHITECTURES:
+      raise ValueError(f"architecture is {self.architecture!r}")
+    self.config()  # Refuses what it does not know.
 
   def config(self) -> Config:
     """The static part."""
@@ -123,10 +132,24 @@ def method_defaults(
   }
 
 
-METHODS = """\
-Defaults that depend on the method:
-  wasserstein + gp, gp_one_sided   Adam 2e-4 (0.5, 0.9), n_critic 5, lambda_gp 10
-  wasserstein + clip               RMSProp 5e-5, decay 0.99, epsilon outside the root, n_critic 5,
-                                   clip_value 0.01 on every parameter of the critic, biases too
-  cross-entropy, or no penalty     Adam 2e-4 (0.5, 0.999), n_critic 1
---width is 32 with dcgan and 256 with mlp. A chosen --optimizer brings its own learning rate."""
+def methods_table() -> str:
+  """What `--help` tells of the defaults."""
+  lines = ["Defaults that depend on the method:"]
+  for title, loss, penalty in [
+    ("wasserstein + gp, gp_one_sided", "wasserstein", "gp"),
+    ("wasserstein + clip", "wasserstein", "clip"),
+    ("cross-entropy, or no penalty", "nonsaturating", "none"),
+  ]:
+    defaults = method_defaults(loss, penalty)
+    own = {name: value for name, value in defaults.items() if name not in _COMMON}
+    values = "  ".join(f"{name}={value}" for name, value in own.items() if value is not None)
+    lines.append(f"  {title}:\n    {values}")
+  common = {name: method_defaults("wasserstein", "gp")[name] for name in _COMMON}
+  lines += [
+    "A chosen optimizer brings its own learning_rate and betas. RMSProp has its epsilon outside",
+    "the root. Clipping is of every parameter of the critic, biases too.",
+    "Defaults of all methods:",
+    "  " + "  ".join(f"{name}={value}" for name, value in common.items()),
+    f"  width={_WIDTHS['mlp']} with architecture=mlp",
+  ]
+  return "\n".join(lines)
