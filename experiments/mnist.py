@@ -19,7 +19,7 @@ from experiments.harness.run_folder import check_folder, open_run, recorded_data
 from experiments.harness.settings import Settings, methods_table
 from wgan_jax.data.images import load_images, resolve_auto
 
-DEFAULT_STEPS = 1500
+DEFAULT_STEPS = 1200
 
 
 def register(flag_values: flags.FlagValues) -> None:
