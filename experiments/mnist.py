@@ -14,6 +14,7 @@ from absl import flags
 
 from experiments.harness import cli
 from experiments.harness import flags as shared_flags
+from experiments.harness.environment import describe_environment
 from experiments.harness.loop import Intervals, train
 from experiments.harness.run_folder import check_folder, open_run, recorded_dataset
 from experiments.harness.settings import Settings, methods_table
@@ -33,10 +34,13 @@ def main(flag_values: flags.FlagValues) -> None:
   shared_flags.check_run(flag_values)
   settings = _choose_settings(flag_values)
   path = _run_path(flag_values, settings)
+  environment = describe_environment()
   check_folder(path, settings)  # Before minutes go into data for a folder that cannot be used.
   images = load_images(settings.dataset, flag_values.data_dir)
-  with open_run(path, settings, images, flag_values.flag_values_dict()) as folder:
+  flags_given = flag_values.flag_values_dict()
+  with open_run(path, settings, images, flags_given, environment) as folder:
     print(f"run folder {folder.path}")
+    print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     print(
       f"{settings.dataset}: {len(images.train_images)} training images,"
       f" {len(images.test_images)} held out"

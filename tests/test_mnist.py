@@ -204,6 +204,7 @@ def test_other_intervals_do_not_change_the_state(finished, tmp_path):
   assert final_state(tmp_path / "run") == final_state(finished)
 
 
+@pytest.mark.slow
 def test_ended_by_a_signal_where_fewer_steps_are_asked_for_is_whole(tmp_path, monkeypatch):
   """Stopped off every boundary, then asked for just those steps: what is missing is made."""
   chunk = loop.Program.chunk
@@ -222,6 +223,7 @@ def test_ended_by_a_signal_where_fewer_steps_are_asked_for_is_whole(tmp_path, mo
   assert results(tmp_path / "stopped") == results(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_lost_metrics_are_told(finished, tmp_path, capsys):
   assert train(tmp_path / "run", "--steps=6") == 0
   (tmp_path / "run" / "metrics.jsonl").unlink()
@@ -273,6 +275,7 @@ def arrays(checkpoint):
   return sorted(found, key=lambda path: path.stat().st_size, reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "digest", "unfinished", "empty"])
 def test_a_damaged_checkpoint_is_passed_over_and_said(finished, tmp_path, capsys, damage):
   assert train(tmp_path / "run", "--steps=6") == 0
@@ -310,6 +313,7 @@ def test_no_checkpoint_that_verifies(tmp_path, capsys):
   assert checkpoints.steps(tmp_path / "run" / "checkpoints") == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("method", "named"),
   [
@@ -442,6 +446,7 @@ def test_one_process_at_a_time(tmp_path, capsys, finished):
   assert "in use by another process" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(mnist, "resolve_auto", lambda data_dir: "digits")
   monkeypatch.chdir(tmp_path)
@@ -462,6 +467,7 @@ def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, 
   assert list((tmp_path / "runs").iterdir()) == [workdir]
 
 
+@pytest.mark.slow
 def test_tensorboard_events(tmp_path):
   pytest.importorskip("tensorboardX")
   assert train(tmp_path / "run", "--steps=4", "--tensorboard") == 0

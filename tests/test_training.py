@@ -33,6 +33,7 @@ def run(config, pair, sample_real, data, *, hparams=HPARAMS, n_steps=1, key=KEY)
   return state, infos
 
 
+@pytest.mark.slow
 def test_step_is_algorithm_1():
   """The scanned step against plain Python: n_critic penalised updates, then the generator's."""
   config, hparams, data = Config(n_critic=3, batch_size=4), HPARAMS, points()

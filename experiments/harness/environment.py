@@ -9,6 +9,8 @@ from importlib import metadata
 import jax
 import jax.numpy as jnp
 
+from experiments.harness.errors import UserError
+
 # Those that compute, and those that make the pixels of the digits and of the pictures.
 _PACKAGES = (
   "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
@@ -17,8 +19,18 @@ _PACKAGES = (
 
 
 def describe_environment() -> dict:
-  """Versions, device, threads, precision and commit, by name."""
-  device = jax.devices()[0]
+  """Versions, device, threads, precision and commit, by name.
+
+  Raises:
+    UserError: JAX has no device of the platform that JAX_PLATFORMS asks for.
+  """
+  try:
+    device = jax.devices()[0]
+  except (AssertionError, RuntimeError) as error:
+    raise UserError(
+      f"JAX finds no device of JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: unset it, or"
+      " install that platform's extra"
+    ) from error
   threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
   return {
     "python": platform.python_version(),

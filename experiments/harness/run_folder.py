@@ -18,7 +18,6 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
-from experiments.harness.environment import describe_environment
 from experiments.harness.errors import UserError
 from experiments.harness.files import read_json, write_json
 from experiments.harness.settings import Settings
@@ -114,7 +113,7 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
 
 @contextlib.contextmanager
 def open_run(
-  path: pathlib.Path, settings: Settings, images: Images, flags: dict
+  path: pathlib.Path, settings: Settings, images: Images, flags: dict, environment: dict
 ) -> Iterator[RunFolder]:
   """Makes a run folder, or opens that of an earlier start of the same run; locked while open.
 
@@ -123,6 +122,7 @@ def open_run(
     settings: must agree with the recorded ones.
     images: must be the recorded ones.
     flags: all flags, recorded.
+    environment: `describe_environment()`, recorded; told where it differs from the recorded one.
 
   Yields:
     The folder, its config.json written.
@@ -144,12 +144,11 @@ def open_run(
     except OSError:
       pass  # A file system without locks.
     folder = RunFolder(path)
-    _record(folder, settings, images, flags)
+    _record(folder, settings, images, flags, environment)
     yield folder
 
 
-def _record(folder, settings, images, flags):
-  environment = describe_environment()
+def _record(folder, settings, images, flags, environment):
   pixels = hashlib.sha256(images.train_images.tobytes() + images.test_images.tobytes()).hexdigest()
   record = {
     "settings": dataclasses.asdict(settings),
