@@ -104,14 +104,15 @@ def test_a_stop_signal_saves_and_the_same_command_goes_on(finished, tmp_path, mo
   chunk = loop.Program.chunk
 
   def interrupted(self, state, n_steps):
-    if int(state.step) == 4:
+    if int(state.step) == 6:
       signal.raise_signal(signal.SIGTERM)
     return chunk(self, state, n_steps)
 
   with monkeypatch.context() as patch:
     patch.setattr(loop.Program, "chunk", interrupted)
     assert train(tmp_path / "run", "--steps=10") == 128 + signal.SIGTERM
-  assert "stopped at step 6, saved" in capsys.readouterr().err
+  assert "stopped at step 7, saved" in capsys.readouterr().err
+  assert checkpoints.steps(tmp_path / "run" / "checkpoints")[-1] == 7  # No multiple of 2.
   assert train(tmp_path / "run", "--steps=10") == 0
   assert results(tmp_path / "run") == results(finished)
   assert final_state(tmp_path / "run") == final_state(finished)
@@ -298,6 +299,11 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(finished, tmp_path, capsys
   # A checkpoint without digests is one whose saving was cut short: no damage, and no word.
   assert (f"warning: {newest}" in told.err) == (damage not in ("unfinished", "empty"))
   assert "resumed at step 4 of 10" in told.out
+  # What is damaged is set aside, what was cut short is gone, and step 6 was saved again, whole.
+  set_aside = list(newest.parent.glob("damaged-6-*"))
+  assert len(set_aside) == (damage not in ("unfinished", "empty"))
+  assert checkpoints.steps(newest.parent) == [6, 8, 10]
+  assert draw(tmp_path / "run", "--step=6", f"--out={tmp_path / 'six.npz'}") == 0
   assert final_state(tmp_path / "run") == final_state(finished)
   extended, whole = results(tmp_path / "run"), results(finished)
   assert {name: extended[name] for name in whole} == whole

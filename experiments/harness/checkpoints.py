@@ -55,7 +55,8 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
   state = _to_numpy(checkpoint.state)
   try:
     with _manager(directory) as manager:
-      manager.save(int(state.step), args=ocp.args.Composite(state=ocp.args.StandardSave(state)))
+      items = ocp.args.Composite(state=ocp.args.StandardSave(state))
+      manager.save(int(state.step), args=items, force=True)  # Else it may skip one without a word.
   except (OSError, ValueError) as error:  # ValueError: tensorstore's, for a full disk too.
     raise UserError(
       f"{directory}: the checkpoint of step {state.step} cannot be saved: is the disk full? With"
