@@ -232,13 +232,13 @@ def test_chunk_equals_a_python_loop():
   chex.assert_trees_all_close(info.critic_loss, stacked, rtol=1e-3, atol=1e-5)
 
 
-def test_different_seeds_differ():
-  states = [
-    run(Config(batch_size=4), points_pair(), sample_points, points(), key=jax.random.key(seed))[0]
-    for seed in (0, 1)
-  ]
-  kernels = [state.critic_params["Dense_0"]["kernel"] for state in states]
-  assert not jnp.allclose(*kernels)
+def test_different_seeds_start_and_draw_differently():
+  init, _ = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_points)
+  one, two = (jax.jit(init)(jax.random.key(seed), HPARAMS) for seed in (0, 1))
+  for params in ("critic_params", "generator_params"):
+    kernels = [getattr(state, params)["Dense_0"]["kernel"] for state in (one, two)]
+    assert not jnp.allclose(*kernels)
+  assert (jax.random.key_data(one.key) != jax.random.key_data(two.key)).any()
 
 
 def test_a_non_finite_loss_is_told_at_its_step():
