@@ -223,13 +223,6 @@ def test_precision_and_element_type_reach_the_product(name):
   assert_close(conv_general_dilated(x, k, **options), wide)
 
 
-def test_traced_once():
-  x, k, options = make_case("strided 4/2 SAME")
-  step = jit(chex.assert_max_traces(orders(conv_general_dilated, options), n=1))
-  for scale in (1.0, 2.0, 3.0):
-    step(np.float32(scale) * x, k)
-
-
 @pytest.mark.parametrize(
   ("kernel", "stride", "padding"),
   [(4, 2, "SAME"), (5, 3, "VALID"), (3, 2, ((0, 1), (2, 0)))],
