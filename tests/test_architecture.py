@@ -16,8 +16,10 @@ ALLOWED = {
   "penalties": {"types"},
   "networks": {"types", "networks"},
   "data": {"types", "data"},
+  "transport": {"types"},
   "training": {"types", "losses", "penalties"},
-  "__init__": {"types", "losses", "penalties", "training"},
+  "sweep": {"training"},
+  "__init__": {"types", "losses", "penalties", "transport", "training", "sweep"},
 }
 OUTSIDE = {"flax": {"networks"}, "tensorflow_datasets": {"data"}, "PIL": {"data"}}
 FORBIDDEN = ("absl", "experiments", "tensorflow", "matplotlib", "orbax", "tqdm")

@@ -1,5 +1,6 @@
 """Wasserstein GANs in JAX: pure losses, per-sample gradient penalties, training as functions."""
 
+from wgan_jax import transport
 from wgan_jax.losses import (
   cross_entropy_critic_loss,
   jensen_shannon_estimate,
@@ -10,6 +11,7 @@ from wgan_jax.losses import (
   wasserstein_generator_loss,
 )
 from wgan_jax.penalties import clip_params, gradient_norms, gradient_penalty, interpolate, penalize
+from wgan_jax.sweep import Members, Sweep, make_sweep
 from wgan_jax.training import Config, Hparams, Info, State, make_chunk, make_training
 from wgan_jax.types import CriticFn, Network, Pair
 
@@ -18,9 +20,11 @@ __all__ = [
   "CriticFn",
   "Hparams",
   "Info",
+  "Members",
   "Network",
   "Pair",
   "State",
+  "Sweep",
   "clip_params",
   "cross_entropy_critic_loss",
   "gradient_norms",
@@ -28,10 +32,12 @@ __all__ = [
   "interpolate",
   "jensen_shannon_estimate",
   "make_chunk",
+  "make_sweep",
   "make_training",
   "minimax_generator_loss",
   "nonsaturating_generator_loss",
   "penalize",
+  "transport",
   "wasserstein_critic_loss",
   "wasserstein_estimate",
   "wasserstein_generator_loss",

@@ -1,0 +1,135 @@
+"""Many runs of one program: members that differ in seed and hyperparameters only.
+
+`Hparams` is traced, so a sweep is a batch of (key, Hparams). Its members run side by side in one
+program, over all devices of a mesh; which of the two ways below is faster depends on the networks
+and the device: measure it. As in `wgan_jax.training` the caller jits.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from wgan_jax.training import Hparams, Info, State, Training, make_chunk
+
+BATCHING = ("vmap", "map")
+
+
+class Members(NamedTuple):
+  """Runs side by side, each leaf with a leading axis [members].
+
+  Attributes:
+    state: the training states; a member that diverged keeps its last finite one.
+    alive: bool, whether every step so far was finite.
+  """
+
+  state: State
+  alive: jax.Array
+
+
+class Sweep(NamedTuple):
+  """Many trainings as two functions.
+
+  Attributes:
+    init: (keys, hparams) -> Members, for keys [members] and Hparams of [members] each.
+    chunk: (members, hparams, data, n_steps) -> (Members, Info), with n_steps <= capacity traced and
+      Info's leaves [members, capacity, ...]. Its `finite` turns false for a member at the step at
+      which it diverges, and stays so; of the other fields only the rows of finite steps count. Jit
+      it with `donate_argnums=0`.
+  """
+
+  init: Callable[[jax.Array, Hparams], Members]
+  chunk: Callable[[Members, Hparams, Any, jax.Array], tuple[Members, Info]]
+
+
+def make_sweep(
+  training: Training, capacity: int, *, batching: str = "vmap", mesh: Mesh | None = None
+) -> Sweep:
+  """Builds a sweep of anybody's training, whatever its networks and data.
+
+  A member that diverges (`Info.finite` is false) is frozen: its state stays that before the step.
+  The others do not notice: their bits are those that they have beside a member that lives.
+
+  A member makes the same draws as the run alone with its key and hyperparameters. Under "map" its
+  program is that of the run alone, and on a CPU so are its bits. Under "vmap" sums may be taken in
+  another order: one step's gradients agree to about 1e-6, and training amplifies that.
+
+  Args:
+    training: `init` and `step`, such as `make_training` builds.
+    capacity: the most steps that one call of `chunk` may do.
+    batching: "vmap", every operation over all members at once, or "map", one member after another
+      within the program, which needs the memory of one member's step only. On a CPU "map" is mostly
+      the faster one, on a GPU "vmap".
+    mesh: devices over which the members are laid, in equal shares; None for where JAX puts them.
+
+  Returns:
+    The pair `(init, chunk)`.
+
+  Raises:
+    ValueError: `batching` is neither; from the functions, when the members cannot be shared out
+      equally over the mesh.
+  """
+  if batching not in BATCHING:
+    raise ValueError(f"batching must be one of {', '.join(BATCHING)}, got {batching!r}")
+
+  def init(key, hparams):
+    return Members(training.init(key, hparams), jnp.array(True))
+
+  def step(member, hparams, data):
+    state, info = training.step(member.state, hparams, data)
+    alive = member.alive & info.finite
+    state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), state, member.state)
+    return Members(state, alive), info._replace(finite=alive)
+
+  run = make_chunk(step, capacity)
+
+  def run_all(members, hparams, data, n_steps):
+    if batching == "vmap":
+      return jax.vmap(run, in_axes=(0, 0, None, None))(members, hparams, data, n_steps)
+
+    def run_one(member, hparams):
+      return run(member, hparams, data, jnp.where(member.alive, n_steps, 0))
+
+    return jax.lax.map(lambda each: run_one(*each), (members, hparams))
+
+  def init_all(keys, hparams):
+    # Mapped in either case: vmapped, the weights' last bits would differ from those of a run alone.
+    return jax.lax.map(lambda each: init(*each), (keys, hparams))
+
+  return Sweep(spread(init_all, mesh, 2), spread(run_all, mesh, 2))
+
+
+def spread(function: Callable, mesh: Mesh | None, n_batched: int) -> Callable:
+  """Lays the members over the devices of a mesh, each of which works through its share alone.
+
+  Args:
+    function: whose first arguments, and all results, have a leading member axis.
+    mesh: the devices, or None to leave the function as it is.
+    n_batched: how many arguments have the member axis; the others every device has whole.
+
+  Returns:
+    The function; it raises ValueError when the members cannot be shared out equally.
+  """
+  if mesh is None:
+    return function
+  members = PartitionSpec(mesh.axis_names)
+
+  def spread_out(*args):
+    n_members = jax.tree.leaves(args[0])[0].shape[0]
+    if n_members % mesh.size:
+      raise ValueError(f"{n_members} members do not share out equally over {mesh.size} devices")
+    specs = tuple(members if i < n_batched else PartitionSpec() for i in range(len(args)))
+    # A member knows nothing of the others, so that there is no replication to check.
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=members, check_vma=False)(
+      *args
+    )
+
+  return spread_out
+
+
+def members_mesh(devices: list[jax.Device]) -> Mesh:
+  """A mesh of one axis, over which members are laid."""
+  return Mesh(np.array(devices), ("members",))
