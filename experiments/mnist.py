@@ -14,26 +14,43 @@ from absl import flags
 
 from experiments.harness import cli
 from experiments.harness import flags as shared_flags
+from experiments.harness.display import check_tensorboard
 from experiments.harness.environment import describe_environment
 from experiments.harness.loop import Intervals, train
 from experiments.harness.run_folder import check_folder, open_run, recorded_dataset
-from experiments.harness.settings import Settings, methods_table
-from wgan_jax.data.images import load_images, resolve_auto
-
-DEFAULT_STEPS = 1200
+from experiments.harness.settings import methods_table
+from wgan_jax.data.images import load_images
 
 
 def register(flag_values: flags.FlagValues) -> None:
   """This launcher's flags."""
   shared_flags.register_method(flag_values)
-  shared_flags.register_run(flag_values, steps=DEFAULT_STEPS)
+  shared_flags.register_run(flag_values)
+  flags.DEFINE_integer(
+    "seed",
+    0,
+    "Seed of every draw.",
+    lower_bound=0,
+    upper_bound=shared_flags.MAX_SEED,
+    flag_values=flag_values,
+  )
+  flags.DEFINE_boolean(
+    "tensorboard", False, "Write TensorBoard events too.", flag_values=flag_values
+  )
 
 
 def main(flag_values: flags.FlagValues) -> None:
   """Trains, or goes on training."""
   shared_flags.check_run(flag_values)
-  settings = _choose_settings(flag_values)
-  path = _run_path(flag_values, settings)
+  check_tensorboard(flag_values.tensorboard)
+  settings = shared_flags.read_settings(flag_values, flag_values.dataset)
+
+  def run_path(dataset):
+    named = dataclasses.replace(settings, dataset=dataset).run_name()
+    return pathlib.Path(flag_values.workdir or f"runs/{named}").expanduser()
+
+  dataset = shared_flags.choose_dataset(flag_values, lambda name: recorded_dataset(run_path(name)))
+  settings, path = dataclasses.replace(settings, dataset=dataset), run_path(dataset)
   environment = describe_environment()
   check_folder(path, settings)  # Before minutes go into data for a folder that cannot be used.
   images = load_images(settings.dataset, flag_values.data_dir)
@@ -58,35 +75,6 @@ def main(flag_values: flags.FlagValues) -> None:
       ),
       tensorboard=flag_values.tensorboard,
     )
-
-
-def _run_path(flag_values: flags.FlagValues, settings: Settings) -> pathlib.Path:
-  if flag_values.workdir is not None:
-    return pathlib.Path(flag_values.workdir).expanduser()
-  return pathlib.Path("runs") / settings.run_name()
-
-
-def _choose_settings(flag_values: flags.FlagValues) -> Settings:
-  """The flags' settings; --dataset=auto is the data set of the run that is there, else the best."""
-  settings = shared_flags.read_settings(flag_values, flag_values.dataset)
-  if flag_values.dataset != "auto":
-    return settings
-  for name in ("mnist", "digits"):
-    candidate = dataclasses.replace(settings, dataset=name)
-    recorded = recorded_dataset(_run_path(flag_values, candidate))
-    if recorded is not None:
-      print(
-        f"going on with {recorded}, as the run that is there; --dataset=mnist decides otherwise"
-      )
-      return dataclasses.replace(settings, dataset=recorded)
-  name = resolve_auto(flag_values.data_dir)
-  if name == "digits":
-    print(
-      "warning: no MNIST here that could be read or downloaded (see --data_dir): training on the"
-      " embedded digits (--dataset=digits)",
-      file=sys.stderr,
-    )
-  return dataclasses.replace(settings, dataset=name)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ import sys
 import time
 from typing import NamedTuple
 
+import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
 from experiments.harness.errors import UserError
 from experiments.harness.files import read_json, write_json
-from wgan_jax.training import State
 
 # An error in orbax is raised here; its unfinished tasks would tell it again, each in a traceback.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -33,12 +34,15 @@ class Checkpoint(NamedTuple):
   """What a run needs to go on.
 
   Attributes:
-    state: the training state.
-    pending: rows of Info, as plain dicts, of the steps since the last line of metrics.
+    step: under which it is saved.
+    state: arrays, such as the training state.
+    pending: rows of Info, as plain dicts, of the steps since the last line of metrics; or anything
+      that JSON holds.
   """
 
-  state: State
-  pending: list[dict]
+  step: int
+  state: chex.ArrayTree
+  pending: list
 
 
 def steps(directory: pathlib.Path) -> list[int]:
@@ -47,7 +51,7 @@ def steps(directory: pathlib.Path) -> list[int]:
 
 
 def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
-  """Saves under the state's step, and keeps the last few.
+  """Saves a checkpoint, and keeps the last few.
 
   Raises:
     UserError: the disk is full, or will not be written.
@@ -56,13 +60,13 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
   try:
     with _manager(directory) as manager:
       items = ocp.args.Composite(state=ocp.args.StandardSave(state))
-      manager.save(int(state.step), args=items, force=True)  # Else it may skip one without a word.
+      manager.save(checkpoint.step, args=items, force=True)  # Else it may skip one without a word.
   except (OSError, ValueError) as error:  # ValueError: tensorstore's, for a full disk too.
     raise UserError(
-      f"{directory}: the checkpoint of step {state.step} cannot be saved: is the disk full? With"
-      " room made, the same command goes on from the one before"
+      f"{directory}: the checkpoint of step {checkpoint.step} cannot be saved: is the disk full?"
+      " With room made, the same command goes on from the one before"
     ) from error
-  folder = directory / str(state.step)
+  folder = directory / str(checkpoint.step)
   digests = {
     "files": _digest_files(folder, checkpoint.pending),
     "state": digest_state(checkpoint.state),
@@ -71,7 +75,7 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
   write_json(folder / _DIGEST, digests)
 
 
-def restore(directory: pathlib.Path, step: int, like: State) -> Checkpoint:
+def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpoint:
   """Reads the checkpoint of `step`, and verifies its digests.
 
   Args:
@@ -91,7 +95,7 @@ def restore(directory: pathlib.Path, step: int, like: State) -> Checkpoint:
     raise damaged from error
   if not intact:
     raise damaged
-  like = jax.eval_shape(lambda state: state._replace(key=jax.random.key_data(state.key)), like)
+  keyed, like = like, jax.eval_shape(_without_keys, like)
   sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
   try:
@@ -101,13 +105,15 @@ def restore(directory: pathlib.Path, step: int, like: State) -> Checkpoint:
     raise UserError(
       f"{folder}: whole, but its state has another structure than this one"
     ) from error
-  state = items.state._replace(key=jax.random.wrap_key_data(items.state.key))
+  state = jax.tree.map(
+    lambda x, was: jax.random.wrap_key_data(x) if _is_key(was) else x, items.state, keyed
+  )
   if digests["state"] != digest_state(state):
     raise damaged
-  return Checkpoint(state, digests["pending"])
+  return Checkpoint(step, state, digests["pending"])
 
 
-def restore_newest(directory: pathlib.Path, like: State) -> Checkpoint | None:
+def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint | None:
   """The newest checkpoint that verifies, None where there is none; damaged ones are told of.
 
   Raises:
@@ -143,7 +149,7 @@ def clear_after(directory: pathlib.Path, step: int) -> None:
       shutil.rmtree(folder)
 
 
-def digest_state(state: State) -> str:
+def digest_state(state: chex.ArrayTree) -> str:
   """SHA-256 of every leaf's place, type, shape and bytes."""
   digest = hashlib.sha256()
   for path, leaf in jax.tree_util.tree_leaves_with_path(_to_numpy(state)):
@@ -174,5 +180,14 @@ def _manager(directory):
   return ocp.CheckpointManager(directory.absolute(), options=options)
 
 
-def _to_numpy(state: State) -> State:
-  return jax.tree.map(np.asarray, state._replace(key=jax.random.key_data(state.key)))
+def _to_numpy(state):
+  return jax.tree.map(np.asarray, _without_keys(state))
+
+
+def _without_keys(state):
+  """Keys as the arrays that they are made of: orbax knows no others."""
+  return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, state)
+
+
+def _is_key(leaf) -> bool:
+  return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -10,23 +10,6 @@ from experiments.harness.errors import Stopped, UserError
 from wgan_jax.data.images import DataError
 
 
-class _Finite(flags.FloatParser):
-  """absl's own takes NaN for a number within any bounds."""
-
-  def convert(self, argument):
-    value = super().convert(argument)
-    if value != value or value in (float("inf"), float("-inf")):
-      raise ValueError("not a finite number")
-    return value
-
-
-def define_float(name, default, help_text, *, low, high, flag_values):
-  """A flag for a finite number in [low, high]."""
-  flags.DEFINE(
-    _Finite(low, high), name, default, help_text, flag_values, flags.ArgumentSerializer()
-  )
-
-
 def run(
   main: Callable[[flags.FlagValues], None],
   register: Callable[[flags.FlagValues], None],

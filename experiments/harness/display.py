@@ -1,6 +1,7 @@
 """What a run shows while it goes on: a bar in a terminal, plain lines elsewhere, TensorBoard."""
 
 import contextlib
+import importlib.util
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -8,11 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 import tqdm
 
+from experiments.harness.errors import UserError
+
 _SHORT = {
   "wasserstein_estimate": "W",
   "held_out_wasserstein_estimate": "held-out W",
   "jensen_shannon_estimate": "JS",
   "held_out_jensen_shannon_estimate": "held-out JS",
+  "sliced_wasserstein": "SW",
   "gradient_penalty": "penalty",
   "critic_loss": "critic loss",
   "generator_loss": "generator loss",
@@ -48,6 +52,80 @@ class Display:
   def close(self) -> None:
     """Leaves the bar as it stands."""
     self._bar.close()
+
+
+class SweepDisplay:
+  """Shows the progress of all members on standard error: a bar in a terminal, lines everywhere."""
+
+  def __init__(self, n_members: int, steps: int, done: int):
+    self._n_members, self._steps = n_members, steps
+    self._n_diverged = 0
+    self._rate = None
+    self._bar = tqdm.tqdm(
+      initial=done,
+      total=n_members * steps,
+      unit="step",
+      file=sys.stderr,
+      dynamic_ncols=True,
+      disable=not sys.stderr.isatty(),
+    )
+    self._left = n_members * steps - done
+
+  def begin(self, group, step: int) -> None:
+    """A group begins, or goes on, at a step."""
+    self._group = group
+    self._move((step - group.start) * len(group.runs))
+    run = group.runs[0]
+    self._write(
+      f"{run.loss}, {run.penalty}, {run.architecture}: {len(group.runs)} members,"
+      f" {group.way}, from step {step} of {self._steps}"
+    )
+
+  def diverged(self, name: str, step: int) -> None:
+    """A member diverged."""
+    self._n_diverged += 1
+    self._write(f"{name} diverged: a loss or a parameter turned non-finite at step {step}")
+
+  def advance(self, step: int, n_steps: int, alive: list, seconds: float, *, line: bool) -> None:
+    """The group did `n_steps` more."""
+    member_steps = n_steps * len(alive)
+    self._move(member_steps)
+    rate = member_steps / seconds
+    # Of the last chunks, so that what is left is told by how it goes now.
+    self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
+    if line:
+      left = tqdm.tqdm.format_interval(self._left / self._rate)
+      self._write(
+        f"step {step}/{self._steps}  {sum(alive)} of {len(alive)} alive,"
+        f" {self._n_diverged} diverged in all  {rate:.3g} member steps/s  {left} left"
+      )
+
+  def end(self, n_steps: int) -> None:
+    """The group ends, `n_steps` before its time where all of it diverged."""
+    self._move(n_steps * len(self._group.runs))
+
+  def close(self) -> None:
+    """Leaves the bar as it stands."""
+    self._bar.close()
+
+  def _move(self, n):
+    self._left -= n
+    self._bar.update(n)
+
+  def _write(self, line):
+    self._bar.write(line, file=sys.stderr)
+
+
+def check_tensorboard(wanted: bool) -> None:
+  """Refuses --tensorboard where events cannot be written.
+
+  Raises:
+    UserError: tensorboardX is not installed.
+  """
+  if wanted and importlib.util.find_spec("tensorboardX") is None:
+    raise UserError(
+      "--tensorboard needs tensorboardX: install the extra, pip install -e '.[tensorboard]'"
+    )
 
 
 @contextlib.contextmanager

@@ -1,17 +1,20 @@
 """Functions that register the flags that launchers share, and that read them into settings."""
 
-import importlib.util
+import math
+import sys
+from collections.abc import Callable
 
 from absl import flags
 
-from experiments.harness.cli import define_float
 from experiments.harness.errors import UserError
-from experiments.harness.settings import ARCHITECTURES, Settings, method_defaults
-from wgan_jax.data.images import NAMES
+from experiments.harness.grid import Grid
+from experiments.harness.settings import ARCHITECTURES, Settings
+from wgan_jax.data.images import NAMES, resolve_auto
 from wgan_jax.losses import LOSSES
 from wgan_jax.penalties import PENALTIES
 from wgan_jax.training import OPTIMIZERS
 
+DEFAULT_STEPS = 1200
 MAX_STEPS = 10**8
 MAX_SEED = 2**32 - 1
 
@@ -30,28 +33,68 @@ _FLOATS = {
 }
 
 
-def register_method(flag_values: flags.FlagValues) -> None:
-  """The flags that choose loss, penalty, networks, optimiser and their numbers."""
-  flags.DEFINE_enum(
-    "penalty", "gp", list(PENALTIES), "What keeps the critic Lipschitz.", flag_values=flag_values
-  )
-  flags.DEFINE_enum("loss", "wasserstein", list(LOSSES), "The loss.", flag_values=flag_values)
-  flags.DEFINE_enum(
-    "architecture", "dcgan", ARCHITECTURES, "The networks.", flag_values=flag_values
-  )
-  flags.DEFINE_enum(
-    "optimizer", None, OPTIMIZERS, "The optimiser of both networks.", flag_values=flag_values
-  )
+class FiniteParser(flags.FloatParser):
+  """A finite number within bounds; absl's own takes NaN for one within any."""
+
+  def convert(self, argument):
+    value = super().convert(argument)
+    if not math.isfinite(value):
+      raise ValueError("not a finite number")
+    return value
+
+
+class _ListOf(flags.ArgumentParser):
+  """Values separated by commas, each of them as another parser takes it."""
+
+  def __init__(self, parser: flags.ArgumentParser):
+    self._parser = parser
+    self.enum_values = getattr(parser, "enum_values", None)
+
+  def parse(self, argument):
+    if isinstance(argument, tuple):  # A default.
+      return argument
+    if not argument.strip():
+      raise ValueError("an empty list: give values separated by commas, or leave the flag out")
+    values = []
+    for part in argument.split(","):
+      try:
+        value = self._parser.parse(part.strip())
+      except (TypeError, ValueError) as error:
+        raise ValueError(f"{part.strip()!r} in the list: {error}") from error
+      if value in values:
+        raise ValueError(f"{part.strip()} stands twice in the list")
+      values.append(value)
+    return tuple(values)
+
+  def flag_type(self):
+    return f"{self._parser.flag_type()},{self._parser.flag_type()},..."
+
+
+def register_method(flag_values: flags.FlagValues, *, lists: bool = False) -> None:
+  """The flags that choose loss, penalty, networks, optimiser and their numbers.
+
+  Args:
+    flag_values: where they are defined.
+    lists: whether each takes a list of values.
+  """
+
+  def define(name, default, text, parser):
+    if lists:
+      parser, default = _ListOf(parser), default and (default,)
+    flags.DEFINE(parser, name, default, text, flag_values, flags.ArgumentSerializer())
+
+  define("penalty", "gp", "What keeps the critic Lipschitz.", flags.EnumParser(list(PENALTIES)))
+  define("loss", "wasserstein", "The loss.", flags.EnumParser(list(LOSSES)))
+  define("architecture", "dcgan", "The networks.", flags.EnumParser(list(ARCHITECTURES)))
+  define("optimizer", None, "The optimiser of both networks.", flags.EnumParser(list(OPTIMIZERS)))
   for name, (low, high, text) in _INTEGERS.items():
-    flags.DEFINE_integer(
-      name, None, text, lower_bound=low, upper_bound=high, flag_values=flag_values
-    )
+    define(name, None, text, flags.IntegerParser(low, high))
   for name, (low, high, text) in _FLOATS.items():
-    define_float(name, None, text, low=low, high=high, flag_values=flag_values)
+    define(name, None, text, FiniteParser(low, high))
 
 
-def register_run(flag_values: flags.FlagValues, *, steps: int) -> None:
-  """The flags of a run: data, length, seed, folder and what is written when."""
+def register_run(flag_values: flags.FlagValues, *, sample_every: int | None = 200) -> None:
+  """The flags of a run: data, length, folder and what is written when."""
   flags.DEFINE_enum(
     "dataset",
     "auto",
@@ -65,24 +108,21 @@ def register_run(flag_values: flags.FlagValues, *, steps: int) -> None:
   flags.DEFINE_string(
     "workdir",
     None,
-    "Run folder; the default is named after the settings, under runs/.",
+    "The folder to write; the default is named after the settings, under runs/.",
     flag_values=flag_values,
   )
-  flags.DEFINE_integer(
-    "seed", 0, "Seed of every draw.", lower_bound=0, upper_bound=MAX_SEED, flag_values=flag_values
+  pictures = "Steps between pictures of samples" + (
+    " and curves." if sample_every else "; the end only where it is not given."
   )
   for name, default, text in [
-    ("steps", steps, "Generator updates in all; a larger value extends a finished run."),
+    ("steps", DEFAULT_STEPS, "Generator updates in all; a larger value extends a finished run."),
     ("log_every", 20, "Steps between lines of metrics."),
-    ("sample_every", 200, "Steps between pictures of samples and curves."),
+    ("sample_every", sample_every, pictures),
     ("checkpoint_every", 200, "Steps between checkpoints; the last 3 are kept."),
   ]:
     flags.DEFINE_integer(
       name, default, text, lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values
     )
-  flags.DEFINE_boolean(
-    "tensorboard", False, "Write TensorBoard events too.", flag_values=flag_values
-  )
 
 
 def check_run(flag_values: flags.FlagValues) -> None:
@@ -94,10 +134,6 @@ def check_run(flag_values: flags.FlagValues) -> None:
   refuse_empty(flag_values, "workdir", "data_dir")
   if flag_values.dataset == "digits" and flag_values.data_dir is not None:
     raise UserError("--data_dir does nothing with --dataset=digits: leave it out")
-  if flag_values.tensorboard and importlib.util.find_spec("tensorboardX") is None:
-    raise UserError(
-      "--tensorboard needs tensorboardX: install the extra, pip install -e '.[tensorboard]'"
-    )
 
 
 def refuse_empty(flag_values: flags.FlagValues, *names: str) -> None:
@@ -111,21 +147,42 @@ def refuse_empty(flag_values: flags.FlagValues, *names: str) -> None:
       raise UserError(f"--{name}= is empty: name a path, or leave the flag out")
 
 
+def read_choices(flag_values: flags.FlagValues) -> dict:
+  """What the method's flags say, by name, where it is not left to the method."""
+  names = ["loss", "penalty", "architecture", "optimizer", *_INTEGERS, *_FLOATS]
+  return {name: flag_values[name].value for name in names if flag_values[name].value is not None}
+
+
 def read_settings(flag_values: flags.FlagValues, dataset: str) -> Settings:
-  """The settings that the flags ask for, with the method's defaults filled in.
+  """The settings that the flags of one run ask for, with the method's defaults filled in.
 
   Raises:
     UserError: a flag was given that the other choices make idle.
   """
-  given = {
-    name: flag_values[name].value
-    for name in ["optimizer", *_INTEGERS, *_FLOATS]
-    if flag_values[name].value is not None
-  }
-  loss, penalty, architecture = flag_values.loss, flag_values.penalty, flag_values.architecture
-  defaults = method_defaults(loss, penalty, given.get("optimizer"), architecture)
-  for name in given:
-    if defaults[name] is None:
-      choice = f"--optimizer={defaults['optimizer']}" if name == "beta1" else f"--penalty={penalty}"
-      raise UserError(f"--{name} does nothing with {choice}: leave it out")
-  return Settings(dataset, loss, penalty, flag_values.seed, **{**defaults, **given})
+  choices = {name: (value,) for name, value in read_choices(flag_values).items()}
+  (settings,) = Grid(choices).settings(dataset, [flag_values.seed])
+  return settings
+
+
+def choose_dataset(flag_values: flags.FlagValues, recorded: Callable[[str], str | None]) -> str:
+  """--dataset; where it is auto, the data set that was begun with, else the best there is.
+
+  Args:
+    flag_values: holds `dataset` and `data_dir`.
+    recorded: tells, of a name, the data set that is recorded in the folder that it would get.
+  """
+  if flag_values.dataset != "auto":
+    return flag_values.dataset
+  for candidate in ("mnist", "digits"):
+    name = recorded(candidate)
+    if name is not None:
+      print(f"going on with {name}, as what is there; --dataset=mnist decides otherwise")
+      return name
+  name = resolve_auto(flag_values.data_dir)
+  if name == "digits":
+    print(
+      "warning: no MNIST here that could be read or downloaded (see --data_dir): training on the"
+      " embedded digits (--dataset=digits)",
+      file=sys.stderr,
+    )
+  return name

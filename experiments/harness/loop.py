@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
-import signal
 import sys
 import time
 
@@ -12,12 +10,12 @@ import numpy as np
 from experiments.harness import checkpoints, display, files, plots
 from experiments.harness.checkpoints import Checkpoint
 from experiments.harness.errors import Stopped
-from experiments.harness.measures import estimate_name
+from experiments.harness.measures import rows_of, summarise
 from experiments.harness.program import Program
 from experiments.harness.run_folder import RunFolder
 from experiments.harness.settings import Settings
+from experiments.harness.signals import stop_signals
 from wgan_jax.data.images import Images
-from wgan_jax.training import Info
 
 # A chunk also ends here, however rarely one logs: a signal and a divergence wait for its end.
 _LONGEST_CHUNK = 1000
@@ -58,17 +56,18 @@ def train(
   """
   program = Program(settings, images, intervals.capacity())
   state = program.init()
-  state, pending = checkpoints.restore_newest(folder.checkpoints, state) or Checkpoint(state, [])
-  step = int(state.step)
+  start = Checkpoint(0, state, [])
+  step, state, pending = checkpoints.restore_newest(folder.checkpoints, state) or start
   if step > steps:
     print(f"{folder.path} is at step {step} already: --steps={steps} asks for nothing more")
     return
   print(f"{'resumed at' if step else 'starting at'} step {step} of {steps}", flush=True)
-  _rewind(folder, step, len(pending))
+  rewind(folder, step, len(pending))
+  folder.samples.mkdir(exist_ok=True)
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, seed {settings.seed}"
 
   def log():
-    row = {"step": step, **_summarise(pending, settings)} | program.measure(state)
+    row = {"step": step, **summarise(pending, settings)} | program.measure(state)
     files.append_line(folder.metrics, row)
     display.write_events(events, row)
     return row
@@ -83,7 +82,7 @@ def train(
   with (
     contextlib.closing(display.Display(step, steps)) as shown,
     display.event_writer(folder.tensorboard, tensorboard, step - len(pending)) as events,
-    _stop_signals() as stop,
+    stop_signals() as stop,
   ):
     if step == steps:  # Stopped after its last checkpoint, perhaps before what belongs to the end.
       if pending:
@@ -94,7 +93,7 @@ def train(
       step = intervals.next(step, steps)
       state, info = program.chunk(state, step - first)
       seconds = time.perf_counter() - started
-      pending += _rows(info)
+      pending += rows_of(info)
       shown.advance(step - first)
       if not info.finite.all():
         _give_up(folder, settings, first + 1 + int(np.argmin(info.finite)))
@@ -107,7 +106,7 @@ def train(
         pending = []
       stopping = stop.signal if step < steps else 0
       if step % intervals.checkpoint == 0 or step == steps or stopping:
-        checkpoints.save(folder.checkpoints, Checkpoint(state, pending))
+        checkpoints.save(folder.checkpoints, Checkpoint(step, state, pending))
       timing = {
         "step": step,
         "time": time.time(),
@@ -127,8 +126,14 @@ def train(
   print(f"done: {folder.path} (samples/{folder.sample(step).name}, curves.png, metrics.jsonl)")
 
 
-def _rewind(folder: RunFolder, step: int, n_pending: int) -> None:
-  """Makes the folder what it was when the checkpoint of `step` was saved."""
+def rewind(folder: RunFolder, step: int, n_pending: int) -> None:
+  """Makes a run's folder what it was when the checkpoint of `step` was saved.
+
+  Args:
+    folder: the run's folder.
+    step: that of the checkpoint, 0 for the start.
+    n_pending: how many of its steps wait for their line of metrics.
+  """
   checkpoints.clear_after(folder.checkpoints, step)
   # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
   files.keep_lines(folder.metrics, lambda row: row["step"] + n_pending <= step)
@@ -142,23 +147,6 @@ def _rewind(folder: RunFolder, step: int, n_pending: int) -> None:
     )
 
 
-def _rows(info: Info) -> list[dict]:
-  """One plain dict a step; a float32 keeps its value as a Python float, and in JSON."""
-  columns = {name: values.tolist() for name, values in info._asdict().items() if name != "finite"}
-  return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _summarise(rows: list[dict], settings: Settings) -> dict:
-  """The mean over the rows; of the largest gradient norms the largest."""
-  means = {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
-  line = {estimate_name(settings.loss): means["estimate"]}
-  if settings.config().penalty_fn is not None:
-    line["gradient_penalty"] = means["gradient_penalty"]
-    line["gradient_norm_mean"] = means["gradient_norm_mean"]
-    line["gradient_norm_max"] = max(row["gradient_norm_max"] for row in rows)
-  return line | {name: means[name] for name in ("critic_loss", "generator_loss")}
-
-
 def _give_up(folder: RunFolder, settings: Settings, bad: int) -> None:
   kept = checkpoints.steps(folder.checkpoints)
   files.write_json(folder.summary, {"status": "diverged", "first_bad_step": bad})
@@ -168,27 +156,3 @@ def _give_up(folder: RunFolder, settings: Settings, bad: int) -> None:
     f" --seed={settings.seed} --steps={bad} and the same other flags; {last}",
     3,
   )
-
-
-@dataclasses.dataclass
-class _Stop:
-  signal: int = 0
-
-
-@contextlib.contextmanager
-def _stop_signals():
-  """Ctrl-C and SIGTERM are remembered until the chunk ends; the second one acts at once."""
-  stop = _Stop()
-
-  def remember(number, frame):
-    del frame
-    stop.signal = number
-    signal.signal(number, previous[number])
-    print("stopping when this chunk of steps ends; once more to stop at once", file=sys.stderr)
-
-  previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-  try:
-    yield stop
-  finally:
-    for number, handler in previous.items():
-      signal.signal(number, handler)

@@ -16,6 +16,7 @@ _TITLE_HEIGHT = 24
 _PANELS = [
   ("Wasserstein estimate", "E c(x) - E c(g(z))", ["wasserstein_estimate"]),
   ("Jensen-Shannon estimate", "divergence (nats)", ["jensen_shannon_estimate"]),
+  ("sliced distance, samples to held out", "SW1 (pixels)", ["sliced_wasserstein"]),
   ("gradient norms on x_hat", "gradient norm", ["gradient_norm_mean", "gradient_norm_max"]),
   ("gradient penalty, without lambda", "penalty", ["gradient_penalty"]),
   ("losses, both minimised", "loss", ["critic_loss", "generator_loss"]),
@@ -45,7 +46,7 @@ def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
   axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
   axes.set_axis_off()
   figure.text(0.5, 1 - _TITLE_HEIGHT / total / 2, title, ha="center", va="center", fontsize=9)
-  _save(path, figure)
+  write_bytes(path, render(figure))
 
 
 def draw_curves(path: pathlib.Path, rows: list[dict], title: str) -> None:
@@ -73,10 +74,11 @@ def draw_curves(path: pathlib.Path, rows: list[dict], title: str) -> None:
       axes.axhline(1, color="gray", linewidth=0.8, linestyle=":")
     axes.set(title=head, xlabel="step (generator updates)", ylabel=label)
     axes.legend(fontsize=7)
-  _save(path, figure)
+  write_bytes(path, render(figure))
 
 
-def _save(path, figure):
+def render(figure: Figure) -> bytes:
+  """A figure as PNG, the same bytes for the same figure."""
   buffer = io.BytesIO()
   figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-  write_bytes(path, buffer.getvalue())
+  return buffer.getvalue()

@@ -23,7 +23,7 @@ from experiments.harness.files import read_json, write_json
 from experiments.harness.settings import Settings
 from wgan_jax.data.images import Images
 
-_BEFORE_CONFIG = {".lock", "samples", ".config.json.partial"}  # What is there before config.json.
+_BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,12 @@ class RunFolder:
   def tensorboard(self) -> pathlib.Path:
     return self.path / "tensorboard"
 
+  @property
+  def samples(self) -> pathlib.Path:
+    return self.path / "samples"
+
   def sample(self, step: int) -> pathlib.Path:
-    return self.path / "samples" / f"step_{step:06d}.png"
+    return self.samples / f"step_{step:06d}.png"
 
   def read_settings(self) -> Settings:
     """The settings of the run that is here.
@@ -131,8 +135,22 @@ def open_run(
     UserError: the folder cannot be used, is in use, or holds another run.
   """
   check_folder(path, settings)
+  folder = RunFolder(path)
+  with locked(path):
+    record = {"settings": dataclasses.asdict(settings), "flags": flags}
+    write_record(folder.config, record, digest_images(images), environment)
+    yield folder
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+  """Makes the folder where it does not exist, and keeps other processes out of it.
+
+  Raises:
+    UserError: it cannot be written, or is in use.
+  """
   try:
-    (path / "samples").mkdir(parents=True, exist_ok=True)
+    path.mkdir(parents=True, exist_ok=True)
     lock = (path / ".lock").open("w")
   except OSError as error:
     raise UserError(f"--workdir={path} cannot be written ({error.strerror})") from error
@@ -143,38 +161,46 @@ def open_run(
       raise UserError(f"--workdir={path} is in use by another process: wait for it") from error
     except OSError:
       pass  # A file system without locks.
-    folder = RunFolder(path)
-    _record(folder, settings, images, flags, environment)
-    yield folder
+    yield
 
 
-def _record(folder, settings, images, flags, environment):
-  pixels = hashlib.sha256(images.train_images.tobytes() + images.test_images.tobytes()).hexdigest()
-  record = {
-    "settings": dataclasses.asdict(settings),
-    "flags": flags,
-    "images_sha256": pixels,
+def digest_images(images: Images) -> str:
+  """SHA-256 of all pixels."""
+  return hashlib.sha256(images.train_images.tobytes() + images.test_images.tobytes()).hexdigest()
+
+
+def write_record(
+  path: pathlib.Path, record: dict, images_sha256: str, environment: dict, *, tell: bool = True
+) -> None:
+  """Writes a config.json: what is recorded, the images, and each environment that had a part.
+
+  Raises:
+    UserError: the file that is there is damaged, or of other images.
+  """
+  record = record | {
+    "images_sha256": images_sha256,
     "environment": environment,
     "resumed_in": [],
   }
-  if folder.config.exists():
-    earlier = read_json(folder.config)
+  if path.exists():
+    earlier = read_json(path)
     try:
       record["environment"], record["resumed_in"] = earlier["environment"], earlier["resumed_in"]
       last = [record["environment"], *record["resumed_in"]][-1]
       changed = [name for name in environment if environment[name] != last.get(name)]
     except (AttributeError, KeyError, TypeError) as error:
-      raise UserError(f"{folder.config}: damaged, or of another version") from error
-    if earlier.get("images_sha256") != pixels:
+      raise UserError(f"{path}: damaged, or of another version") from error
+    if earlier.get("images_sha256") != images_sha256:
       raise UserError(
-        f"--workdir={folder.path} was trained on other images of the same name: give the --data_dir"
+        f"--workdir={path.parent} was trained on other images of the same name: give the --data_dir"
         " and the package versions that its config.json tells"
       )
     if changed:
       record["resumed_in"].append(environment)
-      print(
-        f"warning: {', '.join(changed)} changed since the run was started: it goes on, but perhaps"
-        " not bit for bit as it would have",
-        file=sys.stderr,
-      )
-  write_json(folder.config, record)
+      if tell:
+        print(
+          f"warning: {', '.join(changed)} changed since the run was started: it goes on, but"
+          " perhaps not bit for bit as it would have",
+          file=sys.stderr,
+        )
+  write_json(path, record)

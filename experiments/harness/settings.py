@@ -74,6 +74,11 @@ class Settings:
     ]
     return "-".join([first, *rest])
 
+  def program_name(self) -> str:
+    """The same for all settings of one compiled program."""
+    values = {name: getattr(self, name) for name in STATIC}
+    return "-".join(f"{k}{v}" if k in _NUMBERS else v for k, v in values.items())
+
   def notes(self) -> list[str]:
     """One line for each choice that a paper advises against."""
     notes = []
@@ -95,6 +100,10 @@ class Settings:
     return notes
 
 
+# What changes the program; the rest changes only numbers, and the seed the draws.
+STATIC = tuple(
+  f.name for f in dataclasses.fields(Settings) if f.name not in (*Hparams._fields, "seed")
+)
 _NUMBERS = {f.name for f in dataclasses.fields(Settings) if f.type is not str}
 
 

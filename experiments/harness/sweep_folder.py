@@ -1,0 +1,187 @@
+"""The sweep's folder: many run folders, and what they have in common.
+
+config.json      every member's settings, flags, environment, how the members of each program run
+members/NAME/    a run folder each: metrics.jsonl, samples/, a checkpoint at the end, summary.json
+group/           the members that are being trained: which they are, and their checkpoints
+timing.jsonl     the wall-clock figures
+results.csv, results.json, report.html
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+from experiments.harness.batching import Batching
+from experiments.harness.errors import UserError
+from experiments.harness.files import read_json, write_json
+from experiments.harness.run_folder import RunFolder, digest_images, locked, write_record
+from experiments.harness.settings import Settings
+from wgan_jax.data.images import Images
+
+_BEFORE_CONFIG = {".lock", ".config.json.partial"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """Members that are trained side by side.
+
+  Attributes:
+    runs: all of one program.
+    start: the step that all of them were at when the group was made.
+    way: one of `batching.WAYS`.
+  """
+
+  runs: list[Settings]
+  start: int
+  way: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepFolder:
+  """The paths of a sweep, and what is recorded there."""
+
+  path: pathlib.Path
+
+  @property
+  def config(self) -> pathlib.Path:
+    return self.path / "config.json"
+
+  @property
+  def timing(self) -> pathlib.Path:
+    return self.path / "timing.jsonl"
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    return self._group / "checkpoints"
+
+  @property
+  def _group(self) -> pathlib.Path:
+    return self.path / "group"
+
+  def member(self, run: Settings) -> RunFolder:
+    """The run folder of a member."""
+    return RunFolder(self.path / "members" / run.run_name())
+
+  def read_runs(self) -> list[Settings]:
+    """The settings of all members.
+
+    Raises:
+      UserError: there is no sweep here, or its config.json is damaged.
+    """
+    if not self.config.is_file():
+      raise UserError(f"--workdir={self.path} holds no sweep: it has no config.json")
+    try:
+      return [Settings(**settings) for settings in read_json(self.config)["members"]]
+    except (KeyError, TypeError, ValueError) as error:
+      raise UserError(
+        f"{self.config}: damaged, or of a single run or another version: it lists no members"
+      ) from error
+
+  def read_batching(self) -> dict[str, Batching]:
+    """How the members of each program run, by its name, as far as it was measured."""
+    recorded = read_json(self.config).get("batching", {}) if self.config.exists() else {}
+    try:
+      return {name: Batching(**values) for name, values in recorded.items()}
+    except (AttributeError, TypeError) as error:
+      raise UserError(f"{self.config}: damaged, or of another version") from error
+
+  def write_batching(self, batching: dict[str, Batching]) -> None:
+    """Records it for the next start."""
+    record = read_json(self.config)
+    record["batching"] = {name: dataclasses.asdict(each) for name, each in batching.items()}
+    write_json(self.config, record)
+
+  def read_group(self) -> Group | None:
+    """The group that is being trained, as the last start left it; None where there is none."""
+    path = self._group / "config.json"
+    if not path.exists():
+      return None
+    record = read_json(path)
+    try:
+      return Group([Settings(**each) for each in record["runs"]], record["start"], record["way"])
+    except (KeyError, TypeError, ValueError) as error:
+      raise UserError(
+        f"{path}: damaged; remove {self._group} to train its members again"
+      ) from error
+
+  def write_group(self, group: Group) -> None:
+    """Begins a group."""
+    shutil.rmtree(self._group, ignore_errors=True)
+    self._group.mkdir()
+    write_json(self._group / "config.json", dataclasses.asdict(group))
+
+  def remove_group(self) -> None:
+    """Ends the group: its members have all that it held."""
+    (self._group / "config.json").unlink()  # Without it, what is left is no group.
+    shutil.rmtree(self._group, ignore_errors=True)
+
+
+def recorded_sweep_dataset(path: pathlib.Path) -> str | None:
+  """The data set of the sweep in `path`, or None where there is no sweep yet."""
+  folder = SweepFolder(path)
+  return folder.read_runs()[0].dataset if folder.config.exists() else None
+
+
+def check_sweep_folder(path: pathlib.Path, runs: list[Settings]) -> None:
+  """Whether a sweep of these members may begin or go on in `path`; nothing is written.
+
+  Raises:
+    UserError: it is a file, holds other files, or a sweep with members that these are not.
+  """
+  if path.exists() and not path.is_dir():
+    raise UserError(f"--workdir={path} is a file: name a folder")
+  folder = SweepFolder(path)
+  if not folder.config.exists():
+    if path.exists() and {child.name for child in path.iterdir()} - _BEFORE_CONFIG:
+      raise UserError(f"--workdir={path} holds other files and no sweep: name another folder")
+    return
+  wanted = set(runs)
+  missing = [run.run_name() for run in folder.read_runs() if run not in wanted]
+  if missing:
+    raise UserError(
+      f"--workdir={path} holds another sweep: {len(missing)} of its members are not among these,"
+      f" such as {missing[0]}: add their values and seeds, or name another folder"
+    )
+
+
+@contextlib.contextmanager
+def open_sweep(
+  path: pathlib.Path, runs: list[Settings], images: Images, flags: dict, environment: dict
+) -> Iterator[SweepFolder]:
+  """Makes a sweep's folder, or opens that of an earlier start, perhaps of fewer members; locked.
+
+  Args:
+    path: the folder; made where it does not exist.
+    runs: the members.
+    images: must be the recorded ones.
+    flags: all flags, recorded; `log_every` must be the recorded one, for lines that compare.
+    environment: `describe_environment()`, recorded; told where it differs from the recorded one.
+
+  Yields:
+    The folder, its config.json and those of the members written.
+
+  Raises:
+    UserError: the folder cannot be used, is in use, or holds another sweep.
+  """
+  check_sweep_folder(path, runs)
+  folder = SweepFolder(path)
+  with locked(path):
+    batching = {name: dataclasses.asdict(each) for name, each in folder.read_batching().items()}
+    if folder.config.exists():
+      there = read_json(folder.config).get("flags", {}).get("log_every")
+      if there != flags["log_every"]:
+        raise UserError(
+          f"--log_every={flags['log_every']}, but the sweep in {path} has {there}: its members"
+          " would not compare; agree with it or name another folder"
+        )
+    pixels = digest_images(images)
+    record = {"members": [dataclasses.asdict(run) for run in runs], "flags": flags}
+    write_record(folder.config, record | {"batching": batching}, pixels, environment)
+    for run in runs:
+      member = folder.member(run)
+      member.samples.mkdir(parents=True, exist_ok=True)
+      own = {"settings": dataclasses.asdict(run), "flags": flags}
+      write_record(member.config, own, pixels, environment, tell=False)
+    yield folder

@@ -1,0 +1,173 @@
+"""Trains every combination of values, with several seeds, many members in one compiled program.
+
+python -m experiments.sweep --penalty=clip,gp --clip_value=0.01,0.1 --lambda_gp=1,10 --seeds=3
+
+Each flag of the method takes a list; values that mean nothing for a method, such as clip values for
+a penalty, do not multiply it. Makes a folder with a run folder for each member, results.csv,
+results.json and report.html. The same command goes on where the sweep stopped; more values, more
+seeds or a larger --steps extend it.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from experiments.harness import cli
+from experiments.harness import flags as shared_flags
+from experiments.harness.batching import WAYS, Batching, choose_batching, describe_devices
+from experiments.harness.environment import describe_environment, use_all_cores
+from experiments.harness.errors import UserError
+from experiments.harness.grid import Grid
+from experiments.harness.loop import Intervals
+from experiments.harness.report import write_report
+from experiments.harness.results import read_members, write_results
+from experiments.harness.run_folder import locked
+from experiments.harness.settings import Settings, methods_table
+from experiments.harness.sweep_folder import (
+  SweepFolder,
+  check_sweep_folder,
+  open_sweep,
+  recorded_sweep_dataset,
+)
+from experiments.harness.sweep_loop import train_sweep
+from wgan_jax.data.images import Images, load_images
+
+_MANY = 1000
+
+
+def register(flag_values: flags.FlagValues) -> None:
+  """This launcher's flags."""
+  shared_flags.register_method(flag_values, lists=True)
+  shared_flags.register_run(flag_values, sample_every=None)
+  for name, default, high, text in [
+    ("seeds", 1, shared_flags.MAX_SEED, "How many seeds: 0, 1, ... of each combination."),
+    (
+      "members_at_once",
+      None,
+      10**6,
+      "Members in one call; as many as memory allows, if not given.",
+    ),
+  ]:
+    flags.DEFINE_integer(
+      name, default, text, lower_bound=1, upper_bound=high, flag_values=flag_values
+    )
+  flags.DEFINE_enum(
+    "batching",
+    None,
+    list(WAYS),
+    "Members of a call all at once, one after another in the program, or one call each; the"
+    " fastest, measured once, if not given.",
+    flag_values=flag_values,
+  )
+  for name, text in [
+    ("dry_run", "Print the plan, measured, and write nothing."),
+    ("report_only", "Write results and report again, from the files in --workdir."),
+    ("yes", f"Go on with more than {_MANY} members."),
+  ]:
+    flags.DEFINE_boolean(name, False, text, flag_values=flag_values)
+
+
+def main(flag_values: flags.FlagValues) -> None:
+  """Trains what is not trained yet, and reports."""
+  shared_flags.check_run(flag_values)
+  if flag_values.report_only:
+    return _report_only(flag_values)
+  grid = Grid(shared_flags.read_choices(flag_values))
+  n_members = grid.size * flag_values.seeds
+  if n_members > _MANY and not flag_values.yes:
+    raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
+  if flag_values.batching == "loop" and flag_values.members_at_once is not None:
+    raise UserError("--members_at_once does nothing with --batching=loop: leave one of them out")
+
+  def path_of(dataset):
+    return pathlib.Path(flag_values.workdir or f"runs/sweep-{dataset}").expanduser()
+
+  dataset = shared_flags.choose_dataset(
+    flag_values, lambda name: recorded_sweep_dataset(path_of(name))
+  )
+  path = path_of(dataset)
+  runs = grid.settings(dataset, range(flag_values.seeds))
+  check_sweep_folder(path, runs)
+  use_all_cores()
+  environment = describe_environment()
+  images = load_images(dataset, flag_values.data_dir)
+  intervals = Intervals(
+    flag_values.log_every,
+    flag_values.sample_every or shared_flags.MAX_STEPS,
+    flag_values.checkpoint_every,
+  )
+  recorded = SweepFolder(path).read_batching()
+  print(
+    f"{len(runs)} members on {environment['platform']}, {describe_devices()};"
+    f" {dataset}: {len(images.train_images)} training images"
+  )
+  for note in dict.fromkeys(note for run in runs for note in run.notes()):
+    print(f"note: {note}")
+  batching = _plan(flag_values, runs, images, intervals, recorded)
+  if flag_values.dry_run:
+    return None
+  flags_given = flag_values.flag_values_dict()
+  with open_sweep(path, runs, images, flags_given, environment) as folder:
+    print(f"sweep folder {path}", flush=True)
+    folder.write_batching(recorded | batching)
+    try:
+      train_sweep(folder, runs, images, batching, steps=flag_values.steps, intervals=intervals)
+    finally:
+      members = read_members(folder)
+      write_results(folder, members)
+    write_report(folder, members)
+  n_diverged = sum(member.status == "diverged" for member in members)
+  print(f"done: {len(members)} members, {n_diverged} of them diverged: {path}/report.html")
+  return None
+
+
+def _plan(
+  flag_values: flags.FlagValues,
+  runs: list[Settings],
+  images: Images,
+  intervals: Intervals,
+  recorded: dict[str, Batching],
+) -> dict[str, Batching]:
+  """How the members of each program run; measured where it is not recorded for these devices."""
+  programs = {}
+  for run in runs:
+    programs.setdefault(run.program_name(), []).append(run)
+  batching = {}
+  for name, members in programs.items():
+    known = recorded.get(name)
+    asked = flag_values.batching or flag_values.members_at_once
+    if known is None or asked or known.devices != describe_devices():
+      known = choose_batching(
+        members,
+        images,
+        intervals.capacity(),
+        way=flag_values.batching,
+        at_once=flag_values.members_at_once,
+      )
+    batching[name] = known
+    hours, seconds = divmod(known.seconds * len(members) * flag_values.steps, 3600)
+    print(
+      f"program {name}: {len(members)} members, {known.at_once} at once by {known.way},"
+      f" {known.bytes / 1e9:.2g} GB, {1000 * known.seconds:.3g} ms a member's step,"
+      f" {hours:.0f} h {seconds / 60:.1f} min for all steps",
+      flush=True,
+    )
+  return batching
+
+
+def _report_only(flag_values: flags.FlagValues) -> None:
+  if flag_values.workdir is None:
+    raise UserError("--report_only needs --workdir: name a sweep's folder")
+  path = pathlib.Path(flag_values.workdir).expanduser()
+  folder = SweepFolder(path)
+  folder.read_runs()
+  with locked(path):
+    members = read_members(folder)
+    write_results(folder, members)
+    write_report(folder, members)
+  print(f"written again: {path}/results.csv, results.json, report.html")
+
+
+if __name__ == "__main__":
+  sys.exit(cli.run(main, register, f"{__doc__}\n{methods_table()}"))
