@@ -136,19 +136,13 @@ def _plan(
   batching = {}
   for name, members in programs.items():
     known = recorded.get(name)
-    asked = flag_values.batching or flag_values.members_at_once
-    if known is None or asked or known.devices != describe_devices():
-      known = choose_batching(
-        members,
-        images,
-        intervals.capacity(),
-        way=flag_values.batching,
-        at_once=flag_values.members_at_once,
-      )
+    asked = {"way": flag_values.batching, "at_once": flag_values.members_at_once}
+    if known is None or not known.holds(len(members), **asked):
+      known = choose_batching(members, images, intervals.capacity(), **asked)
     batching[name] = known
     hours, seconds = divmod(known.seconds * len(members) * flag_values.steps, 3600)
     print(
-      f"program {name}: {len(members)} members, {known.at_once} at once by {known.way},"
+      f"program {name}: {len(members)} members, up to {known.at_once} at once by {known.way},"
       f" {known.bytes / 1e9:.2g} GB, {1000 * known.seconds:.3g} ms a member's step,"
       f" {hours:.0f} h {seconds / 60:.1f} min for all steps",
       flush=True,

@@ -34,22 +34,28 @@ class Batching:
 
   Attributes:
     way: one of `WAYS`.
-    at_once: members in one call.
+    at_once: the most members in one call.
     seconds: for a step of one member, as measured.
-    bytes: memory of all devices together for `at_once` members, by the compiler's account.
-    devices: the kind and number of devices for which this holds.
+    bytes: memory of all devices together for one call, by the compiler's account.
+    members: for how many members it was chosen.
+    devices: for which devices it was chosen.
   """
 
   way: str
   at_once: int
   seconds: float
   bytes: int
+  members: int
   devices: str
 
-  @property
-  def program_way(self) -> str:
-    """What `make_sweep` calls it."""
-    return "vmap" if self.way == "vmap" else "map"
+  def holds(self, n_members: int, way: str | None, at_once: int | None) -> bool:
+    """Whether it need not be chosen again, for these devices and what is asked for."""
+    return (
+      self.devices == describe_devices()
+      and self.members >= n_members
+      and way in (None, self.way)
+      and at_once in (None, self.at_once)
+    )
 
 
 def describe_devices() -> str:
@@ -93,13 +99,13 @@ def choose_batching(
   sizes = {"loop": n_devices}
   if len(runs) > n_devices:
     for each in ("map", "vmap"):
-      sizes[each] = min(at_once or n_devices * memory.most(free, each), len(runs))
+      sizes[each] = at_once or n_devices * memory.most(free, each)
     if at_once:
       del sizes["loop"]
   sizes = {each: size for each, size in sizes.items() if way in (None, each)} or {"loop": n_devices}
   for each, size in sizes.items():
     if each not in programs:
-      trial = runs[: min(size, _TRIAL_MEMBERS * n_devices)]
+      trial = runs[: min(size, _TRIAL_MEMBERS * n_devices, len(runs))]
       programs[each] = MembersProgram(trial, images, capacity, each)
   seconds = _time({each: programs[each] for each in sizes}, min(capacity, 2))
   best = min(sizes, key=lambda each: seconds[each] * (_LEAST_GAIN if each == "vmap" else 1))
@@ -107,7 +113,8 @@ def choose_batching(
     way=best,
     at_once=sizes[best],
     seconds=seconds[best],
-    bytes=n_devices * memory.of(-(-sizes[best] // n_devices), best),
+    bytes=n_devices * memory.of(-(-min(sizes[best], len(runs)) // n_devices), best),
+    members=len(runs),
     devices=describe_devices(),
   )
 
