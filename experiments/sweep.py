@@ -17,7 +17,7 @@ from experiments.harness import cli
 from experiments.harness import flags as shared_flags
 from experiments.harness.batching import WAYS, Batching, choose_batching, describe_devices
 from experiments.harness.environment import describe_environment, use_all_cores
-from experiments.harness.errors import UserError
+from experiments.harness.errors import Stopped, UserError
 from experiments.harness.grid import Grid
 from experiments.harness.loop import Intervals
 from experiments.harness.report import write_report
@@ -113,9 +113,11 @@ def main(flag_values: flags.FlagValues) -> None:
     folder.write_batching(recorded | batching)
     try:
       train_sweep(folder, runs, images, batching, steps=flag_values.steps, intervals=intervals)
-    finally:
-      members = read_members(folder)
-      write_results(folder, members)
+    except Stopped:
+      write_results(folder, read_members(folder))
+      raise
+    members = read_members(folder)
+    write_results(folder, members)
     write_report(folder, members)
   n_diverged = sum(member.status == "diverged" for member in members)
   print(f"done: {len(members)} members, {n_diverged} of them diverged: {path}/report.html")

@@ -1,9 +1,10 @@
 """Runs launchers in this process, on the smallest run there is."""
 
 import hashlib
+import json
 import pathlib
 
-from experiments import mnist, sample
+from experiments import mnist, sample, sweep
 from experiments.harness import cli
 
 TINY = (
@@ -21,9 +22,16 @@ TINY = (
 
 def train(workdir: pathlib.Path, *arguments: str) -> int:
   """Trains a tiny run; arguments that stand in TINY are replaced."""
-  names = {argument.split("=")[0] for argument in arguments}
-  tiny = [argument for argument in TINY if argument.split("=")[0] not in names]
-  return launch(mnist, *tiny, f"--workdir={workdir}", *arguments)
+  return launch(mnist, *_tiny(arguments), f"--workdir={workdir}", *arguments)
+
+
+def train_sweep(workdir: pathlib.Path, *arguments: str, batching: str = "map") -> int:
+  """Trains a tiny sweep: of two clip values and two weights of the penalty, if not told."""
+  grid = ["--penalty=clip,gp", "--clip_value=0.01,0.1", "--lambda_gp=1,10"]
+  if any(argument.startswith("--penalty") for argument in arguments):
+    grid = []
+  arguments = [*grid, f"--batching={batching}", *arguments]
+  return launch(sweep, *_tiny(arguments), f"--workdir={workdir}", *arguments)
 
 
 def draw(workdir: pathlib.Path, *arguments: str) -> int:
@@ -41,3 +49,21 @@ def results(workdir: pathlib.Path) -> dict[str, str]:
   files = [workdir / "metrics.jsonl", workdir / "curves.png", workdir / "summary.json"]
   files += sorted((workdir / "samples").iterdir())
   return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def sweep_results(workdir: pathlib.Path) -> dict[str, str]:
+  """The same of a sweep."""
+  files = [workdir / "results.csv", workdir / "results.json"]
+  for name in ("metrics.jsonl", "summary.json", "samples/*.png"):
+    files += sorted(workdir.glob(f"members/*/{name}"))
+  told = {
+    str(file.relative_to(workdir)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+  }
+  for file in sorted(workdir.glob("members/*/checkpoints/*/digest.json")):
+    told[str(file.relative_to(workdir))] = json.loads(file.read_text())["state"]
+  return told
+
+
+def _tiny(arguments):
+  names = {argument.split("=")[0] for argument in arguments}
+  return [argument for argument in TINY if argument.split("=")[0] not in names]

@@ -21,8 +21,9 @@ WAYS = ("vmap", "map", "loop")
 
 # A share of the free memory: the host needs some, and the compiler's account is of the chunk alone.
 _SHARE = 0.6
-# Members of a trial, a device, and its rounds; more members only move the figures of vmap further.
-_TRIAL_MEMBERS = 8
+# Members a device. More do not make map faster, and a chunk of steps would take too long to stop;
+# for vmap it is the size of the trial.
+_MEMBERS = 8
 _ROUNDS = 3
 # vmap gives up that a member is the run alone to the bit, and must pay for it.
 _LEAST_GAIN = 1.05
@@ -99,13 +100,14 @@ def choose_batching(
   sizes = {"loop": n_devices}
   if len(runs) > n_devices:
     for each in ("map", "vmap"):
-      sizes[each] = at_once or n_devices * memory.most(free, each)
+      fitting = memory.most(free, each)
+      sizes[each] = at_once or n_devices * (min(fitting, _MEMBERS) if each == "map" else fitting)
     if at_once:
       del sizes["loop"]
   sizes = {each: size for each, size in sizes.items() if way in (None, each)} or {"loop": n_devices}
   for each, size in sizes.items():
     if each not in programs:
-      trial = runs[: min(size, _TRIAL_MEMBERS * n_devices, len(runs))]
+      trial = runs[: min(size, _MEMBERS * n_devices, len(runs))]
       programs[each] = MembersProgram(trial, images, capacity, each)
   seconds = _time({each: programs[each] for each in sizes}, min(capacity, 2))
   best = min(sizes, key=lambda each: seconds[each] * (_LEAST_GAIN if each == "vmap" else 1))

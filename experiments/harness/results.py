@@ -161,8 +161,8 @@ def write_results(folder: SweepFolder, members: list[Member]) -> None:
     )
   except OSError as error:
     raise UserError(
-      f"{path} cannot be written ({error.strerror}); all members are saved: with room made,"
-      f" --report_only --workdir={folder.path} writes it"
+      f"{path} cannot be written ({error.strerror}); the members' folders hold all of it: with room"
+      f" made, --report_only --workdir={folder.path} writes it"
     ) from error
 
 
