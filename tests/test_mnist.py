@@ -454,7 +454,7 @@ def test_one_process_at_a_time(tmp_path, capsys, finished):
 
 @pytest.mark.slow
 def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, capsys):
-  monkeypatch.setattr(mnist, "resolve_auto", lambda data_dir: "digits")
+  monkeypatch.setattr(flags, "resolve_auto", lambda data_dir: "digits")
   monkeypatch.chdir(tmp_path)
   tiny = [argument for argument in TINY if not argument.startswith("--dataset")]
   assert launch(mnist, *tiny, "--steps=2", "--seed=3") == 0
@@ -467,7 +467,7 @@ def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, 
   assert "digits: 1500 training images, 297 held out" in told.out
 
   # A run keeps the data set it has, whatever auto would choose by now.
-  monkeypatch.setattr(mnist, "resolve_auto", lambda data_dir: "mnist")
+  monkeypatch.setattr(flags, "resolve_auto", lambda data_dir: "mnist")
   assert train(workdir, "--dataset=auto", "--steps=3", "--seed=3") == 0
   assert launch(mnist, *tiny, "--steps=4", "--seed=3") == 0
   assert list((tmp_path / "runs").iterdir()) == [workdir]

@@ -70,6 +70,14 @@ class _ListOf(flags.ArgumentParser):
     return f"{self._parser.flag_type()},{self._parser.flag_type()},..."
 
 
+def register_list(
+  flag_values: flags.FlagValues, name: str, default, text: str, parser: flags.ArgumentParser
+) -> None:
+  """A flag for a list of values, each as the parser takes it."""
+  serializer = flags.ArgumentSerializer()
+  flags.DEFINE(_ListOf(parser), name, default, text, flag_values, serializer)
+
+
 def register_method(flag_values: flags.FlagValues, *, lists: bool = False) -> None:
   """The flags that choose loss, penalty, networks, optimiser and their numbers.
 
@@ -80,8 +88,9 @@ def register_method(flag_values: flags.FlagValues, *, lists: bool = False) -> No
 
   def define(name, default, text, parser):
     if lists:
-      parser, default = _ListOf(parser), default and (default,)
-    flags.DEFINE(parser, name, default, text, flag_values, flags.ArgumentSerializer())
+      register_list(flag_values, name, default and (default,), text, parser)
+    else:
+      flags.DEFINE(parser, name, default, text, flag_values, flags.ArgumentSerializer())
 
   define("penalty", "gp", "What keeps the critic Lipschitz.", flags.EnumParser(list(PENALTIES)))
   define("loss", "wasserstein", "The loss.", flags.EnumParser(list(LOSSES)))
