@@ -1,10 +1,15 @@
 """How members are run: what fits, what is fastest, and that it is chosen once."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+from launching import launch, train_sweep
 
 from experiments import sweep
 from experiments.harness import batching
-from tests.launching import launch, train_sweep
+from experiments.harness.environment import use_all_cores
 
 
 @pytest.mark.slow
@@ -52,3 +57,21 @@ def test_members_at_once_are_what_memory_allows(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(batching, "_free_bytes", lambda: 1000)
   assert train_sweep(path, *arguments, batching="vmap") == 2
   assert "lower --batch_size or --width" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [None, 3])
+def test_each_core_is_a_device_where_nothing_else_is_told(told):
+  """Before JAX is used; in this process it has been, and nothing happens."""
+  use_all_cores()
+  program = "import jax; from experiments.harness.environment import use_all_cores;"
+  program += "use_all_cores(); print(jax.local_device_count())"
+  flags = f"--xla_force_host_platform_device_count={told}" if told else ""
+  shown = subprocess.run(
+    [sys.executable, "-c", program],
+    env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout
+  assert int(shown) == (told or len(os.sched_getaffinity(0)))

@@ -50,6 +50,7 @@ def test_a_run_writes_what_it_says(finished):
     "step",
     "wasserstein_estimate",
     "held_out_wasserstein_estimate",
+    "sliced_wasserstein",
     "gradient_penalty",
     "gradient_norm_mean",
     "gradient_norm_max",

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from absl import flags
 
-from experiments import mnist, sample
-from experiments.harness.flags import read_settings
+from experiments import benchmark, mnist, sample, sweep
+from experiments.harness.flags import read_choices, read_settings
+from experiments.harness.grid import Grid
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -28,21 +29,32 @@ COMMANDS = [
 
 
 def test_the_fifteen_lines_learn_where_the_data_is():
-  (code,) = blocks("python")
+  alone, sweep = blocks("python")
   names = {}
-  exec(code, names)
+  exec(alone, names)
   np.testing.assert_allclose(names["state"].generator_params["b"], [3.0, -1.0], atol=0.5)
+  exec(sweep, names)
+  assert names["members"].alive.all()
+  shift = names["members"].state.generator_params["b"]
+  np.testing.assert_allclose(shift[1], [3.0, -1.0], atol=0.5)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_parse(command):
   module, *arguments = shlex.split(command)[1:]
-  launcher = {"experiments.mnist": mnist, "experiments.sample": sample}[module]
+  launcher = {
+    "experiments.mnist": mnist,
+    "experiments.sample": sample,
+    "experiments.sweep": sweep,
+    "experiments.benchmark": benchmark,
+  }[module]
   flag_values = flags.FlagValues()
   launcher.register(flag_values)
   assert flag_values([module, *arguments])[1:] == []
   if launcher is mnist:
     read_settings(flag_values, "mnist")
+  if launcher in (sweep, benchmark) and not getattr(flag_values, "report_only", False):
+    Grid(read_choices(flag_values))
 
 
 def test_the_two_lines_of_the_quick_start():

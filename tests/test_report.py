@@ -6,9 +6,9 @@ import shutil
 import subprocess
 
 import pytest
+from launching import launch, train_sweep
 
 from experiments import sweep
-from tests.launching import launch, train_sweep
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from problems import points, points_pair, sample_points
 
 import wgan_jax
-from tests.problems import points, points_pair, sample_points
 from wgan_jax import Config, Hparams
 from wgan_jax.data.images import load_images, sample_images
 from wgan_jax.networks.dcgan import dcgan

@@ -9,13 +9,13 @@ import signal
 
 import numpy as np
 import pytest
+from launching import draw, launch, sweep_results, train, train_sweep
 
 from experiments import sweep
 from experiments.harness import checkpoints, files, program, sweep_loop
 from experiments.harness.batching import Batching
 from experiments.harness.results import spread_of
 from experiments.harness.sweep_folder import SweepFolder
-from tests.launching import draw, launch, sweep_results, train, train_sweep
 
 
 def read_csv(folder):

@@ -54,7 +54,9 @@ def run(
   except (MemoryError, jax.errors.JaxRuntimeError) as error:
     if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
       raise
-    return _fail("out of memory: lower --batch_size, --width or --n")
+    sizes = ("batch_size", "width", "members_at_once", "n")
+    lower = ", ".join(f"--{name}" for name in sizes if name in flag_values)
+    return _fail(f"out of memory: lower {lower}")
   return 0
 
 

@@ -57,9 +57,8 @@ class Display:
 class SweepDisplay:
   """Shows the progress of all members on standard error: a bar in a terminal, lines everywhere."""
 
-  def __init__(self, n_members: int, steps: int, done: int):
-    self._n_members, self._steps = n_members, steps
-    self._n_diverged = 0
+  def __init__(self, n_members: int, steps: int, done: int, n_diverged: int):
+    self._steps, self._n_diverged = steps, n_diverged
     self._rate = None
     self._bar = tqdm.tqdm(
       initial=done,
@@ -71,9 +70,10 @@ class SweepDisplay:
     )
     self._left = n_members * steps - done
 
-  def begin(self, group, step: int) -> None:
-    """A group begins, or goes on, at a step."""
+  def begin(self, group, step: int, n_diverged: int) -> None:
+    """A group begins, or goes on, at a step; some of it may have diverged before."""
     self._group = group
+    self._n_diverged += n_diverged
     self._move((step - group.start) * len(group.runs))
     run = group.runs[0]
     self._write(

@@ -85,6 +85,8 @@ def read_members(folder: SweepFolder) -> list[Member]:
     lines = read_lines(own.metrics)
     summary = read_json(own.summary) if own.summary.exists() else {"status": "unfinished"}
     status = summary.get("status")
+    if status not in ("finished", "diverged"):
+      status = "unfinished"
     finished = status == "finished" and lines and lines[-1]["step"] == summary["steps"]
     if status == "finished":
       steps = summary["steps"]
@@ -123,6 +125,26 @@ def varied(members: list[Member]) -> list[str]:
     for name in _FIELDS
     if name != "seed" and len({getattr(member.run, name) for member in members}) > 1
   ]
+
+
+def telling(members: list[Member]) -> list[str]:
+  """The settings that tell members apart, less what loss and penalty bring with them."""
+  methods = {}
+  for member in members:
+    methods.setdefault((member.run.loss, member.run.penalty), []).append(member)
+  within = {name for group in methods.values() for name in varied(group)}
+  return [name for name in varied(members) if name in within | {"loss", "penalty"}]
+
+
+def label(run: Settings, names: list[str]) -> str:
+  """Some of the settings in words, those that the method does not have left out."""
+  values = {name: getattr(run, name) for name in names}
+  return ", ".join(f"{k} {show(v)}" for k, v in values.items() if v is not None)
+
+
+def show(value: object) -> str:
+  """A setting's value in a table; empty for what a method does not have."""
+  return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def measures_of(members: list[Member]) -> list[str]:

@@ -73,12 +73,11 @@ def train_sweep(
     Stopped: a signal asked to stop; what was being trained is saved.
     UserError: no checkpoint of a group verifies, or one cannot be saved.
   """
-  done = sum(
-    steps if diverged else min(step, steps)
-    for step, diverged in (reached(folder.member(run)) for run in runs)
-  )
+  so_far = [reached(folder.member(run)) for run in runs]
+  done = sum(steps if diverged else min(step, steps) for step, diverged in so_far)
+  n_diverged = sum(diverged for _, diverged in so_far)
   with (
-    contextlib.closing(SweepDisplay(len(runs), steps, done)) as shown,
+    contextlib.closing(SweepDisplay(len(runs), steps, done, n_diverged)) as shown,
     stop_signals() as stop,
   ):
     while (group := next_group(folder, runs, batching, steps)) is not None:
@@ -112,7 +111,7 @@ def _train_group(folder, group, images, steps, intervals, shown, stop):
         row = {"step": step, **summarise(rows, run)} | measured
         files.append_line(member.metrics, row)
 
-  shown.begin(group, step)
+  shown.begin(group, step, alive.count(False))
   if step == steps and step % intervals.log:  # Killed after the last checkpoint.
     log()
   while step < steps and any(alive):
