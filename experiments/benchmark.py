@@ -6,6 +6,7 @@ A run alone, vmapped members and mapped members take turns in one process, on th
 compiling is not counted. Prints a table and writes it with a picture.
 """
 
+import dataclasses
 import pathlib
 import statistics
 import sys
@@ -22,8 +23,16 @@ from experiments.harness.files import write_json
 from experiments.harness.grid import Grid
 from experiments.harness.plots import draw_ratios
 from experiments.harness.program import MembersProgram, Program
+from experiments.harness.results import label
+from experiments.harness.settings import Settings
 from wgan_jax.data.images import load_images
 from wgan_jax.sweep import BATCHING
+
+_OTHERS = [
+  field.name
+  for field in dataclasses.fields(Settings)
+  if field.name not in ("architecture", "width", "penalty")
+]
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -59,8 +68,10 @@ def main(flag_values: flags.FlagValues) -> None:
   print(f"on {environment['devices']} x {environment['device']}, jax {environment['jax']}")
   print("network           members  alone, ms a step  times faster by vmap       by map")
   rows = []
-  for run in grid.settings("digits", [0]):
-    name = f"{run.architecture} {run.width} {run.penalty}"
+  runs = grid.settings("digits", [0])
+  for run in runs:
+    differ = [name for name in _OTHERS if len({getattr(each, name) for each in runs}) > 1]
+    name = f"{run.architecture} {run.width} {run.penalty} {label(run, differ)}".rstrip()
     alone = Program(run, images, flag_values.steps)
     for n_members in flag_values.members:
       row = {"network": name, "members": n_members}

@@ -71,6 +71,8 @@ def register(flag_values: flags.FlagValues) -> None:
 def main(flag_values: flags.FlagValues) -> None:
   """Trains what is not trained yet, and reports."""
   shared_flags.check_run(flag_values)
+  if flag_values.report_only and flag_values.dry_run:
+    raise UserError("--dry_run does nothing with --report_only: leave one of them out")
   if flag_values.report_only:
     return _report_only(flag_values)
   grid = Grid(shared_flags.read_choices(flag_values))
@@ -88,7 +90,7 @@ def main(flag_values: flags.FlagValues) -> None:
   )
   path = path_of(dataset)
   runs = grid.settings(dataset, range(flag_values.seeds))
-  check_sweep_folder(path, runs)
+  check_sweep_folder(path, runs, steps=flag_values.steps, log_every=flag_values.log_every)
   use_all_cores()
   environment = describe_environment()
   images = load_images(dataset, flag_values.data_dir)
@@ -97,19 +99,20 @@ def main(flag_values: flags.FlagValues) -> None:
     flag_values.sample_every or shared_flags.MAX_STEPS,
     flag_values.checkpoint_every,
   )
-  recorded = SweepFolder(path).read_batching()
   print(
     f"{len(runs)} members on {environment['platform']}, {describe_devices()};"
     f" {dataset}: {len(images.train_images)} training images"
   )
   for note in dict.fromkeys(note for run in runs for note in run.notes()):
     print(f"note: {note}")
-  batching = _plan(flag_values, runs, images, intervals, recorded)
   if flag_values.dry_run:
+    _plan(flag_values, runs, images, intervals, SweepFolder(path).read_batching())
     return None
   flags_given = flag_values.flag_values_dict()
   with open_sweep(path, runs, images, flags_given, environment) as folder:
     print(f"sweep folder {path}", flush=True)
+    recorded = folder.read_batching()
+    batching = _plan(flag_values, runs, images, intervals, recorded)
     folder.write_batching(recorded | batching)
     try:
       train_sweep(folder, runs, images, batching, steps=flag_values.steps, intervals=intervals)

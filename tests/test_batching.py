@@ -30,7 +30,9 @@ def test_the_fastest_way_is_measured_once(tmp_path, monkeypatch, capsys):
   assert len(asked) == 1
   # A gain of less than 5 % is not worth the bits.
   monkeypatch.setattr(batching, "_time", lambda *_: {"map": 1.0, "loop": 2.0, "vmap": 0.96})
-  assert launch(sweep, *arguments, "--seeds=4", "--dry_run") == 0
+  assert (
+    launch(sweep, *arguments[:-2], "--steps=3", "--batch_size=4", "--seeds=4", "--dry_run") == 0
+  )
   assert "at once by map" in capsys.readouterr().out
 
 

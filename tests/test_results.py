@@ -33,6 +33,7 @@ def test_the_interval_covers_19_of_20():
 def test_no_interval_without_a_spread():
   assert spread_of([]) == (0, None, None)
   assert spread_of([2.0]) == (1, 2.0, None)
+  assert spread_of([2.0, float("inf")]) == (2, float("inf"), None)
 
 
 def test_seeds_belong_together():

@@ -29,7 +29,7 @@ def read_metrics(folder):
 
 def choose_at_once(runs, images, capacity, *, way, at_once):
   """In place of what compiles and measures, which `test_batching` tests."""
-  return Batching(way, at_once or 16, 1e-3, 10**6, len(runs), "devices")
+  return Batching(way, at_once or 16, 1e-3, 10**6, len(runs), [way, at_once], "devices")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -242,7 +242,9 @@ def test_a_diverged_member_is_frozen_and_told_and_its_neighbours_go_on(tmp_path,
     "status": "diverged",
     "first_bad_step": bad,
   }
-  assert checkpoints.steps(folder / "checkpoints") == [bad - 1] * (bad > 1)
+  assert checkpoints.steps(folder / "checkpoints") == [bad - 1]
+  digests = json.loads((folder / f"checkpoints/{bad - 1}/digest.json").read_text())
+  assert digests["pending"] == []  # Its steps have their lines, and the bad one never gets any.
   assert all(line["step"] < bad for line in read_metrics(folder))
   html = (both / "report.html").read_text()
   assert f"after step {bad - 1}" in html
@@ -295,6 +297,7 @@ BAD = [
   (["--members_at_once=4", "--batching=loop"], "--members_at_once does nothing"),
   (["--batching=scan"], "--batching"),
   (["--seed=3"], "seed"),
+  (["--report_only", "--dry_run"], "--dry_run does nothing with --report_only"),
   (["--data_dir=/nowhere"], "--data_dir does nothing with --dataset=digits"),
 ]
 
@@ -361,3 +364,72 @@ def test_vmapped_members_are_near_the_mapped_ones(finished, tmp_path):
     assert mine["member"] == theirs["member"]
     for name in ("sliced_wasserstein", "held_out_wasserstein_estimate", "gradient_norm_max"):
       np.testing.assert_allclose(float(mine[name]), float(theirs[name]), rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_fewer_at_once_is_obeyed_where_a_group_has_only_begun(tmp_path, monkeypatch):
+  """As after running out of memory, before the first checkpoint."""
+  path, sizes = tmp_path / "sweep", []
+  with monkeypatch.context() as patch:
+    kill_at(patch, checkpoints, "save", 0)
+    with pytest.raises(Killed):
+      train_sweep(path, "--penalty=gp", "--seeds=4", "--steps=2")
+  chunk = program.MembersProgram.chunk
+  monkeypatch.setattr(
+    program.MembersProgram,
+    "chunk",
+    lambda self, members, n: sizes.append(self.n_members) or chunk(self, members, n),
+  )
+  assert train_sweep(path, "--penalty=gp", "--seeds=4", "--steps=2", "--members_at_once=2") == 0
+  assert sizes == [2, 2]
+
+
+@pytest.mark.slow
+def test_a_damaged_member_is_named_and_can_be_trained_again(tmp_path, capsys):
+  path = tmp_path / "sweep"
+  method = ("--penalty=gp", "--lambda_gp=1,10")
+  assert train_sweep(path, *method, "--steps=3") == 0
+  member, other = (path / "members" / row["member"] for row in read_csv(path))
+  damaged = next(file for file in (member / "checkpoints/3").rglob("*") if file.stat().st_size > 50)
+  damaged.write_bytes(damaged.read_bytes()[:-9])
+  capsys.readouterr()
+  assert train_sweep(path, *method, "--steps=5") == 2
+  assert f"remove {member} to train this member from the start" in capsys.readouterr().err
+  shutil.rmtree(member)
+  assert train_sweep(path, *method, "--steps=5") == 0
+  whole = tmp_path / "whole"
+  assert train_sweep(whole, *method, "--steps=5") == 0
+  assert (path / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+  assert checkpoints.steps(other / "checkpoints") == [3, 5]  # It went on from where it was.
+
+
+def test_what_is_refused_leaves_the_sweep_as_it_was(finished, capsys):
+  before = (finished / "config.json").read_bytes()
+  assert train_sweep(finished, "--steps=5", "--seeds=3") == 2
+  assert train_sweep(finished, "--steps=11", "--seeds=3", "--log_every=2") == 2
+  assert (finished / "config.json").read_bytes() == before
+  assert train_sweep(finished, "--steps=11", "--seeds=2", "--dry_run") == 0
+
+
+def test_a_report_of_measures_that_are_zero_or_infinite(finished, tmp_path):
+  """And of a member whose metrics are lost, and after a torn line of times."""
+  path = tmp_path / "sweep"
+  shutil.copytree(finished, path)
+  values = iter([0.0, 0.0, 5.0, float("inf"), float("nan"), 0.0] * 10)
+  for member in sorted((path / "members").iterdir()):
+    rows = read_metrics(member)
+    for row in rows:
+      row["gradient_norm_max"] = next(values)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (member / "metrics.jsonl").write_text(text)
+  lost = next((path / "members").iterdir())
+  (lost / "metrics.jsonl").unlink()
+  with (path / "timing.jsonl").open("a") as file:
+    file.write('{"program": ')
+  assert launch(sweep, "--report_only", f"--workdir={path}") == 0
+  status = {row["member"]: row["status"] for row in read_csv(path)}
+  assert status.pop(lost.name) == "unfinished"
+  assert set(status.values()) == {"finished"}
+  assert train_sweep(path, "--steps=11", "--seeds=2") == 0
+  read = (path / "timing.jsonl").read_text().splitlines()
+  assert all(json.loads(line) for line in read)

@@ -58,5 +58,8 @@ def test_in_one_dimension_slicing_changes_nothing():
 
 
 def test_unequal_dimensions_are_refused():
+  for shape in [(3, 4), (3, 2, 1), (2,)]:
+    with pytest.raises(AssertionError):
+      sliced_wasserstein(jax.random.key(0), jnp.zeros((3, 2)), jnp.zeros(shape), 5)
   with pytest.raises(AssertionError):
-    sliced_wasserstein(jax.random.key(0), jnp.zeros((3, 2)), jnp.zeros((3, 4)), 5)
+    sliced_wasserstein(jax.random.key(0), jnp.zeros((3, 4, 1)), jnp.zeros((3, 2, 2)), 5)

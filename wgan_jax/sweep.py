@@ -55,7 +55,7 @@ def make_sweep(
 
   A member makes the same draws as the run alone with its key and hyperparameters. Under "map" its
   program is that of the run alone, and on a CPU so are its bits. Under "vmap" sums may be taken in
-  another order: one step's gradients agree to about 1e-6, and training amplifies that.
+  another order: one step's gradients agree to 1e-5 or better, and training amplifies that.
 
   Args:
     training: `init` and `step`, such as `make_training` builds.

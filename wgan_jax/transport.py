@@ -56,7 +56,8 @@ def sliced_wasserstein(key: jax.Array, x: jax.Array, y: jax.Array, n_projections
   Returns:
     The distance, [], in the units of the samples.
   """
-  chex.assert_equal_shape_suffix([x, y], 1)
+  chex.assert_equal_rank([x, y])
+  chex.assert_equal_shape_suffix([x, y], x.ndim - 1)
   x, y = x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1)
   directions = jax.random.normal(key, (n_projections, x.shape[1]), x.dtype)
   directions /= jnp.linalg.norm(directions, axis=1, keepdims=True)

@@ -39,6 +39,8 @@ class Batching:
     seconds: for a step of one member, as measured.
     bytes: memory of all devices together for one call, by the compiler's account.
     members: for how many members it was chosen.
+    asked: the way and the members at once that were asked for, None each where they were left to
+      measuring.
     devices: for which devices it was chosen.
   """
 
@@ -47,6 +49,7 @@ class Batching:
   seconds: float
   bytes: int
   members: int
+  asked: list
   devices: str
 
   def holds(self, n_members: int, way: str | None, at_once: int | None) -> bool:
@@ -54,8 +57,7 @@ class Batching:
     return (
       self.devices == describe_devices()
       and self.members >= n_members
-      and way in (None, self.way)
-      and at_once in (None, self.at_once)
+      and self.asked == [way, at_once]
     )
 
 
@@ -97,14 +99,16 @@ def choose_batching(
       f"a member needs {memory.of(1, 'map') / 1e9:.2g} GB, of {free / 1e9:.2g} GB that are free:"
       " lower --batch_size or --width"
     )
-  sizes = {"loop": n_devices}
-  if len(runs) > n_devices:
-    for each in ("map", "vmap"):
-      fitting = memory.most(free, each)
-      sizes[each] = at_once or n_devices * (min(fitting, _MEMBERS) if each == "map" else fitting)
-    if at_once:
-      del sizes["loop"]
-  sizes = {each: size for each, size in sizes.items() if way in (None, each)} or {"loop": n_devices}
+  if way is not None:
+    ways = [way]
+  elif at_once is not None:
+    ways = ["map", "vmap"]
+  else:
+    ways = WAYS if len(runs) > n_devices else ["loop"]
+  sizes = {}
+  for each in ways:
+    fitting = {"loop": 1, "map": min(memory.most(free, "map"), _MEMBERS)}
+    sizes[each] = at_once or n_devices * fitting.get(each, memory.most(free, each))
   for each, size in sizes.items():
     if each not in programs:
       trial = runs[: min(size, _MEMBERS * n_devices, len(runs))]
@@ -117,6 +121,7 @@ def choose_batching(
     seconds=seconds[best],
     bytes=n_devices * memory.of(-(-min(sizes[best], len(runs)) // n_devices), best),
     members=len(runs),
+    asked=[way, at_once],
     devices=describe_devices(),
   )
 

@@ -127,8 +127,8 @@ def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint 
       print(f"warning: {error}", file=sys.stderr)
   if kept:
     raise UserError(
-      f"{directory}: none of the {len(kept)} checkpoints verifies; restore one, or remove the run"
-      " folder to start again"
+      f"{directory}: none of the {len(kept)} checkpoints verifies; restore one, or remove"
+      f" {directory.parent} to start again"
     )
   return None
 

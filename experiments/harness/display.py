@@ -70,11 +70,11 @@ class SweepDisplay:
     )
     self._left = n_members * steps - done
 
-  def begin(self, group, step: int, n_diverged: int) -> None:
-    """A group begins, or goes on, at a step; some of it may have diverged before."""
+  def begin(self, group, step: int, *, n_new: int, n_dead: int) -> None:
+    """A group begins, or goes on, at a step; `n_new` steps of each member were not counted yet."""
     self._group = group
-    self._n_diverged += n_diverged
-    self._move((step - group.start) * len(group.runs))
+    self._n_diverged += n_dead
+    self._move(n_new * len(group.runs))
     run = group.runs[0]
     self._write(
       f"{run.loss}, {run.penalty}, {run.architecture}: {len(group.runs)} members,"

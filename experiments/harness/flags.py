@@ -117,7 +117,7 @@ def register_run(flag_values: flags.FlagValues, *, sample_every: int | None = 20
   flags.DEFINE_string(
     "workdir",
     None,
-    "The folder to write; the default is named after the settings, under runs/.",
+    "The folder to write; else one under runs/, which the launcher names.",
     flag_values=flag_values,
   )
   pictures = "Steps between pictures of samples" + (

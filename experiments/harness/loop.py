@@ -63,6 +63,7 @@ def train(
     return
   print(f"{'resumed at' if step else 'starting at'} step {step} of {steps}", flush=True)
   rewind(folder, step, len(pending))
+  folder.summary.unlink(missing_ok=True)
   folder.samples.mkdir(exist_ok=True)
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, seed {settings.seed}"
 
@@ -138,7 +139,6 @@ def rewind(folder: RunFolder, step: int, n_pending: int) -> None:
   # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
   files.keep_lines(folder.metrics, lambda row: row["step"] + n_pending <= step)
   files.keep_lines(folder.timing, lambda row: row["step"] <= step)
-  folder.summary.unlink(missing_ok=True)
   logged = [row["step"] for row in files.read_lines(folder.metrics)[-1:]]
   if step > n_pending and logged != [step - n_pending]:
     print(

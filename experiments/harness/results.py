@@ -4,9 +4,9 @@ import csv
 import dataclasses
 import io
 import math
-import statistics
 from typing import NamedTuple
 
+import numpy as np
 from scipy import stats
 
 from experiments.harness.errors import UserError
@@ -56,7 +56,8 @@ class Spread(NamedTuple):
   Attributes:
     n: values that entered; the others' members did not finish.
     mean: None without a value.
-    half_width: of the interval by Student's t, mean +- half_width; None below two values.
+    half_width: of the interval by Student's t, mean +- half_width; None below two values, and where
+      one is not finite.
   """
 
   n: int
@@ -67,10 +68,11 @@ class Spread(NamedTuple):
 def spread_of(values: list[float]) -> Spread:
   """The mean of some values, and the interval that covers the mean of all seeds 19 times in 20."""
   n = len(values)
-  if n < 2:
-    return Spread(n, values[0] if values else None, None)
-  half_width = stats.t.ppf(0.975, n - 1) * statistics.stdev(values) / math.sqrt(n)
-  return Spread(n, statistics.fmean(values), float(half_width))
+  mean = float(np.mean(values)) if values else None
+  if n < 2 or not np.isfinite(values).all():
+    return Spread(n, mean, None)
+  half_width = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+  return Spread(n, mean, float(half_width))
 
 
 def read_members(folder: SweepFolder) -> list[Member]:
@@ -85,16 +87,17 @@ def read_members(folder: SweepFolder) -> list[Member]:
     lines = read_lines(own.metrics)
     summary = read_json(own.summary) if own.summary.exists() else {"status": "unfinished"}
     status = summary.get("status")
-    if status not in ("finished", "diverged"):
+    at = lines[-1]["step"] if lines else 0
+    finished = status == "finished" and at == summary["steps"]
+    if not finished and status != "diverged":
       status = "unfinished"
-    finished = status == "finished" and lines and lines[-1]["step"] == summary["steps"]
     if status == "finished":
       steps = summary["steps"]
     elif status == "diverged":
       steps = summary["first_bad_step"] - 1
     else:
-      steps = lines[-1]["step"] if lines else 0
-    best = min(lines, key=lambda line: line[BEST_BY]) if lines else {}
+      steps = at
+    best = min(lines, key=_badness) if lines else {}
     members.append(
       Member(
         name=own.path.name,
@@ -186,6 +189,10 @@ def write_results(folder: SweepFolder, members: list[Member]) -> None:
       f"{path} cannot be written ({error.strerror}); the members' folders hold all of it: with room"
       f" made, --report_only --workdir={folder.path} writes it"
     ) from error
+
+
+def _badness(line: dict) -> float:
+  return line[BEST_BY] if math.isfinite(line[BEST_BY]) else math.inf
 
 
 def _measures(line: dict) -> dict[str, float]:

@@ -98,10 +98,10 @@ class SweepFolder:
     path = self._group / "config.json"
     if not path.exists():
       return None
-    record = read_json(path)
     try:
+      record = read_json(path)
       return Group([Settings(**each) for each in record["runs"]], record["start"], record["way"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, UserError, ValueError) as error:
       raise UserError(
         f"{path}: damaged; remove {self._group} to train its members again"
       ) from error
@@ -113,8 +113,8 @@ class SweepFolder:
     write_json(self._group / "config.json", dataclasses.asdict(group))
 
   def remove_group(self) -> None:
-    """Ends the group: its members have all that it held."""
-    (self._group / "config.json").unlink()  # Without it, what is left is no group.
+    """Ends the group, and removes what a kill may have left of one."""
+    (self._group / "config.json").unlink(missing_ok=True)  # Without it, what is left is no group.
     shutil.rmtree(self._group, ignore_errors=True)
 
 
@@ -124,11 +124,14 @@ def recorded_sweep_dataset(path: pathlib.Path) -> str | None:
   return folder.read_runs()[0].dataset if folder.config.exists() else None
 
 
-def check_sweep_folder(path: pathlib.Path, runs: list[Settings]) -> None:
+def check_sweep_folder(
+  path: pathlib.Path, runs: list[Settings], *, steps: int, log_every: int
+) -> None:
   """Whether a sweep of these members may begin or go on in `path`; nothing is written.
 
   Raises:
-    UserError: it is a file, holds other files, or a sweep with members that these are not.
+    UserError: it is a file, holds other files, a sweep with members that these are not, lines at
+      other steps, which would not compare, or a member that is beyond `steps`.
   """
   if path.exists() and not path.is_dir():
     raise UserError(f"--workdir={path} is a file: name a folder")
@@ -138,12 +141,37 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings]) -> None:
       raise UserError(f"--workdir={path} holds other files and no sweep: name another folder")
     return
   wanted = set(runs)
-  missing = [run.run_name() for run in folder.read_runs() if run not in wanted]
+  group = folder.read_group()
+  begun = [run for run in folder.read_runs() if folder.member(run).metrics.exists()]
+  begun += [] if group is None else group.runs
+  missing = list(dict.fromkeys(run.run_name() for run in begun if run not in wanted))
   if missing:
     raise UserError(
       f"--workdir={path} holds another sweep: {len(missing)} of its members are not among these,"
       f" such as {missing[0]}: add their values and seeds, or name another folder"
     )
+  there = read_json(folder.config).get("flags", {}).get("log_every")
+  if begun and there != log_every:
+    raise UserError(
+      f"--log_every={log_every}, but the sweep in {path} has {there}: its members would not"
+      " compare; agree with it or name another folder"
+    )
+  for run in runs:
+    step, _ = reached(folder.member(run))
+    if step > steps:
+      raise UserError(
+        f"{folder.member(run).path} is at step {step} already: --steps={steps} asks for less"
+      )
+
+
+def reached(folder: RunFolder) -> tuple[int, bool]:
+  """How far a member is: the step that it finished, 0 for none, and whether it diverged there."""
+  if not folder.summary.exists():
+    return 0, False
+  summary = read_json(folder.summary)
+  if summary.get("status") == "diverged":
+    return summary["first_bad_step"] - 1, True
+  return summary.get("steps", 0), False
 
 
 @contextlib.contextmanager
@@ -156,7 +184,7 @@ def open_sweep(
     path: the folder; made where it does not exist.
     runs: the members.
     images: must be the recorded ones.
-    flags: all flags, recorded; `log_every` must be the recorded one, for lines that compare.
+    flags: all flags, recorded.
     environment: `describe_environment()`, recorded; told where it differs from the recorded one.
 
   Yields:
@@ -165,17 +193,10 @@ def open_sweep(
   Raises:
     UserError: the folder cannot be used, is in use, or holds another sweep.
   """
-  check_sweep_folder(path, runs)
   folder = SweepFolder(path)
   with locked(path):
+    check_sweep_folder(path, runs, steps=flags["steps"], log_every=flags["log_every"])
     batching = {name: dataclasses.asdict(each) for name, each in folder.read_batching().items()}
-    if folder.config.exists():
-      there = read_json(folder.config).get("flags", {}).get("log_every")
-      if there != flags["log_every"]:
-        raise UserError(
-          f"--log_every={flags['log_every']}, but the sweep in {path} has {there}: its members"
-          " would not compare; agree with it or name another folder"
-        )
     pixels = digest_images(images)
     record = {"members": [dataclasses.asdict(run) for run in runs], "flags": flags}
     write_record(folder.config, record | {"batching": batching}, pixels, environment)

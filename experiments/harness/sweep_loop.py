@@ -15,38 +15,31 @@ from experiments.harness.errors import Stopped, UserError
 from experiments.harness.loop import Intervals, rewind
 from experiments.harness.measures import rows_of, summarise
 from experiments.harness.program import MembersProgram
-from experiments.harness.run_folder import RunFolder
 from experiments.harness.settings import Settings
 from experiments.harness.signals import stop_signals
-from experiments.harness.sweep_folder import Group, SweepFolder
+from experiments.harness.sweep_folder import Group, SweepFolder, reached
 from wgan_jax.data.images import Images
 from wgan_jax.sweep import Members
-
-
-def reached(folder: RunFolder) -> tuple[int, bool]:
-  """How far a member is: the step that it finished, 0 for none, and whether it diverged there."""
-  if not folder.summary.exists():
-    return 0, False
-  summary = files.read_json(folder.summary)
-  if summary.get("status") == "diverged":
-    return summary["first_bad_step"] - 1, True
-  return summary.get("steps", 0), False
 
 
 def next_group(
   folder: SweepFolder, runs: list[Settings], batching: dict[str, Batching], steps: int
 ) -> Group | None:
-  """What to train next: what was begun, else the first members that have not reached `steps`."""
+  """What to train next: what was begun, else the first members that have not reached `steps`.
+
+  What was begun and has no checkpoint yet is dropped where it is not how members are to run now:
+  it may be what memory did not suffice for.
+  """
   begun = folder.read_group()
   if begun is not None:
-    return begun
+    how = batching[begun.runs[0].program_name()]
+    if checkpoints.steps(folder.checkpoints) or (
+      begun.way == how.way and len(begun.runs) <= how.at_once
+    ):
+      return begun
   waiting = []
   for run in runs:
     step, diverged = reached(folder.member(run))
-    if step > steps:
-      raise UserError(
-        f"{folder.member(run).path} is at step {step} already: --steps={steps} asks for less"
-      )
     if step < steps and not diverged:
       waiting.append((run.program_name(), step, run))
   # One program after another, in the order of the grid; members that are equally far.
@@ -73,7 +66,12 @@ def train_sweep(
     Stopped: a signal asked to stop; what was being trained is saved.
     UserError: no checkpoint of a group verifies, or one cannot be saved.
   """
-  so_far = [reached(folder.member(run)) for run in runs]
+  files.keep_lines(folder.timing, lambda row: True)  # A torn last line goes.
+  begun = folder.read_group()
+  if begun is None:
+    folder.remove_group()
+  own = set() if begun is None else set(begun.runs)  # They are counted when the group goes on.
+  so_far = [reached(folder.member(run)) for run in runs if run not in own]
   done = sum(steps if diverged else min(step, steps) for step, diverged in so_far)
   n_diverged = sum(diverged for _, diverged in so_far)
   with (
@@ -88,7 +86,8 @@ def train_sweep(
 
 
 def _train_group(folder, group, images, steps, intervals, shown, stop):
-  if folder.read_group() is None:
+  begun = folder.read_group() == group
+  if not begun:
     folder.write_group(group)
   way = "vmap" if group.way == "vmap" else "map"
   program = MembersProgram(group.runs, images, intervals.capacity(), way)
@@ -111,7 +110,7 @@ def _train_group(folder, group, images, steps, intervals, shown, stop):
         row = {"step": step, **summarise(rows, run)} | measured
         files.append_line(member.metrics, row)
 
-  shown.begin(group, step, alive.count(False))
+  shown.begin(group, step, n_new=step if begun else step - group.start, n_dead=alive.count(False))
   if step == steps and step % intervals.log:  # Killed after the last checkpoint.
     log()
   while step < steps and any(alive):
@@ -164,9 +163,15 @@ def _restore(folder, group, start) -> Checkpoint:
     checkpoint = Checkpoint(0, start, [[] for _ in group.runs])
   if checkpoint is None:
     like = jax.tree.map(lambda leaf: leaf[0], start.state)
-    kept = [
-      checkpoints.restore(folder.member(run).checkpoints, group.start, like) for run in group.runs
-    ]
+    kept = []
+    for run in group.runs:
+      try:
+        kept.append(checkpoints.restore(folder.member(run).checkpoints, group.start, like))
+      except UserError as error:
+        folder.remove_group()  # It has nothing yet that its members have not.
+        raise UserError(
+          f"{error}; remove {folder.member(run).path} to train this member from the start"
+        ) from error
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[each.state for each in kept])
     members = Members(states, start.alive)
     checkpoint = Checkpoint(group.start, members, [each.pending for each in kept])

@@ -26,8 +26,10 @@ class Picture(NamedTuple):
 def draw_curves(settings: list[list[Member]], names: list[str]) -> list[Picture]:
   """For each measure and program, the mean of each setting over its seeds, with its interval."""
   pictures = []
+  # One that diverged enters no mean; where none has finished, one sees how far they are.
+  finished = [[m for m in same if m.status == "finished"] or same for same in settings]
   for name in names:
-    for program, group in _by_program(settings).items():
+    for program, group in _by_program(finished).items():
       group = [same for same in group if any(name in line for m in same for line in m.lines)]
       shown = sorted(group, key=_rank)[:_MOST_LINES]
       if not shown:
@@ -141,7 +143,9 @@ def _axes(measure):
 
 def _scale(axes, values):
   """Logarithmic where one could not read the small values beside the large ones."""
-  if min(values) > 0 and max(values) / min(values) > 50:
+  sizes = sorted(abs(value) for value in values if math.isfinite(value)) or [0.0]
+  middle = sizes[len(sizes) // 2]
+  if min(values) > 0 and sizes[-1] > 50 * sizes[0] > 0:
     axes.set_yscale("log")
-  elif max(map(abs, values)) > 50 * sorted(map(abs, values))[len(values) // 2]:
-    axes.set_yscale("symlog", linthresh=sorted(map(abs, values))[len(values) // 2])
+  elif sizes[-1] > 50 * middle > 0:
+    axes.set_yscale("symlog", linthresh=middle)
