@@ -25,7 +25,6 @@ from experiments.harness.plots import draw_ratios
 from experiments.harness.program import MembersProgram, Program
 from experiments.harness.results import label
 from experiments.harness.settings import Settings
-from wgan_jax.data.images import load_images
 from wgan_jax.sweep import BATCHING
 
 _OTHERS = [
@@ -61,21 +60,21 @@ def main(flag_values: flags.FlagValues) -> None:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UserError(f"--workdir={folder} cannot be written ({error.strerror})") from error
-  grid = Grid(shared_flags.read_choices(flag_values))
+  grid = Grid("digits", shared_flags.read_choices(flag_values))
   use_all_cores()
   environment = describe_environment()
-  images = load_images("digits", None)
   print(f"on {environment['devices']} x {environment['device']}, jax {environment['jax']}")
   print("network           members  alone, ms a step  times faster by vmap       by map")
   rows = []
-  runs = grid.settings("digits", [0])
+  runs = grid.settings([0])
+  dataset = runs[0].load()
   for run in runs:
     differ = [name for name in _OTHERS if len({getattr(each, name) for each in runs}) > 1]
     name = f"{run.architecture} {run.width} {run.penalty} {label(run, differ)}".rstrip()
-    alone = Program(run, images, flag_values.steps)
+    alone = Program(run, dataset, flag_values.steps)
     for n_members in flag_values.members:
       row = {"network": name, "members": n_members}
-      row |= _measure(run, alone, images, n_members, flag_values.steps, flag_values.rounds)
+      row |= _measure(run, alone, dataset, n_members, flag_values.steps, flag_values.rounds)
       rows.append(row)
       ratios = [f"{row[way][1]:5.2f} ({row[way][0]:.2f}-{row[way][2]:.2f})" for way in BATCHING]
       print(f"{name:17} {n_members:7} {row['alone_ms']:17.3g} {ratios[0]:>21} {ratios[1]:>19}")
@@ -85,9 +84,9 @@ def main(flag_values: flags.FlagValues) -> None:
   print(f"written: {folder}/sweep.json, sweep.png")
 
 
-def _measure(run, alone, images, n_members, n_steps, n_rounds):
+def _measure(run, alone, dataset, n_members, n_steps, n_rounds):
   """The least, median and largest ratio over the rounds, for each way."""
-  programs = {way: MembersProgram([run] * n_members, images, n_steps, way) for way in BATCHING}
+  programs = {way: MembersProgram([run] * n_members, dataset, n_steps, way) for way in BATCHING}
   states = {"alone": alone.init()} | {way: each.init() for way, each in programs.items()}
   seconds = {name: [] for name in states}
   for _ in range(n_rounds + 1):

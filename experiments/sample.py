@@ -1,9 +1,10 @@
-"""Draws samples from a checkpoint of a run: a grid, an .npz, or a folder of PNGs for other tools.
+"""Draws samples from a checkpoint of a run: a picture, an .npz, or a folder of PNGs.
 
 python -m experiments.sample --workdir=RUN --n=64
 
-The kind of --out decides the form: NAME.png is one grid, NAME.npz holds `images`, uint8
-[n, height, width, channels], and a name without an ending is a folder of n PNGs.
+The kind of --out decides the form: NAME.png is one picture, NAME.npz holds `images`, uint8
+[n, height, width, channels], or of points `points`, float32 [n, 2], and a name without an ending is
+a folder of n PNGs, of images.
 """
 
 import io
@@ -14,15 +15,15 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.harness import checkpoints, cli
+from experiments.harness import cli
+from experiments.harness.datasets import POINTS
 from experiments.harness.errors import UserError
 from experiments.harness.files import write_bytes
 from experiments.harness.flags import MAX_SEED, MAX_STEPS, refuse_empty
-from experiments.harness.plots import draw_grid
-from experiments.harness.program import make_sampler
+from experiments.harness.measures import generate
+from experiments.harness.plots import draw_grid, draw_points
 from experiments.harness.run_folder import RunFolder
-from wgan_jax.data.images import IMAGE_SHAPE, sample_images
-from wgan_jax.training import make_training
+from wgan_jax.data.images import to_uint8
 
 _BATCH = 500
 _MAX_GRID = 2500
@@ -66,10 +67,8 @@ def main(flag_values: flags.FlagValues) -> None:
   refuse_empty(flag_values, "workdir", "out")
   folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
   settings = folder.read_settings()
-  pair = settings.networks(IMAGE_SHAPE)
-  training = make_training(settings.config(), pair, sample_images)
-  like = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())
-  state = _restore(folder.checkpoints, flag_values.step, like)
+  state = folder.read_state(flag_values.step)
+  pair = settings.networks()
   step, n, seed = int(state.step), flag_values.n, flag_values.seed
   default = folder.path / f"samples-step{step}-seed{seed}-n{n}.png"
   out = pathlib.Path(flag_values.out or default).expanduser()
@@ -77,49 +76,46 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError(f"--out={out} ends in {out.suffix}: name a .png, an .npz, or a folder")
   if flag_values.out and out.exists():
     raise UserError(f"--out={out} exists: remove it or name another")
+  points = settings.dataset in POINTS
+  if points and out.suffix == "":
+    raise UserError(f"--out={out} is for a folder of images: name a .png or an .npz for points")
   if out.suffix == ".png" and n > _MAX_GRID:
-    raise UserError(f"--n={n} is too many for one grid: name an .npz or a folder with --out")
+    raise UserError(f"--n={n} is too many for one picture: name another form with --out")
 
-  sample = jax.jit(make_sampler(pair), static_argnums=2)
+  @jax.jit
+  def sample(state, key):
+    samples = generate(pair, state, key, _BATCH)
+    return samples if points else to_uint8(samples)
+
   # A stream of its own, not that of a run with this seed. Folded in, not split: the first samples
   # of a larger n are the same.
   key = jax.random.fold_in(jax.random.key(seed), 0x73616D70)
-  batches = [sample(state, jax.random.fold_in(key, i), _BATCH) for i in range(-(-n // _BATCH))]
-  images = np.concatenate(batches)[:n]
+  batches = [sample(state, jax.random.fold_in(key, i)) for i in range(-(-n // _BATCH))]
+  samples = np.concatenate(batches)[:n]
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, step {step}, seed {seed}"
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
-    _write(out, images, title)
+    _write(out, samples, title, settings)
   except OSError as error:
     raise UserError(f"--out={out} cannot be written ({error.strerror})") from error
   print(f"{n} samples of step {step} in {out}")
 
 
-def _restore(directory, step, like):
-  if step is None:
-    checkpoint = checkpoints.restore_newest(directory, like)
-    if checkpoint is None:
-      raise UserError(f"{directory} holds no checkpoint: train the run first")
-    return checkpoint.state
-  kept = checkpoints.steps(directory)
-  if step not in kept:
-    raise UserError(f"--step={step} has no checkpoint; there are {', '.join(map(str, kept))}")
-  return checkpoints.restore(directory, step, like).state
-
-
-def _write(out, images, title):
-  if out.suffix == ".png":
-    draw_grid(out, images, title)
-  elif out.suffix == ".npz":
+def _write(out, samples, title, settings):
+  if out.suffix == ".npz":
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, images=images)
+    np.savez_compressed(buffer, **{"points" if samples.ndim == 2 else "images": samples})
     write_bytes(out, buffer.getvalue())
-  else:
+  elif out.suffix == "":
     from PIL import Image
 
     out.mkdir()
-    for place, image in enumerate(images):
-      Image.fromarray(image.squeeze(-1)).save(out / f"{place:06d}.png")
+    for place, image in enumerate(samples):
+      Image.fromarray(image.squeeze()).save(out / f"{place:06d}.png")
+  elif samples.ndim == 2:
+    draw_points(out, samples, settings.load(), title)
+  else:
+    draw_grid(out, samples, title)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,16 @@ from absl import flags
 from experiments.harness import cli
 from experiments.harness import flags as shared_flags
 from experiments.harness.batching import WAYS, Batching, choose_batching, describe_devices
+from experiments.harness.datasets import Dataset
 from experiments.harness.environment import describe_environment, use_all_cores
 from experiments.harness.errors import Stopped, UserError
 from experiments.harness.grid import Grid
 from experiments.harness.loop import Intervals
+from experiments.harness.methods import methods_table
 from experiments.harness.report import write_report
 from experiments.harness.results import read_members, write_results
 from experiments.harness.run_folder import locked
-from experiments.harness.settings import Settings, methods_table
+from experiments.harness.settings import Settings
 from experiments.harness.sweep_folder import (
   SweepFolder,
   check_sweep_folder,
@@ -31,13 +33,14 @@ from experiments.harness.sweep_folder import (
   recorded_sweep_dataset,
 )
 from experiments.harness.sweep_loop import train_sweep
-from wgan_jax.data.images import Images, load_images
 
 _MANY = 1000
 
 
 def register(flag_values: flags.FlagValues) -> None:
   """This launcher's flags."""
+  shared_flags.register_images(flag_values, points=True)
+  shared_flags.register_funnels(flag_values)
   shared_flags.register_method(flag_values, lists=True)
   shared_flags.register_run(flag_values, sample_every=None)
   for name, default, high, text in [
@@ -75,7 +78,8 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--dry_run does nothing with --report_only: leave one of them out")
   if flag_values.report_only:
     return _report_only(flag_values)
-  grid = Grid(shared_flags.read_choices(flag_values))
+  choices = shared_flags.read_choices(flag_values)
+  grid = Grid(flag_values.dataset, choices)
   n_members = grid.size * flag_values.seeds
   if n_members > _MANY and not flag_values.yes:
     raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
@@ -85,37 +89,38 @@ def main(flag_values: flags.FlagValues) -> None:
   def path_of(dataset):
     return pathlib.Path(flag_values.workdir or f"runs/sweep-{dataset}").expanduser()
 
-  dataset = shared_flags.choose_dataset(
+  name = shared_flags.choose_dataset(
     flag_values, lambda name: recorded_sweep_dataset(path_of(name))
   )
-  path = path_of(dataset)
-  runs = grid.settings(dataset, range(flag_values.seeds))
+  path = path_of(name)
+  runs = Grid(name, choices).settings(range(flag_values.seeds))
   check_sweep_folder(path, runs, steps=flag_values.steps, log_every=flag_values.log_every)
   use_all_cores()
   environment = describe_environment()
-  images = load_images(dataset, flag_values.data_dir)
+  dataset = runs[0].load(flag_values.data_dir)
   intervals = Intervals(
     flag_values.log_every,
     flag_values.sample_every or shared_flags.MAX_STEPS,
     flag_values.checkpoint_every,
+    flag_values.exact_every,
   )
   print(
     f"{len(runs)} members on {environment['platform']}, {describe_devices()};"
-    f" {dataset}: {len(images.train_images)} training images"
+    f" {name}: {dataset.description}"
   )
   for note in dict.fromkeys(note for run in runs for note in run.notes()):
     print(f"note: {note}")
   if flag_values.dry_run:
-    _plan(flag_values, runs, images, intervals, SweepFolder(path).read_batching())
+    _plan(flag_values, runs, dataset, intervals, SweepFolder(path).read_batching())
     return None
   flags_given = flag_values.flag_values_dict()
-  with open_sweep(path, runs, images, flags_given, environment) as folder:
+  with open_sweep(path, runs, dataset, flags_given, environment) as folder:
     print(f"sweep folder {path}", flush=True)
     recorded = folder.read_batching()
-    batching = _plan(flag_values, runs, images, intervals, recorded)
+    batching = _plan(flag_values, runs, dataset, intervals, recorded)
     folder.write_batching(recorded | batching)
     try:
-      train_sweep(folder, runs, images, batching, steps=flag_values.steps, intervals=intervals)
+      train_sweep(folder, runs, dataset, batching, steps=flag_values.steps, intervals=intervals)
     except Stopped:
       write_results(folder, read_members(folder))
       raise
@@ -130,7 +135,7 @@ def main(flag_values: flags.FlagValues) -> None:
 def _plan(
   flag_values: flags.FlagValues,
   runs: list[Settings],
-  images: Images,
+  dataset: Dataset,
   intervals: Intervals,
   recorded: dict[str, Batching],
 ) -> dict[str, Batching]:
@@ -143,7 +148,7 @@ def _plan(
     known = recorded.get(name)
     asked = {"way": flag_values.batching, "at_once": flag_values.members_at_once}
     if known is None or not known.holds(len(members), **asked):
-      known = choose_batching(members, images, intervals.capacity(), **asked)
+      known = choose_batching(members, dataset, intervals.capacity(), **asked)
     batching[name] = known
     hours, seconds = divmod(known.seconds * len(members) * flag_values.steps, 3600)
     print(
@@ -169,4 +174,8 @@ def _report_only(flag_values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, f"{__doc__}\n{methods_table()}"))
+  sys.exit(
+    cli.run(
+      main, register, f"{__doc__}\n{methods_table('mnist')}\n\nOf points. {methods_table('ring')}"
+    )
+  )

@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 import wgan_jax
 from wgan_jax.data.images import sample_images
 from wgan_jax.networks import dcgan
+from wgan_jax.types import apply_layers
 
 KEY = jax.random.key(0)
 SHAPE = (28, 28, 1)
@@ -59,6 +60,15 @@ def test_the_critic_has_no_batch_statistics(critic_params):
     for layer in ("Conv_0", "Conv_1", "Dense_0")
     for leaf in ("kernel", "bias")
   }
+
+
+def test_the_layers_are_the_critic(pair, critic_params):
+  """In all weights, biases too: a certificate of the layers is one of the critic."""
+  params = jax.tree.map(lambda leaf: leaf + 0.1, critic_params)
+  x = jax.random.uniform(KEY, SHAPE, minval=-1.0)
+  for image in (x, -5 * x, jnp.zeros(SHAPE)):
+    score = apply_layers(pair.critic.layers(params), image)
+    chex.assert_trees_all_close(score, pair.critic.apply(params, image), rtol=1e-4)
 
 
 def test_no_bias_before_a_normalisation(generator_variables):

@@ -10,15 +10,16 @@ METHOD = {"loss": ("wasserstein",), "penalty": ("gp",), "architecture": ("mlp",)
 
 def test_values_multiply_only_the_methods_that_have_them():
   grid = Grid(
+    "digits",
     METHOD
     | {
       "penalty": ("clip", "gp", "none"),
       "clip_value": (0.001, 0.01, 0.1),
       "lambda_gp": (1.0, 10.0),
       "learning_rate": (1e-4, 1e-3),
-    }
+    },
   )
-  settings = grid.settings("digits", range(2))
+  settings = grid.settings(range(2))
   assert grid.size == (3 + 2 + 1) * 2
   assert len(settings) == len(set(settings)) == grid.size * 2
   told = {(s.penalty, s.clip_value, s.lambda_gp) for s in settings}
@@ -43,11 +44,11 @@ def test_every_list_multiplies():
     "beta1": (0.0, 0.5),
   }
   # beta1 belongs to Adam.
-  assert Grid(choices).size == 2 * 2 * 2 * (2 + 1)
+  assert Grid("digits", choices).size == 2 * 2 * 2 * (2 + 1)
 
 
 def test_seeds_of_a_combination_follow_each_other():
-  settings = Grid(METHOD | {"lambda_gp": (1.0, 10.0)}).settings("digits", range(2))
+  settings = Grid("digits", METHOD | {"lambda_gp": (1.0, 10.0)}).settings(range(2))
   assert [(s.lambda_gp, s.seed) for s in settings] == [(1.0, 0), (1.0, 1), (10.0, 0), (10.0, 1)]
 
 
@@ -61,4 +62,36 @@ def test_seeds_of_a_combination_follow_each_other():
 )
 def test_values_that_no_method_has_are_refused(choices, message):
   with pytest.raises(UserError, match=message):
-    Grid(METHOD | choices)
+    Grid("digits", METHOD | choices)
+
+
+def test_methods_stand_for_pairs_of_loss_and_penalty():
+  grid = Grid("ring", {"methods": ("minimax", "clip", "gp"), "clip_value": (0.01, 0.1)})
+  told = [(s.loss, s.penalty, s.clip_value) for s in grid.settings([0])]
+  assert told == [
+    ("minimax", "none", None),
+    ("wasserstein", "clip", 0.01),
+    ("wasserstein", "clip", 0.1),
+    ("wasserstein", "gp", None),
+  ]
+
+
+@pytest.mark.parametrize(
+  ("dataset", "choices", "message"),
+  [
+    ("ring", {"n_funnels": (4,)}, "--n_funnels does nothing with --dataset=ring"),
+    ("funnels", {"latent_dim": (4,)}, "--latent_dim does nothing with --dataset=funnels"),
+    ("grid", {"architecture": ("dcgan",)}, "--architecture=dcgan draws images"),
+    ("digits", {"architecture": ("dcgan",), "depth": (2,)}, "--depth .* --architecture=dcgan"),
+  ],
+)
+def test_what_a_data_set_does_not_have_is_refused(dataset, choices, message):
+  with pytest.raises(UserError, match=message):
+    Grid(dataset, METHOD | choices)
+
+
+def test_points_with_a_generator_train_the_critic_alone():
+  (settings,) = Grid("funnels", METHOD | {"n_funnels": (16,)}).settings([0])
+  assert (settings.fixed_generator, settings.latent_dim, settings.n_funnels) == (True, None, 16)
+  (settings,) = Grid("ring", METHOD).settings([0])
+  assert (settings.fixed_generator, settings.latent_dim, settings.n_funnels) == (False, 2, None)

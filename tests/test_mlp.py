@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from wgan_jax.networks import mlp
+from wgan_jax.types import apply_layers
 
 KEY = jax.random.key(0)
 
@@ -40,3 +41,13 @@ def test_scores_keep_their_scale_through_the_layers():
   x = jax.random.normal(KEY, (64, 256))
   scores = jax.vmap(pair.critic.apply, (None, 0))(pair.critic.init(KEY), x)
   assert 0.2 < float(jnp.sqrt(jnp.mean(scores**2))) < 5
+
+
+@pytest.mark.parametrize(("shape", "depth"), [((2,), 1), ((6, 6, 1), 3), ((3,), 0)])
+def test_the_layers_are_the_critic(shape, depth):
+  """In all weights, biases too: a certificate of the layers is one of the critic."""
+  critic = mlp(shape, latent_dim=3, width=16, depth=depth).critic
+  params = jax.tree.map(lambda leaf: leaf + 0.1, critic.init(KEY))
+  for x in jax.random.normal(KEY, (3, *shape)):
+    score = apply_layers(critic.layers(params), x)
+    chex.assert_trees_all_close(score, critic.apply(params, x), rtol=1e-5)

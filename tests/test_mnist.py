@@ -15,9 +15,10 @@ from launching import TINY, draw, launch, results, train
 from PIL import Image
 
 from experiments import mnist
-from experiments.harness import checkpoints, flags, loop
+from experiments.harness import checkpoints, datasets, flags, loop
 from experiments.harness.files import read_lines
-from experiments.harness.settings import Settings, method_defaults
+from experiments.harness.methods import method_defaults
+from experiments.harness.settings import Settings
 from wgan_jax.data.images import is_prepared
 
 ROOT = pathlib.Path(mnist.__file__).parents[1]
@@ -237,12 +238,11 @@ def test_lost_metrics_are_told(finished, tmp_path, capsys):
 
 
 def test_other_images_of_the_same_name_are_refused(finished, monkeypatch, capsys):
-  load = mnist.load_images
-  changed = load("digits")
+  changed = datasets.load_images("digits")
   changed.train_images[0, 5, 5] ^= 1
-  monkeypatch.setattr(mnist, "load_images", lambda name, data_dir: changed)
+  monkeypatch.setattr(datasets, "load_images", lambda name, data_dir: changed)
   assert train(finished, "--steps=12") == 2
-  assert "other images of the same name" in capsys.readouterr().err
+  assert "other data of the same name" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_left_as_it_is(finished, capsys):
@@ -513,7 +513,7 @@ def test_method_defaults():
     ("nonsaturating", "none", adam | {"beta2": 0.999, "n_critic": 1}),
     ("minimax", "gp", adam | {"beta2": 0.999, "n_critic": 1, "lambda_gp": 10.0}),
   ]:
-    defaults = method_defaults(loss, penalty)
+    defaults = method_defaults("mnist", loss, penalty)
     assert {name: defaults[name] for name in expected} == expected, (loss, penalty)
 
 
@@ -521,26 +521,36 @@ def test_help_tells_every_flag_and_the_methods_defaults(capsys):
   assert launch(mnist, "--help") == 0
   told = capsys.readouterr().out
   for field in dataclasses.fields(Settings):
-    assert f"--{field.name}=" in told
+    assert f"--{field.name}=" in told or field.name in ("n_funnels", "data_seed")
   for name in ("steps", "data_dir", "workdir", "log_every", "sample_every", "checkpoint_every"):
     assert f"--{name}=" in told
 
 
 def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
-  base = Settings("mnist", "wasserstein", "gp", 0, **method_defaults("wasserstein", "gp"))
+  base = Settings("mnist", "wasserstein", "gp", 0, **method_defaults("mnist", "wasserstein", "gp"))
   assert base.run_name() == "mnist-wasserstein-gp-seed0"
   changed = {
       "architecture": "mlp", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
       "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
-      "lambda_gp": 0.1,
+      "lambda_gp": 0.1, "fixed_generator": True,
       "penalty": "gp_one_sided", "loss": "minimax", "dataset": "digits", "seed": 1,
   }  # fmt: skip
   names = {dataclasses.replace(base, **{name: value}).run_name() for name, value in changed.items()}
   assert len(names | {base.run_name()}) == len(changed) + 1
+  funnels = Settings(
+    "funnels", "wasserstein", "gp", 0, **method_defaults("funnels", "wasserstein", "gp")
+  )
+  assert funnels.run_name() == "funnels-wasserstein-gp-seed0"
+  changed = {"n_funnels": 16, "data_seed": 1, "depth": 2}
+  names = {
+    dataclasses.replace(funnels, **{name: value}).run_name() for name, value in changed.items()
+  }
+  assert len(names | {funnels.run_name()}) == len(changed) + 1
 
 
 def test_flags_and_settings_agree():
   """Every number that the flags know is a setting, and the other way round."""
   read = {"optimizer", *flags._INTEGERS, *flags._FLOATS}
-  chosen = {"dataset", "loss", "penalty", "seed", "architecture"}
+  chosen = {"dataset", "loss", "penalty", "seed", "architecture", "fixed_generator"}
+  chosen |= {"n_funnels", "data_seed"}
   assert read | chosen == {field.name for field in dataclasses.fields(Settings)}

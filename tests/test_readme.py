@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from experiments import benchmark, mnist, sample, sweep
+from experiments import benchmark, evaluate, mnist, sample, sweep, toy
 from experiments.harness.flags import read_choices, read_settings
 from experiments.harness.grid import Grid
 
@@ -47,14 +47,18 @@ def test_commands_parse(command):
     "experiments.sample": sample,
     "experiments.sweep": sweep,
     "experiments.benchmark": benchmark,
+    "experiments.evaluate": evaluate,
+    "experiments.toy": toy,
   }[module]
   flag_values = flags.FlagValues()
   launcher.register(flag_values)
   assert flag_values([module, *arguments])[1:] == []
   if launcher is mnist:
     read_settings(flag_values, "mnist")
+  if launcher is toy:
+    read_settings(flag_values, flag_values.dataset)
   if launcher in (sweep, benchmark) and not getattr(flag_values, "report_only", False):
-    Grid(read_choices(flag_values))
+    Grid(getattr(flag_values, "dataset", "digits"), read_choices(flag_values))
 
 
 def test_the_two_lines_of_the_quick_start():

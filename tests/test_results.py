@@ -3,12 +3,13 @@
 import numpy as np
 from scipy import stats
 
+from experiments.harness.methods import method_defaults
 from experiments.harness.results import Member, by_setting, spread_of, varied
-from experiments.harness.settings import Settings, method_defaults
+from experiments.harness.settings import Settings
 
 
 def member(seed, penalty="gp", **changed):
-  settings = method_defaults("wasserstein", penalty) | changed
+  settings = method_defaults("digits", "wasserstein", penalty) | changed
   run = Settings("digits", "wasserstein", penalty, seed, **settings)
   return Member(run.run_name(), run, "finished", 5, {}, None, {}, [])
 

@@ -27,6 +27,7 @@ HPARAMS = Hparams(
   beta2=jnp.full(6, 0.9),
   lambda_gp=jnp.tile(jnp.array([10.0, 1.0, 0.1]), 2),
   clip_value=jnp.tile(jnp.array([0.01, 0.1, 0.001]), 2),
+  decay_steps=jnp.zeros(6),
 )
 
 
@@ -123,7 +124,7 @@ def tiny_sweep(batching, mesh=None, capacity=10):
 
 def rates(*values):
   fill = jnp.zeros(len(values))
-  hparams = Hparams(jnp.array(values), fill + 0.5, fill + 0.9, fill + 10.0, fill)
+  hparams = Hparams(jnp.array(values), fill + 0.5, fill + 0.9, fill + 10.0, fill, fill)
   return jax.random.split(jax.random.key(2), len(values)), hparams
 
 

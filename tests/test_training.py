@@ -164,6 +164,22 @@ def test_rmsprop_has_epsilon_outside_the_root():
   chex.assert_trees_all_close(state.critic_params["w"][0], expected, rtol=1e-5)
 
 
+def test_the_learning_rate_falls_linearly_to_zero():
+  """Sign-like steps of size lr: with a constant gradient RMSProp without memory moves by lr."""
+  pair = shift_pair(linear_critic)
+  config = Config(penalty="none", optimizer="rmsprop", n_critic=1, batch_size=2)
+  hparams = Hparams(learning_rate=0.1, beta2=0.0, decay_steps=4.0)
+  weights = [1.0]
+  for n_steps in range(1, 7):
+    state, _ = run(
+      config, pair, lambda *_: jnp.full((2, 1), 1e3), None, hparams=hparams, n_steps=n_steps
+    )
+    weights.append(float(state.critic_params["w"][0]))
+  chex.assert_trees_all_close(
+    np.diff(weights), 0.1 * np.array([1, 0.75, 0.5, 0.25, 0, 0]), rtol=1e-4
+  )
+
+
 @pytest.mark.parametrize("field", ["learning_rate", "beta1", "beta2", "lambda_gp"])
 def test_every_hyperparameter_does_something(field):
   states = []
@@ -296,7 +312,7 @@ def test_vmap_over_hyperparameters_trains_each_member_alone():
   """Two learning rates in one program; the member that diverges leaves its neighbour alone."""
   training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_points)
   rates = jnp.array([1e-2, jnp.inf])
-  axes = Hparams(0, None, None, None, None)
+  axes = Hparams(0, None, None, None, None, None)
   hparams = HPARAMS._replace(learning_rate=rates)
   states = jax.vmap(training.init, (None, axes))(KEY, hparams)
   states, info = jax.jit(jax.vmap(training.step, (0, axes, None)))(states, hparams, points())

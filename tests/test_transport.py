@@ -1,12 +1,27 @@
-"""Distances between samples, against scipy's and closed forms."""
+"""Distances, against scipy's, closed forms and each other."""
+
+import math
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import ot
 import pytest
 from scipy import stats
+from scipy.spatial.distance import jensenshannon
 
-from wgan_jax.transport import sliced_wasserstein, wasserstein_1d
+from wgan_jax.transport import (
+  jensen_shannon,
+  sliced_wasserstein,
+  transport_plan,
+  wasserstein_1d,
+  wasserstein_exact,
+)
+
+
+def cloud(seed, n, d=3):
+  return np.random.default_rng(seed).normal(size=(n, d))
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 7), (50, 50), (50, 33), (64, 32), (500, 1)])
@@ -27,9 +42,46 @@ def test_one_dimension_is_differentiated(m):
   np.testing.assert_allclose(gradient, np.full(5, 1 / 5), rtol=1e-5)
 
 
-def test_an_empty_sample_is_refused():
+@pytest.mark.parametrize("m", [200, 150])
+def test_one_dimension_of_a_shift_and_a_scale(m):
+  """W_1(x, x + t) = |t|, and W_1(x, s x) = |s - 1| E |x|; of x and of its values repeated."""
+  x = jax.random.normal(jax.random.key(0), (m,))
+  y = jnp.tile(x, 3 if m == 150 else 1)
+  for t in (-2.5, 0.0, 0.75):
+    np.testing.assert_allclose(wasserstein_1d(x, y + t), abs(t), rtol=1e-5, atol=1e-6)
+  for scale in (0.0, 0.5, 3.0):
+    expected = abs(scale - 1) * np.abs(x).mean()
+    np.testing.assert_allclose(wasserstein_1d(x, scale * y), expected, rtol=1e-5)
+
+
+def test_constant_samples():
+  for n, m in [(1, 1), (4, 4), (4, 3)]:
+    assert wasserstein_1d(jnp.full(n, 2.0), jnp.full(m, 2.0)) == 0
+    np.testing.assert_allclose(wasserstein_1d(jnp.full(n, 2.0), jnp.full(m, -1.5)), 3.5)
+    assert sliced_wasserstein(jax.random.key(0), jnp.ones((n, 2)), jnp.ones((m, 2)), 5) == 0
+    assert wasserstein_exact(jnp.ones((n, 2)), jnp.ones((m, 2))) == 0
+
+
+def test_empty_samples_are_refused():
   with pytest.raises(ValueError, match="x has 0 values, y has 3"):
     wasserstein_1d(jnp.zeros(0), jnp.zeros(3))
+  key = jax.random.key(0)
+  for x, y in [((0, 2), (3, 2)), ((3, 2), (0, 2)), ((0, 2), (0, 2)), ((3, 0), (3, 0))]:
+    with pytest.raises(ValueError, match="a sample is empty"):
+      sliced_wasserstein(key, jnp.zeros(x), jnp.zeros(y), 5)
+  with pytest.raises(ValueError, match="n_projections must be at least 1, got 0"):
+    sliced_wasserstein(key, jnp.zeros((3, 2)), jnp.zeros((3, 2)), 0)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 5), (5, 4), (1, 1), (1, 3)])
+def test_nan_in_nan_out(n, m):
+  """Wherever it stands, in either sample."""
+  x, y = jnp.arange(2.0 * n).reshape(n, 2), jnp.arange(2.0 * m).reshape(m, 2)
+  for i in (0, n - 1):
+    bad = x.at[i, 0].set(jnp.nan)
+    assert jnp.isnan(wasserstein_1d(bad[:, 0], y[:, 0]))
+    assert jnp.isnan(wasserstein_1d(y[:, 0], bad[:, 0]))
+    assert jnp.isnan(sliced_wasserstein(jax.random.key(0), bad, y, 3))
 
 
 def test_sliced_distance_of_a_shift_is_its_mean_projection():
@@ -63,3 +115,155 @@ def test_unequal_dimensions_are_refused():
       sliced_wasserstein(jax.random.key(0), jnp.zeros((3, 2)), jnp.zeros(shape), 5)
   with pytest.raises(AssertionError):
     sliced_wasserstein(jax.random.key(0), jnp.zeros((3, 4, 1)), jnp.zeros((3, 2, 2)), 5)
+
+
+@pytest.mark.parametrize("theta", [-1.5, 0.0, 1e-3, 2.0])
+def test_parallel_segments(theta):
+  """Figure 1 of the paper: W_1 = |theta|, while the divergence jumps from 0 to log 2."""
+  height = np.random.default_rng(0).uniform(size=300)
+  x, y = (np.stack([np.full(300, at), height], axis=1) for at in (0.0, theta))
+  np.testing.assert_allclose(wasserstein_exact(x, y[::-1]), abs(theta), rtol=1e-12)
+  columns = np.array([-1.5, 0.0, 1e-3, 2.0])
+  p, q = (jnp.array(np.repeat(columns == at, 10), jnp.float32) for at in (0.0, theta))
+  np.testing.assert_allclose(jensen_shannon(p, q), math.log(2) if theta else 0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 7), (30, 30), (30, 21)])
+def test_exact_on_the_line_is_scipy_s(n, m):
+  rng = np.random.default_rng(n + m)
+  x, y = rng.normal(size=n), 2 * rng.normal(size=m) + 1
+  expected = stats.wasserstein_distance(x, y)
+  np.testing.assert_allclose(wasserstein_exact(x, y), expected, rtol=1e-12)
+  a, b = rng.uniform(size=n), rng.uniform(size=m)
+  expected = stats.wasserstein_distance(x, y, a, b)
+  np.testing.assert_allclose(wasserstein_exact(x[:, None], y[:, None], a, b), expected, rtol=1e-10)
+
+
+def test_exact_of_a_shift_is_its_length_and_above_the_sliced():
+  """In any shape of sample; exact >= sliced, here by the factor of three dimensions, 2."""
+  x = cloud(0, 40).reshape(40, 3, 1)
+  y = x[::-1] + np.array([3.0, 0.0, 4.0]).reshape(1, 3, 1)
+  np.testing.assert_allclose(wasserstein_exact(x, y), 5.0, rtol=1e-12)
+  sliced = sliced_wasserstein(jax.random.key(0), jnp.float32(x), jnp.float32(y), 2000)
+  assert 2.2 < sliced < 2.8
+  for seed in range(3):
+    x, y = cloud(seed, 30, 5), cloud(seed + 9, 20, 5)
+    sliced = sliced_wasserstein(jax.random.key(0), jnp.float32(x), jnp.float32(y), 100)
+    assert wasserstein_exact(x, y) > sliced
+
+
+@pytest.mark.parametrize("n", [1, 2, 17, 100])
+def test_assignment_and_network_simplex_agree(n):
+  """Equal weights given are solved by POT, left out by assignment."""
+  x, y = cloud(n, n), 1.5 * cloud(n + 1, n) + 1
+  distance, plan = transport_plan(x, y)
+  other, other_plan = transport_plan(x, y, x_weights=np.ones(n))
+  np.testing.assert_allclose(distance, other, rtol=1e-12)
+  np.testing.assert_allclose(plan, other_plan, atol=1e-12)
+
+
+def test_integer_weights_are_repeated_points():
+  """Counts on both sides, whose sums differ as the sizes do, against plain points."""
+  rng = np.random.default_rng(3)
+  x, y = cloud(0, 12), cloud(1, 9) + 1
+  a, b = rng.integers(0, 4, size=12), rng.integers(1, 5, size=9)
+  assert a.sum() != b.sum()
+  repeated = wasserstein_exact(np.repeat(x, a, axis=0), np.repeat(y, b, axis=0))
+  np.testing.assert_allclose(wasserstein_exact(x, y, a, b), repeated, rtol=1e-10)
+  # Repeated to equal sizes, the other solver answers.
+  single = wasserstein_exact(np.repeat(x, 9, axis=0), np.repeat(y, 12, axis=0))
+  np.testing.assert_allclose(wasserstein_exact(x, y), single, rtol=1e-10)
+
+
+@pytest.mark.parametrize("case", ["assignment", "unequal", "weights"])
+def test_the_plan_carries_the_weights_at_the_distance(case):
+  n, m = 8, 11 if case == "unequal" else 8
+  x, y = cloud(0, n), cloud(1, m)
+  a = np.arange(n) if case == "weights" else None
+  distance, plan = transport_plan(x, y, a)
+  assert plan.shape == (n, m)
+  assert plan.min() >= 0
+  np.testing.assert_allclose(plan.sum(axis=1), 1 / n if a is None else a / 28, atol=1e-12)
+  np.testing.assert_allclose(plan.sum(axis=0), 1 / m, atol=1e-12)
+  costs = np.linalg.norm(x[:, None] - y[None], axis=2)
+  np.testing.assert_allclose(distance, (plan * costs).sum(), rtol=1e-12)
+  assert isinstance(distance, float)
+
+
+@pytest.mark.slow
+def test_thousands_of_images_take_seconds():
+  x, y = cloud(0, 2000, 784), cloud(1, 1900, 784)
+  start = time.perf_counter()
+  wasserstein_exact(x[:1900], y)
+  wasserstein_exact(x, y)
+  assert time.perf_counter() - start < 60
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    ((np.zeros((0, 2)), np.zeros((3, 2))), "x must hold at least one point"),
+    ((np.zeros((3, 2)), np.zeros((0, 2))), "y must hold at least one point"),
+    ((np.zeros((3, 2)), np.float64(1)), "y must hold at least one point"),
+    ((np.array([[0, np.nan], [np.inf, 0]]), np.zeros((3, 2))), "x must be finite, got 2 values"),
+    ((np.zeros((3, 2)), np.array([[0, -np.inf]])), "y must be finite, got 1 value"),
+    ((np.zeros((3, 2)), np.zeros((3, 4))), r"y must have points of x's shape \(2,\), got \(4,\)"),
+    ((np.zeros((3, 4)), np.zeros((3, 2, 2))), r"y must have points of x's shape \(4,\)"),
+    ((np.zeros((3, 2)), np.zeros((2, 2)), np.ones(2)), r"x_weights must be .* \(3,\), got \(2,\)"),
+    ((np.zeros((3, 2)), np.zeros((2, 2)), np.ones((3, 1))), "x_weights must be one a point"),
+    ((np.zeros((3, 2)), np.zeros((2, 2)), None, np.array([1, -1])), "y_weights must be finite"),
+    ((np.zeros((3, 2)), np.zeros((2, 2)), None, np.zeros(2)), "y_weights .* not all zero"),
+    ((np.zeros((3, 2)), np.zeros((2, 2)), np.array([1, 1, np.nan])), "x_weights must be finite"),
+    ((np.zeros((3, 2)), np.zeros((2, 2)), np.array([1, 1, np.inf])), "x_weights must be finite"),
+  ],
+)
+def test_exact_refuses_what_is_no_cloud(arguments, message):
+  with pytest.raises(ValueError, match=message):
+    wasserstein_exact(*arguments)
+
+
+@pytest.mark.filterwarnings("ignore:numItermax")
+def test_a_solver_that_gives_up_is_an_error(monkeypatch):
+  emd = ot.emd
+  monkeypatch.setattr(ot, "emd", lambda *args, **kwargs: emd(*args, **kwargs | {"numItermax": 5}))
+  with pytest.raises(ValueError, match="no optimal plan was found: numItermax"):
+    wasserstein_exact(cloud(0, 40), cloud(1, 30))
+
+
+def test_jensen_shannon_agrees_with_scipy():
+  """scipy's is the square root. Along any axis, with zeros, counts or densities."""
+  rng = np.random.default_rng(0)
+  p, q = rng.integers(0, 4, size=(2, 6, 9, 5))
+  for axis in (-1, 0, 1):
+    expected = jensenshannon(p, q, axis=axis) ** 2
+    measured = jax.jit(jensen_shannon, static_argnums=2)(jnp.array(p), jnp.array(q), axis)
+    np.testing.assert_allclose(measured, expected, rtol=1e-5, atol=1e-7)
+    swapped = jensen_shannon(jnp.array(q), jnp.array(p), axis=axis)
+    np.testing.assert_allclose(swapped, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_jensen_shannon_of_gaussians_on_a_grid():
+  """The density of N(0, 1) and N(2, 1): the integral, by scipy in float64."""
+  grid = np.linspace(-8, 10, 2001)
+  p, q = stats.norm.pdf(grid), stats.norm.pdf(grid - 2)
+  integrand = p * np.log(2 * p / (p + q)) + q * np.log(2 * q / (p + q))
+  expected = np.trapezoid(integrand, grid) / 2
+  np.testing.assert_allclose(jensen_shannon(jnp.float32(p), jnp.float32(q)), expected, rtol=1e-5)
+
+
+def test_jensen_shannon_is_bounded_and_its_gradient_finite():
+  """At zeros and at equals; the value also at shares too small to be squared."""
+  p = jnp.array([[0.0, 0.5, 0.5], [1e-30, 1.0, 0.0], [1 / 3, 1 / 3, 1 / 3]])
+  np.testing.assert_array_equal(jensen_shannon(p, p), np.zeros(3))
+  far = jnp.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1 / 3, 1 / 3, 1 / 3]])
+  measured = jensen_shannon(p, far)
+  np.testing.assert_allclose(measured, [math.log(2), math.log(2), 0], rtol=1e-6)
+  gradient = jax.grad(lambda p: jnp.sum(jensen_shannon(p, far)))(p.at[1, 0].set(0))
+  assert jnp.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("bad", [[0.0, 0.0], [-0.1, 1.1], [jnp.nan, 1.0], [jnp.inf, 1.0]])
+def test_jensen_shannon_of_no_distribution_is_nan(bad):
+  good = jnp.array([0.0, 1.0])
+  assert jnp.isnan(jensen_shannon(jnp.array(bad), good))
+  assert jnp.isnan(jensen_shannon(good, jnp.array(bad)))

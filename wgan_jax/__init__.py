@@ -1,6 +1,6 @@
 """Wasserstein GANs in JAX: pure losses, per-sample gradient penalties, training as functions."""
 
-from wgan_jax import transport
+from wgan_jax import diagnostics, frechet, lipschitz, modes, transport
 from wgan_jax.losses import (
   cross_entropy_critic_loss,
   jensen_shannon_estimate,
@@ -27,14 +27,18 @@ __all__ = [
   "Sweep",
   "clip_params",
   "cross_entropy_critic_loss",
+  "diagnostics",
+  "frechet",
   "gradient_norms",
   "gradient_penalty",
   "interpolate",
   "jensen_shannon_estimate",
+  "lipschitz",
   "make_chunk",
   "make_sweep",
   "make_training",
   "minimax_generator_loss",
+  "modes",
   "nonsaturating_generator_loss",
   "penalize",
   "transport",

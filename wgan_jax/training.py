@@ -2,7 +2,7 @@
 
 One step is `n_critic` critic updates and one generator update (Algorithm 1 of both papers). What
 changes the program stands in `Config`, what changes only numbers in `Hparams`: a new learning rate
-compiles nothing, and a sweep is a `vmap` over `Hparams`. Nothing here is jitted: the caller does.
+compiles nothing. Nothing here is jitted: the caller does.
 
 References:
   [1] Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
@@ -10,7 +10,6 @@ References:
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,7 +19,8 @@ import jax.numpy as jnp
 import optax
 
 from wgan_jax.losses import LOSSES
-from wgan_jax.penalties import PENALTIES, clip_params, gradient_norms, interpolate
+from wgan_jax.objectives import make_objectives
+from wgan_jax.penalties import PENALTIES, clip_params
 from wgan_jax.types import Pair, Params
 
 OPTIMIZERS = ("adam", "rmsprop")
@@ -36,6 +36,7 @@ class Config:
     optimizer: one of `OPTIMIZERS`, for both networks.
     n_critic: critic updates per generator update.
     batch_size: samples per update, of each network.
+    fixed_generator: leave the generator as it is, so that the critic nears its optimum.
   """
 
   loss: str = "wasserstein"
@@ -43,6 +44,7 @@ class Config:
   optimizer: str = "adam"
   n_critic: int = 5
   batch_size: int = 64
+  fixed_generator: bool = False
 
   def __post_init__(self):
     known = {"loss": LOSSES, "penalty": PENALTIES, "optimizer": OPTIMIZERS}
@@ -69,6 +71,8 @@ class Hparams(NamedTuple):
     beta2: decay of the mean squared gradient, Adam's and RMSProp's.
     lambda_gp: the weight of the gradient penalty, unused without one.
     clip_value: c of weight clipping, unused without it.
+    decay_steps: steps over which the learning rate falls linearly to zero ([2], appendix F); 0 for
+      a constant one.
   """
 
   learning_rate: chex.Numeric = 2e-4
@@ -76,6 +80,7 @@ class Hparams(NamedTuple):
   beta2: chex.Numeric = 0.9
   lambda_gp: chex.Numeric = 10.0
   clip_value: chex.Numeric = 0.01
+  decay_steps: chex.Numeric = 0.0
 
 
 class State(NamedTuple):
@@ -144,8 +149,8 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   """Builds `init` and `step` for a critic, a generator and a source of data of your own.
 
   Each critic update draws its own real batch, latents and epsilon; each generator update its own
-  latents; every draw is a function of (key, step) alone. The generator runs in training mode (batch
-  statistics of its own batch) in both, and moves its running statistics in its own update only.
+  latents; every draw is a function of (key, step) alone. The generator runs in training mode in
+  both (batch statistics of its own batch), and moves its running ones in its own update only.
 
   Args:
     config: the static choices.
@@ -159,33 +164,10 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     [1] and [2], Algorithm 1.
   """
   critic, generator, latent_dim = networks
-  loss = LOSSES[config.loss]
+  objectives = make_objectives(config.loss, config.penalty_fn, networks)
 
   def sample_latents(key):
     return jax.random.normal(key, (config.batch_size, latent_dim))
-
-  def critic_objective(critic_params, key, real, fake, lambda_gp):
-    critic_fn = functools.partial(critic.apply, critic_params)
-    real_scores, fake_scores = jax.vmap(critic_fn)(real), jax.vmap(critic_fn)(fake)
-    objective = loss.critic(real_scores, fake_scores)
-    penalty, norms = jnp.zeros(()), jnp.zeros(1)
-    if config.penalty_fn is not None:
-      norms = gradient_norms(critic_fn, interpolate(key, real, fake))
-      penalty = config.penalty_fn(norms)
-      objective += lambda_gp * penalty
-    told = {
-      "estimate": loss.estimate(real_scores, fake_scores),
-      "gradient_penalty": penalty,
-      "critic_loss": objective,
-      "gradient_norm_mean": jnp.mean(norms),
-      "gradient_norm_max": jnp.max(norms),
-    }
-    return objective, told
-
-  def generator_objective(generator_params, batch_stats, critic_params, latents):
-    fake, batch_stats = generator.apply(generator_params, batch_stats, latents, train=True)
-    scores = jax.vmap(functools.partial(critic.apply, critic_params))(fake)
-    return loss.generator(scores), batch_stats
 
   def update_critic(key, state, hparams, data):
     key_real, key_latents, key_epsilon = jax.random.split(key, 3)
@@ -195,7 +177,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
       state.generator_params, state.batch_stats, sample_latents(key_latents), train=True
     )
     chex.assert_equal_shape([real, fake])
-    gradients, told = jax.grad(critic_objective, has_aux=True)(
+    gradients, told = jax.grad(objectives.critic, has_aux=True)(
       state.critic_params, key_epsilon, real, fake, hparams.lambda_gp
     )
     params, opt_state = _update(
@@ -207,8 +189,10 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
 
   def update_generator(key, state, hparams):
     (generator_loss, batch_stats), gradients = jax.value_and_grad(
-      generator_objective, has_aux=True
+      objectives.generator, has_aux=True
     )(state.generator_params, state.batch_stats, state.critic_params, sample_latents(key))
+    if config.fixed_generator:
+      return state, generator_loss
     params, opt_state = _update(
       config, hparams, gradients, state.generator_params, state.generator_opt_state
     )
@@ -233,6 +217,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     )
 
   def step(state, hparams, data):
+    hparams = hparams._replace(learning_rate=_decayed(hparams, state.step))
     key_critic, key_generator = jax.random.split(jax.random.fold_in(state.key, state.step))
     state, told = jax.lax.scan(
       lambda state, key: update_critic(key, state, hparams, data),
@@ -287,6 +272,12 @@ def make_chunk(step: Callable, capacity: int) -> Callable:
     return jax.lax.fori_loop(0, n_steps, body, (state, buffer))
 
   return chunk
+
+
+def _decayed(hparams, step) -> jax.Array:
+  decay_steps = jnp.asarray(hparams.decay_steps, jnp.float32)
+  left = jnp.maximum(1 - step / jnp.maximum(decay_steps, 1), 0)
+  return hparams.learning_rate * jnp.where(decay_steps > 0, left, 1)
 
 
 def _update(config, hparams, gradients, params, opt_state):

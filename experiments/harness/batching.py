@@ -12,10 +12,10 @@ import time
 import jax
 import psutil
 
+from experiments.harness.datasets import Dataset
 from experiments.harness.errors import UserError
 from experiments.harness.program import MembersProgram
 from experiments.harness.settings import Settings
-from wgan_jax.data.images import Images
 
 WAYS = ("vmap", "map", "loop")
 
@@ -69,7 +69,7 @@ def describe_devices() -> str:
 
 def choose_batching(
   runs: list[Settings],
-  images: Images,
+  dataset: Dataset,
   capacity: int,
   *,
   way: str | None = None,
@@ -79,7 +79,7 @@ def choose_batching(
 
   Args:
     runs: the members, all of one program.
-    images: the data.
+    dataset: the data.
     capacity: the most steps of one chunk.
     way: one of `WAYS` that is wanted, or None to choose.
     at_once: members at once that are wanted, or None for as many as memory allows.
@@ -91,8 +91,8 @@ def choose_batching(
     UserError: not even one member a device fits in memory.
   """
   n_devices = min(len(jax.local_devices()), len(runs))
-  programs = {"loop": MembersProgram(runs[:n_devices], images, capacity, "map")}
-  memory = _Memory(programs["loop"].memory, images)
+  programs = {"loop": MembersProgram(runs[:n_devices], dataset, capacity, "map")}
+  memory = _Memory(programs["loop"].memory, dataset)
   free = _free_bytes() / n_devices
   if memory.of(1, "map") > free:
     raise UserError(
@@ -112,7 +112,7 @@ def choose_batching(
   for each, size in sizes.items():
     if each not in programs:
       trial = runs[: min(size, _MEMBERS * n_devices, len(runs))]
-      programs[each] = MembersProgram(trial, images, capacity, each)
+      programs[each] = MembersProgram(trial, dataset, capacity, each)
   seconds = _time({each: programs[each] for each in sizes}, min(capacity, 2))
   best = min(sizes, key=lambda each: seconds[each] * (_LEAST_GAIN if each == "vmap" else 1))
   return Batching(
@@ -129,8 +129,8 @@ def choose_batching(
 class _Memory:
   """Bytes on one device for any number of members there, from the account of one."""
 
-  def __init__(self, analysis, images: Images):
-    self._data = images.train_images.nbytes + images.test_images.nbytes
+  def __init__(self, analysis, dataset: Dataset):
+    self._data = dataset.nbytes
     self._step = analysis.temp_size_in_bytes
     # Updated in place, and copied where the compiler cannot.
     self._state = 2 * max(analysis.output_size_in_bytes, 1)

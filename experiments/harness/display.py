@@ -17,6 +17,13 @@ _SHORT = {
   "jensen_shannon_estimate": "JS",
   "held_out_jensen_shannon_estimate": "held-out JS",
   "sliced_wasserstein": "SW",
+  "exact_wasserstein": "exact W1",
+  "certified_wasserstein": "certified W1",
+  "n_modes": "modes",
+  "high_quality": "good",
+  "n_classes": "classes",
+  "frechet": "Fréchet",
+  "gradient_cosine": "cosine",
   "gradient_penalty": "penalty",
   "critic_loss": "critic loss",
   "generator_loss": "generator loss",
@@ -148,7 +155,10 @@ def write_events(writer, row: dict) -> None:
         writer.add_scalar(name, value, row["step"])
 
 
-def write_image(writer, images: np.ndarray, step: int) -> None:
-  """Writes samples, uint8 [n, height, width, channels], as one picture."""
+def write_image(writer, path: pathlib.Path, step: int) -> None:
+  """Writes a picture of samples."""
   if writer is not None:
-    writer.add_images("samples", images, step, dataformats="NHWC")
+    from PIL import Image
+
+    with Image.open(path) as picture:
+      writer.add_image("samples", np.asarray(picture.convert("RGB")), step, dataformats="HWC")

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from absl import flags
 
+from experiments.harness.datasets import GIVEN_GENERATOR, IMAGES, POINTS
 from experiments.harness.errors import UserError
 from experiments.harness.grid import Grid
-from experiments.harness.settings import ARCHITECTURES, Settings
-from wgan_jax.data.images import NAMES, resolve_auto
+from experiments.harness.methods import ARCHITECTURES, METHODS
+from experiments.harness.settings import Settings
+from wgan_jax.data.images import resolve_auto
 from wgan_jax.losses import LOSSES
 from wgan_jax.penalties import PENALTIES
 from wgan_jax.training import OPTIMIZERS
@@ -20,9 +22,15 @@ MAX_SEED = 2**32 - 1
 
 _INTEGERS = {
   "width": (1, 4096, "Channels of the first convolution, or units of a hidden layer."),
+  "depth": (1, 100, "Hidden layers of a fully connected network."),
   "latent_dim": (1, 65536, "Size of the latent z ~ N(0, I)."),
   "batch_size": (1, 65536, "Samples per update."),
   "n_critic": (1, 1000, "Critic updates per generator update."),
+  "decay_steps": (
+    0,
+    10**8,
+    "Steps over which the learning rate falls linearly to zero; 0 for a constant one.",
+  ),
 }
 _FLOATS = {
   "lambda_gp": (0.0, 1e6, "Weight of the gradient penalty."),
@@ -78,12 +86,15 @@ def register_list(
   flags.DEFINE(_ListOf(parser), name, default, text, flag_values, serializer)
 
 
-def register_method(flag_values: flags.FlagValues, *, lists: bool = False) -> None:
+def register_method(
+  flag_values: flags.FlagValues, *, lists: bool = False, architecture: bool = True
+) -> None:
   """The flags that choose loss, penalty, networks, optimiser and their numbers.
 
   Args:
     flag_values: where they are defined.
-    lists: whether each takes a list of values.
+    lists: whether each takes a list of values; there is one for whole methods then, too.
+    architecture: whether the networks can be chosen.
   """
 
   def define(name, default, text, parser):
@@ -94,26 +105,61 @@ def register_method(flag_values: flags.FlagValues, *, lists: bool = False) -> No
 
   define("penalty", "gp", "What keeps the critic Lipschitz.", flags.EnumParser(list(PENALTIES)))
   define("loss", "wasserstein", "The loss.", flags.EnumParser(list(LOSSES)))
-  define("architecture", "dcgan", "The networks.", flags.EnumParser(list(ARCHITECTURES)))
+  if lists:
+    text = "In place of all pairs of --loss and --penalty: a cross-entropy loss, or a penalty."
+    define("methods", None, text, flags.EnumParser(list(METHODS)))
+  if architecture:
+    text = "The networks; dcgan for images and mlp for points, if not given."
+    define("architecture", None, text, flags.EnumParser(list(ARCHITECTURES)))
   define("optimizer", None, "The optimiser of both networks.", flags.EnumParser(list(OPTIMIZERS)))
   for name, (low, high, text) in _INTEGERS.items():
     define(name, None, text, flags.IntegerParser(low, high))
   for name, (low, high, text) in _FLOATS.items():
     define(name, None, text, FiniteParser(low, high))
+  text = "Train the critic alone: the generator stays as it starts."
+  flags.DEFINE_boolean("fixed_generator", False, text, flag_values=flag_values)
 
 
-def register_run(flag_values: flags.FlagValues, *, sample_every: int | None = 200) -> None:
-  """The flags of a run: data, length, folder and what is written when."""
+def register_images(flag_values: flags.FlagValues, *, points: bool = False) -> None:
+  """The flags that choose a data set of images, or of points too."""
   flags.DEFINE_enum(
     "dataset",
     "auto",
-    ["auto", *NAMES],
+    ["auto", *IMAGES, *(POINTS if points else ())],
     "Data set; auto is MNIST where it is prepared or can be downloaded, else digits.",
     flag_values=flag_values,
   )
   flags.DEFINE_string(
     "data_dir", None, "TFDS folder; else TFDS_DATA_DIR, else TFDS's own.", flag_values=flag_values
   )
+
+
+def register_funnels(flag_values: flags.FlagValues) -> None:
+  """The flags that choose one of the pairs of distributions that are called funnels."""
+  for name, high, text in [
+    ("n_funnels", 10**4, "Funnels of --dataset=funnels; more of them are harder."),
+    ("data_seed", MAX_SEED, "Which random pair of --dataset=funnels."),
+  ]:
+    flags.DEFINE_integer(
+      name,
+      None,
+      text,
+      lower_bound=int(name == "n_funnels"),
+      upper_bound=high,
+      flag_values=flag_values,
+    )
+
+
+def register_run(
+  flag_values: flags.FlagValues,
+  *,
+  steps: int | None = DEFAULT_STEPS,
+  log_every: int = 20,
+  sample_every: int | None = 200,
+  checkpoint_every: int = 200,
+  exact_every: int | None = None,
+) -> None:
+  """The flags of a run: its length, its folder and what is written when."""
   flags.DEFINE_string(
     "workdir",
     None,
@@ -123,15 +169,34 @@ def register_run(flag_values: flags.FlagValues, *, sample_every: int | None = 20
   pictures = "Steps between pictures of samples" + (
     " and curves." if sample_every else "; the end only where it is not given."
   )
+  exact = (
+    "Steps between lines of metrics that hold the slow measures too: exact distance, certificate,"
+    " what a classifier sees, gradients."
+  )
   for name, default, text in [
-    ("steps", DEFAULT_STEPS, "Generator updates in all; a larger value extends a finished run."),
-    ("log_every", 20, "Steps between lines of metrics."),
+    ("steps", steps, "Generator updates in all; a larger value extends a finished run."),
+    ("log_every", log_every, "Steps between lines of metrics."),
+    ("exact_every", exact_every, exact + ("" if exact_every else " None where it is not given.")),
     ("sample_every", sample_every, pictures),
-    ("checkpoint_every", 200, "Steps between checkpoints; the last 3 are kept."),
+    ("checkpoint_every", checkpoint_every, "Steps between checkpoints; the last 3 are kept."),
   ]:
     flags.DEFINE_integer(
       name, default, text, lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values
     )
+
+
+def register_single(flag_values: flags.FlagValues) -> None:
+  """The flags of a launcher that trains one run."""
+  flags.DEFINE_integer(
+    "seed",
+    0,
+    "Seed of every draw.",
+    lower_bound=0,
+    upper_bound=MAX_SEED,
+    flag_values=flag_values,
+  )
+  text = "Write TensorBoard events too."
+  flags.DEFINE_boolean("tensorboard", False, text, flag_values=flag_values)
 
 
 def check_run(flag_values: flags.FlagValues) -> None:
@@ -140,9 +205,21 @@ def check_run(flag_values: flags.FlagValues) -> None:
   Raises:
     UserError: names the flag.
   """
-  refuse_empty(flag_values, "workdir", "data_dir")
-  if flag_values.dataset == "digits" and flag_values.data_dir is not None:
-    raise UserError("--data_dir does nothing with --dataset=digits: leave it out")
+  refuse_empty(flag_values, "workdir")
+  if "data_dir" in flag_values:
+    refuse_empty(flag_values, "data_dir")
+    if flag_values.dataset in ("digits", *POINTS) and flag_values.data_dir is not None:
+      raise UserError(f"--data_dir does nothing with --dataset={flag_values.dataset}: leave it out")
+  if flag_values.dataset in GIVEN_GENERATOR and flag_values["fixed_generator"].present:
+    raise UserError(
+      f"--fixed_generator does nothing with --dataset={flag_values.dataset}, which brings its"
+      " generator: leave it out"
+    )
+  if flag_values.exact_every is not None and flag_values.exact_every % flag_values.log_every:
+    raise UserError(
+      f"--exact_every={flag_values.exact_every} must be a multiple of"
+      f" --log_every={flag_values.log_every}: the slow measures stand in the lines of metrics"
+    )
 
 
 def refuse_empty(flag_values: flags.FlagValues, *names: str) -> None:
@@ -156,20 +233,43 @@ def refuse_empty(flag_values: flags.FlagValues, *names: str) -> None:
       raise UserError(f"--{name}= is empty: name a path, or leave the flag out")
 
 
-def read_choices(flag_values: flags.FlagValues) -> dict:
-  """What the method's flags say, by name, where it is not left to the method."""
-  names = ["loss", "penalty", "architecture", "optimizer", *_INTEGERS, *_FLOATS]
-  return {name: flag_values[name].value for name in names if flag_values[name].value is not None}
+def read_choices(flag_values: flags.FlagValues) -> dict[str, tuple]:
+  """What the method's flags say, by name, where it is not left to the method.
+
+  Raises:
+    UserError: --methods was given beside what it stands for.
+  """
+  names = ["loss", "penalty", "methods", "architecture", "optimizer", *_INTEGERS, *_FLOATS]
+  names += ["n_funnels", "data_seed"]
+  values = {name: flag_values[name].value for name in names if name in flag_values}
+  if values.get("methods") is not None:
+    for name in ("loss", "penalty"):
+      if flag_values[name].present:
+        raise UserError(f"--{name} does nothing with --methods: leave one of them out")
+  if flag_values.fixed_generator:
+    values["fixed_generator"] = True
+  return {
+    name: value if isinstance(value, tuple) else (value,)
+    for name, value in values.items()
+    if value is not None
+  }
 
 
-def read_settings(flag_values: flags.FlagValues, dataset: str) -> Settings:
+def read_settings(
+  flag_values: flags.FlagValues, dataset: str, preset: dict | None = None
+) -> Settings:
   """The settings that the flags of one run ask for, with the method's defaults filled in.
+
+  Args:
+    flag_values: holds the method's flags, each of one value, and `seed`.
+    dataset: the name of the data set.
+    preset: values in place of the method's defaults.
 
   Raises:
     UserError: a flag was given that the other choices make idle.
   """
-  choices = {name: (value,) for name, value in read_choices(flag_values).items()}
-  (settings,) = Grid(choices).settings(dataset, [flag_values.seed])
+  choices = {name: (value,) for name, value in (preset or {}).items()}
+  (settings,) = Grid(dataset, choices | read_choices(flag_values)).settings([flag_values.seed])
   return settings
 
 

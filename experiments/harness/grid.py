@@ -4,12 +4,18 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator
 
+from experiments.harness.datasets import POINTS
 from experiments.harness.errors import UserError
-from experiments.harness.settings import Settings, method_defaults
+from experiments.harness.methods import METHODS, method_defaults
+from experiments.harness.settings import Settings
 
 
 class Grid:
   """All combinations of chosen values that mean something: clip values belong to clipping.
+
+  Args:
+    dataset: decides the defaults.
+    choices: values by flag name; what is not there is left to each method.
 
   Attributes:
     size: how many settings it has for one seed.
@@ -18,34 +24,45 @@ class Grid:
     UserError: a value was chosen that does nothing with any of the methods.
   """
 
-  def __init__(self, choices: dict[str, tuple]):
-    self._axes = list(_axes_of_methods(choices))
+  def __init__(self, dataset: str, choices: dict[str, tuple]):
+    self._dataset = dataset
+    self._axes = list(_axes_of_methods(dataset, choices))
     for name in choices:
-      if all(axes[name] == (None,) for axes in self._axes):
-        of = "optimizer" if name == "beta1" else "penalty"
+      if name != "methods" and all(axes[name] == (None,) for axes in self._axes):
+        of = {"beta1": "optimizer", "depth": "architecture"}.get(name, "penalty")
+        if name in ("latent_dim", *_OF_FUNNELS):
+          raise UserError(f"--{name} does nothing with --dataset={dataset}: leave it out")
         there = ",".join(dict.fromkeys(value for axes in self._axes for value in axes[of]))
         raise UserError(f"--{name} does nothing with --{of}={there}: leave it out")
     self.size = sum(math.prod(map(len, axes.values())) for axes in self._axes)
 
-  def settings(self, dataset: str, seeds: Iterable[int]) -> list[Settings]:
+  def settings(self, seeds: Iterable[int]) -> list[Settings]:
     """One for each combination and seed; the seeds of a combination follow each other."""
     return [
-      Settings(dataset=dataset, seed=seed, **dict(zip(axes, values, strict=True)))
+      Settings(dataset=self._dataset, seed=seed, **dict(zip(axes, values, strict=True)))
       for axes in self._axes
       for values in itertools.product(*axes.values())
       for seed in seeds
     ]
 
 
-def _axes_of_methods(choices: dict[str, tuple]) -> Iterator[dict[str, tuple]]:
+def _axes_of_methods(dataset: str, choices: dict[str, tuple]) -> Iterator[dict[str, tuple]]:
   """For each method the values of all settings, by name."""
-  names = ("loss", "penalty", "architecture", "optimizer")
-  for method in itertools.product(*(choices.get(name, (None,)) for name in names)):
-    loss, penalty, architecture, optimizer = method
-    defaults = method_defaults(loss, penalty, optimizer, architecture)
+  if "methods" in choices:
+    methods = [METHODS[name] for name in choices["methods"]]
+  else:
+    methods = itertools.product(choices["loss"], choices["penalty"])
+  others = (choices.get(name, (None,)) for name in ("architecture", "optimizer"))
+  for (loss, penalty), architecture, optimizer in itertools.product(methods, *others):
+    defaults = method_defaults(dataset, loss, penalty, optimizer, architecture)
+    if defaults["architecture"] == "dcgan" and dataset in POINTS:
+      raise UserError(f"--architecture=dcgan draws images: leave it out with --dataset={dataset}")
     own = {
       name: (default,) if default is None else choices.get(name, (default,))
       for name, default in defaults.items()
     }
-    own |= {"loss": (loss,), "penalty": (penalty,), "architecture": (architecture,)}
-    yield own | {"optimizer": (defaults["optimizer"],)}
+    own |= {"loss": (loss,), "penalty": (penalty,)}
+    yield own | {name: (defaults[name],) for name in ("architecture", "optimizer")}
+
+
+_OF_FUNNELS = ("n_funnels", "data_seed")

@@ -9,13 +9,14 @@ import numpy as np
 
 from experiments.harness import checkpoints, display, files, plots
 from experiments.harness.checkpoints import Checkpoint
+from experiments.harness.datasets import Dataset
 from experiments.harness.errors import Stopped
+from experiments.harness.judge import load_judge
 from experiments.harness.measures import rows_of, summarise
 from experiments.harness.program import Program
 from experiments.harness.run_folder import RunFolder
 from experiments.harness.settings import Settings
 from experiments.harness.signals import stop_signals
-from wgan_jax.data.images import Images
 
 # A chunk also ends here, however rarely one logs: a signal and a divergence wait for its end.
 _LONGEST_CHUNK = 1000
@@ -23,26 +24,34 @@ _LONGEST_CHUNK = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-  """Steps between lines of metrics, pictures and checkpoints."""
+  """Steps between lines of metrics, pictures, checkpoints, and lines with the slow measures."""
 
   log: int
   sample: int
   checkpoint: int
+  exact: int | None = None
 
   def capacity(self) -> int:
     """The most steps of one chunk."""
-    return min(*dataclasses.astuple(self), _LONGEST_CHUNK)
+    return min(*self._ends)
 
   def next(self, step: int, last: int) -> int:
     """Where the chunk from `step` ends: an absolute multiple of an interval, or the last step."""
-    every = (*dataclasses.astuple(self), _LONGEST_CHUNK)
-    return min(*((step // n + 1) * n for n in every), last)
+    return min(*((step // n + 1) * n for n in self._ends), last)
+
+  def is_exact(self, step: int, last: int) -> bool:
+    """Whether the line at a step holds the slow measures."""
+    return self.exact is not None and (step % self.exact == 0 or step == last)
+
+  @property
+  def _ends(self):
+    return self.log, self.sample, self.checkpoint, _LONGEST_CHUNK
 
 
 def train(
   folder: RunFolder,
   settings: Settings,
-  images: Images,
+  dataset: Dataset,
   *,
   steps: int,
   intervals: Intervals,
@@ -54,7 +63,8 @@ def train(
     Stopped: a loss or a parameter turned non-finite, or a signal asked to stop.
     UserError: no checkpoint in the folder verifies, or one cannot be saved.
   """
-  program = Program(settings, images, intervals.capacity())
+  judge = load_judge(dataset) if intervals.exact else None
+  program = Program(settings, dataset, intervals.capacity(), judge)
   state = program.init()
   start = Checkpoint(0, state, [])
   step, state, pending = checkpoints.restore_newest(folder.checkpoints, state) or start
@@ -68,17 +78,18 @@ def train(
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, seed {settings.seed}"
 
   def log():
-    row = {"step": step, **summarise(pending, settings)} | program.measure(state)
+    row = {"step": step, **summarise(pending, settings)} | program.measure(
+      state, exact=intervals.is_exact(step, steps)
+    )
     files.append_line(folder.metrics, row)
     display.write_events(events, row)
     return row
 
   def draw():
-    samples = program.sample(state)
-    plots.draw_grid(folder.sample(step), samples, f"{title}, step {step}")
+    plots.draw_samples(folder.sample(step), program.draw(state), dataset, f"{title}, step {step}")
     if rows := files.read_lines(folder.metrics):  # None before the first line.
       plots.draw_curves(folder.curves, rows, title)
-    display.write_image(events, samples, step)
+    display.write_image(events, folder.sample(step), step)
 
   with (
     contextlib.closing(display.Display(step, steps)) as shown,

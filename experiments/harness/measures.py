@@ -1,7 +1,8 @@
 """What a run tells of itself: what its steps told, and what is measured where the log has a line.
 
-This is the one place where a measure is added: `make_boundary_measures` computes it, `MEASURES`
-says how curves, tables and sweeps show it.
+This is the one place where a measure is added: `make_boundary_measures` computes the fast ones,
+`experiments.harness.exact` the slow ones, and `MEASURES` says how curves, tables and sweeps show
+them.
 """
 
 import functools
@@ -10,17 +11,22 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
+from experiments.harness.datasets import Dataset
 from experiments.harness.settings import Settings
-from wgan_jax.data.images import sample_images, to_unit
+from wgan_jax.diagnostics import clipped_share
 from wgan_jax.losses import LOSSES
+from wgan_jax.modes import mode_statistics
 from wgan_jax.penalties import gradient_norms, interpolate
 from wgan_jax.training import Config, Info, State
 from wgan_jax.transport import sliced_wasserstein
 from wgan_jax.types import Pair
 
-N_HELD_OUT = 500
 N_PROJECTIONS = 256
+# As many as published tables of modes are made with (Lin et al., 2017, arXiv 1712.04086).
+N_MODE_SAMPLES = 2500
+_N_DIRECTIONS = 1000
 
 
 class Measure(NamedTuple):
@@ -37,10 +43,32 @@ class Measure(NamedTuple):
 
 # What a sweep compares its members by.
 MEASURES = {
-  "sliced_wasserstein": Measure("sliced distance, samples to held out", "SW1 (pixels)"),
+  "sliced_wasserstein": Measure("sliced distance, samples to held out", "SW1"),
+  "exact_wasserstein": Measure("exact distance, samples to held out", "W1"),
+  "certified_wasserstein": Measure("certified lower bound of that distance", "W1"),
   "held_out_wasserstein_estimate": Measure("held-out Wasserstein estimate", "E c(x) - E c(g(z))"),
+  "estimate_gap": Measure("held-out estimate less the exact distance", "W1"),
+  "certified_gap": Measure("exact distance less the certified bound", "W1"),
   "held_out_jensen_shannon_estimate": Measure("held-out Jensen-Shannon estimate", "nats"),
+  "n_modes": Measure("modes found", "modes"),
+  "high_quality": Measure("share of samples within 3 sigma of a mode", "share"),
+  "reverse_kl": Measure("reverse KL, samples' modes to uniform", "nats"),
+  "n_classes": Measure("classes found", "classes"),
+  "class_kl": Measure("KL, samples' classes to the data's", "nats"),
+  "frechet": Measure("classifier Fréchet distance, samples to held out", "squared features"),
+  "precision": Measure("precision in classifier features", "share"),
+  "recall": Measure("recall in classifier features", "share"),
+  "true_wasserstein": Measure("true distance", "W1"),
+  "gradient_cosine": Measure("cosine of the critic's gradient and the optimal one", "cosine"),
   "gradient_norm_max": Measure("largest gradient norm on x_hat", "gradient norm"),
+  "gradient_norm_found": Measure("largest gradient norm found in the data's box", "gradient norm"),
+  "lipschitz_bound": Measure("certified Lipschitz bound of the critic", "slope"),
+  "clipped_share": Measure("share of the critic's weights at the clipping bound", "share"),
+  "update_cosine": Measure("cosine of the critic's step and its negative gradient", "cosine"),
+  **{
+    f"generator_gradient_{loss}": Measure(f"generator's gradient norm, {loss} loss", "norm")
+    for loss in LOSSES
+  },
 }
 # A run is at its best where this is smallest: it judges the samples, whatever the loss and penalty.
 BEST_BY = "sliced_wasserstein"
@@ -51,47 +79,74 @@ def estimate_name(loss: str) -> str:
   return "wasserstein_estimate" if loss == "wasserstein" else "jensen_shannon_estimate"
 
 
-def make_boundary_measures(config: Config, networks: Pair) -> Callable[..., dict]:
-  """Builds `measure(state, train_images, held_out) -> {name: []}`.
+def generate(networks: Pair, state: State, key: jax.Array, n: int) -> jax.Array:
+  """Samples as a user gets them, with the running statistics, [n, ...]."""
+  latents = jax.random.normal(key, (n, networks.latent_dim))
+  return networks.generator.apply(state.generator_params, state.batch_stats, latents, train=False)[
+    0
+  ]
 
-  The estimate on held-out data sets c(x) on test images against c(g(z)) on samples as a user gets
-  them, with the running statistics. The sliced distance is between the same images and samples, in
-  pixel space, and asks no critic. Without a penalty, the norms on x_hat are computed here too,
-  on a training batch.
+
+def measuring_keys(state: State) -> dict[str, jax.Array]:
+  """The keys of everything that is measured at a step, by purpose."""
+  # The training step splits this key; folding in its own number leaves those draws alone.
+  key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 0x6D656173)
+  names = ("held_out", "fake", "real", "epsilon")
+  keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+  names = ("modes", "directions", "classes", "latents", "batch", "search")
+  return keys | {name: jax.random.fold_in(key, place) for place, name in enumerate(names)}
+
+
+def make_boundary_measures(
+  config: Config, networks: Pair, dataset: Dataset
+) -> Callable[..., dict[str, jax.Array]]:
+  """Builds `measure(state, hparams, train, held_out) -> {name: []}`, what every line holds.
+
+  The estimate on held-out data sets c(x) on held-out samples against c(g(z)) on generated ones. The
+  sliced distance is between the same, and asks no critic. Without a penalty, the norms on x_hat are
+  computed here too, on a training batch. Of points: the modes, where there are; the cosine with the
+  optimal gradient, where it is known.
 
   Args:
     config: the run's static choices.
     networks: its networks.
+    dataset: its data.
 
   Returns:
     The function, to be jitted. Its draws depend on the state's key and step alone.
   """
-  critic, generator, latent_dim = networks
+  toy = dataset.toy
 
-  def generate(state, key, n):
-    latents = jax.random.normal(key, (n, latent_dim))
-    return generator.apply(state.generator_params, state.batch_stats, latents, train=False)[0]
-
-  def measure(state: State, train_images, held_out) -> dict:
-    # The training step splits this key; folding in its own number leaves those draws alone.
-    key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 0x6D656173)
-    key_held_out, key_fake, key_real, key_epsilon = jax.random.split(key, 4)
-    critic_fn = functools.partial(critic.apply, state.critic_params)
+  def measure(state: State, hparams, train, held_out) -> dict:
+    keys = measuring_keys(state)
+    critic_fn = functools.partial(networks.critic.apply, state.critic_params)
     scores = jax.vmap(critic_fn)
-    fake = generate(state, key_held_out, held_out.shape[0])
-    estimate = LOSSES[config.loss].estimate(scores(to_unit(held_out)), scores(fake))
+    fake = generate(networks, state, keys["held_out"], held_out.shape[0])
+    estimate = LOSSES[config.loss].estimate(scores(held_out), scores(fake))
     # Always the same lines: runs and steps are compared with less noise.
     key_lines = jax.random.key(0x6C696E65)
-    sliced = sliced_wasserstein(key_lines, fake, to_unit(held_out), N_PROJECTIONS)
     measured = {
       f"held_out_{estimate_name(config.loss)}": estimate,
-      "sliced_wasserstein": sliced,
+      "sliced_wasserstein": sliced_wasserstein(key_lines, fake, held_out, N_PROJECTIONS),
     }
     if config.penalty_fn is None:
-      real = sample_images(key_real, train_images, config.batch_size)
-      fake = generate(state, key_fake, config.batch_size)
-      norms = gradient_norms(critic_fn, interpolate(key_epsilon, real, fake))
+      real = dataset.sample_real(keys["real"], train, config.batch_size)
+      fake = generate(networks, state, keys["fake"], config.batch_size)
+      norms = gradient_norms(critic_fn, interpolate(keys["epsilon"], real, fake))
       measured |= {"gradient_norm_mean": norms.mean(), "gradient_norm_max": norms.max()}
+    if config.penalty == "clip":
+      measured["clipped_share"] = clipped_share(state.critic_params, hparams.clip_value)
+    if toy is not None and toy.modes is not None:
+      samples = generate(networks, state, keys["modes"], N_MODE_SAMPLES)
+      modes = mode_statistics(samples, *toy.modes)
+      measured |= {name: getattr(modes, name) for name in ("n_modes", "high_quality", "reverse_kl")}
+    if toy is not None and toy.generator is not None:
+      real, _, optimal = toy.sample_coupling(keys["directions"], train, _N_DIRECTIONS)
+      gradients = jax.vmap(jax.grad(critic_fn))(real)
+      # The optimal gradient has norm 1; where the critic is flat, it points nowhere.
+      lengths = jnp.maximum(jnp.linalg.norm(gradients, axis=1), 1e-30)
+      measured["gradient_cosine"] = jnp.mean(jnp.sum(gradients * optimal, axis=1) / lengths)
+      measured["true_wasserstein"] = jnp.float32(dataset.true_wasserstein)
     return measured
 
   return measure

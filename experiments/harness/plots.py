@@ -7,7 +7,10 @@ import pathlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.harness.datasets import Dataset
 from experiments.harness.files import write_bytes
+from experiments.harness.program import Drawing
+from wgan_jax.losses import LOSSES
 
 _DPI = 100
 _GRID_SIDE = 672
@@ -16,11 +19,68 @@ _TITLE_HEIGHT = 24
 _PANELS = [
   ("Wasserstein estimate", "E c(x) - E c(g(z))", ["wasserstein_estimate"]),
   ("Jensen-Shannon estimate", "divergence (nats)", ["jensen_shannon_estimate"]),
-  ("sliced distance, samples to held out", "SW1 (pixels)", ["sliced_wasserstein"]),
+  (
+    "distances, samples to held out",
+    "W1",
+    ["exact_wasserstein", "certified_wasserstein", "true_wasserstein", "sliced_wasserstein"],
+  ),
+  ("modes found", "modes", ["n_modes"]),
+  ("quality of modes", "share; nats", ["high_quality", "reverse_kl"]),
+  ("classes found", "classes", ["n_classes"]),
+  ("classifier Fréchet distance", "squared features", ["frechet"]),
+  ("precision and recall; KL of classes", "share; nats", ["precision", "recall", "class_kl"]),
   ("gradient norms on x_hat", "gradient norm", ["gradient_norm_mean", "gradient_norm_max"]),
   ("gradient penalty, without lambda", "penalty", ["gradient_penalty"]),
   ("losses, both minimised", "loss", ["critic_loss", "generator_loss"]),
+  ("Lipschitz constant of the critic", "slope", ["gradient_norm_found", "lipschitz_bound"]),
+  ("generator's gradient by loss", "norm", [f"generator_gradient_{loss}" for loss in LOSSES]),
+  ("cosines", "cosine", ["gradient_cosine", "update_cosine"]),
+  ("weights at the clipping bound", "share", ["clipped_share"]),
 ]
+
+
+def draw_samples(path: pathlib.Path, drawing: Drawing, dataset: Dataset, title: str) -> None:
+  """Draws a run's own picture: a grid of images, or points on the critic's level sets."""
+  if drawing.levels is None:
+    draw_grid(path, drawing.samples, title)
+  else:
+    draw_points(path, drawing.samples, dataset, title, drawing.levels)
+
+
+def draw_points(
+  path: pathlib.Path,
+  points: np.ndarray,
+  dataset: Dataset,
+  title: str,
+  levels: np.ndarray | None = None,
+) -> None:
+  """Draws points beside those that are held out, on level sets of a critic.
+
+  Args:
+    path: the PNG to write.
+    points: [n, 2].
+    dataset: has the held-out points.
+    title: stands above.
+    levels: the critic on the square of the data set's extent, rows from its lower end, or None.
+  """
+  figure = Figure(figsize=(6, 5.2), layout="constrained")
+  axes = figure.add_subplot()
+  fill_points(figure, axes, points, dataset, levels)
+  axes.set_title(title, fontsize=9)
+  write_bytes(path, render(figure))
+
+
+def fill_points(figure: Figure, axes, points: np.ndarray, dataset: Dataset, levels) -> None:
+  """Draws what `draw_points` does into axes of a figure."""
+  extent = dataset.extent
+  if levels is not None:
+    side = np.linspace(-extent, extent, len(levels))
+    drawn = axes.contourf(side, side, levels, levels=24, cmap="Greys", alpha=0.55)
+    figure.colorbar(drawn, ax=axes, shrink=0.75, label="critic's score")
+  axes.plot(*dataset.held_out.T, ".", color="tab:orange", markersize=3, label="held out")
+  axes.plot(*points.T, ".", color="tab:green", markersize=3, label="generated")
+  axes.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
+  axes.legend(fontsize=7, loc="upper right", markerscale=2)
 
 
 def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
@@ -31,22 +91,28 @@ def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
     images: uint8 [n, height, width, channels], of 1 or 3 channels.
     title: stands above the grid.
   """
-  n, height, width, channels = images.shape
-  columns = math.ceil(math.sqrt(n))
-  rows = math.ceil(n / columns)
-  grid = np.zeros((rows, columns, height, width, channels), np.uint8)
-  grid.reshape(-1, height, width, channels)[:n] = images
-  grid = grid.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+  grid = compose_grid(images)
   # Every pixel of a sample is a square of whole screen pixels.
   scale = max(1, _GRID_SIDE // grid.shape[1])
   image_width, image_height = scale * grid.shape[1], scale * grid.shape[0]
   total = image_height + _TITLE_HEIGHT
   figure = Figure(figsize=(image_width / _DPI, total / _DPI))
   axes = figure.add_axes((0, 0, 1, image_height / total))
-  axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+  axes.imshow(grid, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
   axes.set_axis_off()
   figure.text(0.5, 1 - _TITLE_HEIGHT / total / 2, title, ha="center", va="center", fontsize=9)
   write_bytes(path, render(figure))
+
+
+def compose_grid(images: np.ndarray) -> np.ndarray:
+  """Images [n, height, width, channels] in a square grid, [rows height, columns width, ...]."""
+  n, height, width, channels = images.shape
+  columns = math.ceil(math.sqrt(n))
+  rows = math.ceil(n / columns)
+  grid = np.zeros((rows, columns, height, width, channels), np.uint8)
+  grid.reshape(-1, height, width, channels)[:n] = images
+  grid = grid.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+  return grid[..., 0] if channels == 1 else grid
 
 
 def draw_curves(path: pathlib.Path, rows: list[dict], title: str) -> None:

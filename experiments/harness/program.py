@@ -2,36 +2,66 @@
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from experiments.harness.measures import N_HELD_OUT, make_boundary_measures
+from experiments.harness.datasets import Dataset
+from experiments.harness.exact import make_exact_measures
+from experiments.harness.judge import Judge
+from experiments.harness.measures import generate, make_boundary_measures
 from experiments.harness.settings import Settings
-from wgan_jax.data.images import Images, sample_images, to_uint8
+from wgan_jax.data.images import to_uint8
 from wgan_jax.sweep import Members, make_sweep, members_mesh, spread
 from wgan_jax.training import Info, State, make_chunk, make_training
 from wgan_jax.types import Pair
 
 N_SAMPLES = 64
+_N_POINTS = 1000
+_N_LEVELS = 100  # Points along each side of the square on which a critic's level sets are drawn.
+
+
+class Drawing(NamedTuple):
+  """What a picture shows of a run.
+
+  Attributes:
+    samples: uint8 [N_SAMPLES, height, width, channels], or points, float32 [n, 2].
+    levels: of points, the critic on a square, [_N_LEVELS, _N_LEVELS], rows from its lower end;
+      None for images.
+  """
+
+  samples: jax.Array
+  levels: jax.Array | None
 
 
 class Program:
-  """A run's functions, jitted; `capacity` is the most steps of one chunk."""
+  """A run's functions, jitted; `capacity` is the most steps of one chunk.
 
-  def __init__(self, settings: Settings, images: Images, capacity: int):
-    config, pair = settings.config(), settings.networks(images.train_images.shape[1:])
-    training = make_training(config, pair, sample_images)
+  Args:
+    settings: of the run.
+    dataset: its data.
+    capacity: the most steps of one call of `chunk`.
+    judge: tells the slow measures of images.
+  """
+
+  def __init__(
+    self, settings: Settings, dataset: Dataset, capacity: int, judge: Judge | None = None
+  ):
+    config, pair = settings.config(), settings.networks()
+    training = make_training(config, pair, dataset.sample_real)
     self.hparams = settings.hparams()
     self._key_training, self._key_pictures = jax.random.split(jax.random.key(settings.seed))
-    self._train = jnp.asarray(images.train_images)
-    self._held_out = jnp.asarray(images.test_images[:N_HELD_OUT])
+    self._train = jax.tree.map(jnp.asarray, dataset.train)
+    self._held_out = jnp.asarray(dataset.held_out)
     self._init = jax.jit(training.init)
     self._chunk = jax.jit(make_chunk(training.step, capacity), donate_argnums=0)
-    self._measure = jax.jit(make_boundary_measures(config, pair))
-    self._sample = jax.jit(make_sampler(pair), static_argnums=2)
+    self._measure = jax.jit(make_boundary_measures(config, pair, dataset))
+    exact = make_exact_measures(config, pair, dataset, judge)
+    self._compute, self._finish = jax.jit(exact.compute), exact.finish
+    self._draw = jax.jit(make_drawing(pair, dataset))
 
   def init(self) -> State:
     """The state before the first step."""
@@ -42,14 +72,15 @@ class Program:
     state, info = self._chunk(state, self.hparams, self._train, n_steps)
     return state, jax.tree.map(lambda rows: rows[:n_steps], jax.device_get(info))
 
-  def measure(self, state: State) -> dict[str, float]:
-    """What is measured outside the step, by name."""
-    measured = self._measure(state, self._train, self._held_out)
-    return {name: float(value) for name, value in measured.items()}
+  def measure(self, state: State, *, exact: bool) -> dict[str, float]:
+    """What is measured outside the step, by name; the slow measures, too, where `exact`."""
+    arguments = (state, self.hparams, self._train, self._held_out)
+    measured = {name: float(value) for name, value in self._measure(*arguments).items()}
+    return measured | self._finish(jax.device_get(self._compute(*arguments))) if exact else measured
 
-  def sample(self, state: State) -> np.ndarray:
-    """The run's own pictures, uint8 [N_SAMPLES, ...]: always from the same latents."""
-    return np.asarray(self._sample(state, self._key_pictures, N_SAMPLES))
+  def draw(self, state: State) -> Drawing:
+    """The run's own picture, on the host: always from the same latents."""
+    return jax.device_get(self._draw(state, self._key_pictures))
 
 
 class MembersProgram:
@@ -65,15 +96,22 @@ class MembersProgram:
     memory: the compiler's account of `chunk`, in bytes a device.
   """
 
-  def __init__(self, runs: list[Settings], images: Images, capacity: int, batching: str):
+  def __init__(
+    self,
+    runs: list[Settings],
+    dataset: Dataset,
+    capacity: int,
+    batching: str,
+    judge: Judge | None = None,
+  ):
     devices = jax.local_devices()[: len(runs)]
     self.n_devices, self.n_members = len(devices), len(runs)
     padded = runs + runs[-1:] * (-len(runs) % len(devices))
     mesh = members_mesh(devices)
     self._whole = NamedSharding(mesh, PartitionSpec())
     self._laid_out = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-    config, pair = runs[0].config(), runs[0].networks(images.train_images.shape[1:])
-    training = make_training(config, pair, sample_images)
+    config, pair = runs[0].config(), runs[0].networks()
+    training = make_training(config, pair, dataset.sample_real)
     sweep = make_sweep(training, capacity, batching=batching, mesh=mesh)
     keys = [jax.random.split(jax.random.key(run.seed)) for run in padded]
     self._keys_training, self._keys_pictures = (
@@ -81,8 +119,8 @@ class MembersProgram:
     )
     hparams = jax.tree.map(lambda *values: jnp.stack(values), *[run.hparams() for run in padded])
     self._hparams = jax.device_put(hparams, self._laid_out)
-    self._train = jax.device_put(images.train_images, self._whole)
-    self._held_out = jax.device_put(images.test_images[:N_HELD_OUT], self._whole)
+    self._train = jax.device_put(dataset.train, self._whole)
+    self._held_out = jax.device_put(dataset.held_out, self._whole)
     self._init = jax.jit(sweep.init)
     self._chunk = jax.jit(sweep.chunk, donate_argnums=0)
     started = time.perf_counter()
@@ -91,17 +129,23 @@ class MembersProgram:
     ).compile()
     self.compile_seconds = time.perf_counter() - started
     self.memory = self._chunk.memory_analysis()
-    measure, sample = make_boundary_measures(config, pair), make_sampler(pair)
+    exact = make_exact_measures(config, pair, dataset, judge)
+    self._finish = exact.finish
+    draw = make_drawing(pair, dataset)
 
     # One member after another: these are rare, and large for their samples.
-    def measure_all(states, train, held_out):
-      return jax.lax.map(lambda state: measure(state, train, held_out), states)
+    def mapped(function):
+      def run_all(states, hparams, train, held_out):
+        return jax.lax.map(lambda each: function(*each, train, held_out), (states, hparams))
 
-    def sample_all(states, keys):
-      return jax.lax.map(lambda each: sample(*each, N_SAMPLES), (states, keys))
+      return jax.jit(spread(run_all, mesh, 2))
 
-    self._measure = jax.jit(spread(measure_all, mesh, 1))
-    self._sample = jax.jit(spread(sample_all, mesh, 2))
+    def draw_all(states, keys):
+      return jax.lax.map(lambda each: draw(*each), (states, keys))
+
+    self._measure = mapped(make_boundary_measures(config, pair, dataset))
+    self._compute = mapped(exact.compute)
+    self._draw = jax.jit(spread(draw_all, mesh, 2))
 
   def init(self) -> Members:
     """The members before the first step."""
@@ -113,16 +157,23 @@ class MembersProgram:
     info = jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], jax.device_get(info))
     return members, info
 
-  def measure(self, members: Members) -> list[dict[str, float]]:
-    """What is measured outside the step, by name, of each member."""
-    columns = jax.device_get(self._measure(members.state, self._train, self._held_out))
-    return [
+  def measure(self, members: Members, *, exact: bool) -> list[dict[str, float]]:
+    """What is measured outside the step, by name, of each member, as `Program` does it."""
+    arguments = (members.state, self._hparams, self._train, self._held_out)
+    columns = jax.device_get(self._measure(*arguments))
+    rows = [
       {name: float(values[i]) for name, values in columns.items()} for i in range(self.n_members)
     ]
+    if exact:
+      arrays = jax.device_get(self._compute(*arguments))
+      for i, row in enumerate(rows):
+        row |= self._finish(jax.tree.map(lambda leaf, i=i: leaf[i], arrays))
+    return rows
 
-  def sample(self, members: Members) -> np.ndarray:
-    """Each run's own pictures, uint8 [members, N_SAMPLES, ...]: always from the same latents."""
-    return np.asarray(self._sample(members.state, self._keys_pictures))[: self.n_members]
+  def draw(self, members: Members) -> list[Drawing]:
+    """Each run's own picture, on the host: always from the same latents."""
+    drawn = jax.device_get(self._draw(members.state, self._keys_pictures))
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], drawn) for i in range(self.n_members)]
 
   def fetch(self, members: Members) -> Members:
     """The members on one device, without the copies that fill the last share."""
@@ -140,14 +191,15 @@ class MembersProgram:
     return jax.device_put(np.int32(n_steps), self._whole)
 
 
-def make_sampler(pair: Pair) -> Callable[[State, jax.Array, int], jax.Array]:
-  """Builds `sample(state, key, n) -> uint8 [n, height, width, channels]`."""
+def make_drawing(pair: Pair, dataset: Dataset) -> Callable[[State, jax.Array], Drawing]:
+  """Builds `draw(state, key)`."""
 
-  def sample(state, key, n):
-    latents = jax.random.normal(key, (n, pair.latent_dim))
-    samples, _ = pair.generator.apply(
-      state.generator_params, state.batch_stats, latents, train=False
-    )
-    return to_uint8(samples)
+  def draw(state, key):
+    if dataset.images is not None:
+      return Drawing(to_uint8(generate(pair, state, key, N_SAMPLES)), None)
+    side = jnp.linspace(-dataset.extent, dataset.extent, _N_LEVELS)
+    square = jnp.stack(jnp.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    scores = jax.vmap(lambda x: pair.critic.apply(state.critic_params, x))(square)
+    return Drawing(generate(pair, state, key, _N_POINTS), scores.reshape(_N_LEVELS, _N_LEVELS))
 
-  return sample
+  return draw

@@ -41,13 +41,13 @@ class Member(NamedTuple):
   best: dict[str, float]
   lines: list[dict]
 
-  def row(self) -> dict:
-    """A flat row, as results.csv has it."""
+  def row(self, names: list[str]) -> dict:
+    """A flat row, as results.csv has it, with the measures of these names."""
     row = {"member": self.name} | dataclasses.asdict(self.run)
     row |= {"status": self.status, "steps": self.steps}
-    row |= {name: self.end.get(name) for name in MEASURES}
+    row |= {name: self.end.get(name) for name in names}
     row["best_step"] = self.best_step
-    return row | {f"{name}_at_best": self.best.get(name) for name in MEASURES}
+    return row | {f"{name}_at_best": self.best.get(name) for name in names}
 
 
 class Spread(NamedTuple):
@@ -152,7 +152,9 @@ def show(value: object) -> str:
 
 def measures_of(members: list[Member]) -> list[str]:
   """The measures that any of them has."""
-  return [name for name in MEASURES if any(name in member.best for member in members)]
+  return [
+    name for name in MEASURES if any(name in line for member in members for line in member.lines)
+  ]
 
 
 def write_results(folder: SweepFolder, members: list[Member]) -> None:
@@ -161,7 +163,8 @@ def write_results(folder: SweepFolder, members: list[Member]) -> None:
   Raises:
     UserError: they cannot be written.
   """
-  rows = [member.row() for member in members]
+  names = measures_of(members)
+  rows = [member.row(names) for member in members]
   text = io.StringIO()
   writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
   writer.writeheader()
@@ -176,7 +179,9 @@ def write_results(folder: SweepFolder, members: list[Member]) -> None:
     }
     for same in by_setting(members)
   ]
-  meanings = {name: f"{measure.title}, {measure.label}" for name, measure in MEASURES.items()}
+  meanings = {
+    name: f"{measure.title}, {measure.label}" for name, measure in MEASURES.items() if name in names
+  }
   path = folder.path / "results.csv"
   try:
     write_bytes(path, text.getvalue().encode())

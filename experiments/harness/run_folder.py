@@ -13,15 +13,18 @@ tensorboard/     events, with --tensorboard
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
 import pathlib
 import sys
 from collections.abc import Iterator
 
+import jax
+
+from experiments.harness import checkpoints
+from experiments.harness.datasets import Dataset
 from experiments.harness.errors import UserError
 from experiments.harness.files import read_json, write_json
 from experiments.harness.settings import Settings
-from wgan_jax.data.images import Images
+from wgan_jax.training import State, make_training
 
 _BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
 
@@ -82,6 +85,26 @@ class RunFolder:
         f"{self.config}: damaged, or of another version: its settings are not those of a run"
       ) from error
 
+  def read_state(self, step: int | None = None) -> State:
+    """The training state of a checkpoint of the run that is here; the newest, if none is named.
+
+    Raises:
+      UserError: there is no run, no such checkpoint, or none that verifies.
+    """
+    settings = self.read_settings()
+    # Only the shapes: no data are needed for it.
+    training = make_training(settings.config(), settings.networks(), sample_real=None)
+    like = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())
+    if step is None:
+      checkpoint = checkpoints.restore_newest(self.checkpoints, like)
+      if checkpoint is None:
+        raise UserError(f"{self.checkpoints} holds no checkpoint: train the run first")
+      return checkpoint.state
+    kept = checkpoints.steps(self.checkpoints)
+    if step not in kept:
+      raise UserError(f"--step={step} has no checkpoint; there are {', '.join(map(str, kept))}")
+    return checkpoints.restore(self.checkpoints, step, like).state
+
 
 def recorded_dataset(path: pathlib.Path) -> str | None:
   """The data set of the run in `path`, or None where there is no run yet."""
@@ -117,14 +140,14 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
 
 @contextlib.contextmanager
 def open_run(
-  path: pathlib.Path, settings: Settings, images: Images, flags: dict, environment: dict
+  path: pathlib.Path, settings: Settings, dataset: Dataset, flags: dict, environment: dict
 ) -> Iterator[RunFolder]:
   """Makes a run folder, or opens that of an earlier start of the same run; locked while open.
 
   Args:
     path: the folder; made where it does not exist.
     settings: must agree with the recorded ones.
-    images: must be the recorded ones.
+    dataset: must be the recorded one.
     flags: all flags, recorded.
     environment: `describe_environment()`, recorded; told where it differs from the recorded one.
 
@@ -138,7 +161,7 @@ def open_run(
   folder = RunFolder(path)
   with locked(path):
     record = {"settings": dataclasses.asdict(settings), "flags": flags}
-    write_record(folder.config, record, digest_images(images), environment)
+    write_record(folder.config, record, dataset.digest(), environment)
     yield folder
 
 
@@ -164,21 +187,16 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     yield
 
 
-def digest_images(images: Images) -> str:
-  """SHA-256 of all pixels."""
-  return hashlib.sha256(images.train_images.tobytes() + images.test_images.tobytes()).hexdigest()
-
-
 def write_record(
-  path: pathlib.Path, record: dict, images_sha256: str, environment: dict, *, tell: bool = True
+  path: pathlib.Path, record: dict, data_sha256: str, environment: dict, *, tell: bool = True
 ) -> None:
-  """Writes a config.json: what is recorded, the images, and each environment that had a part.
+  """Writes a config.json: what is recorded, the data, and each environment that had a part.
 
   Raises:
-    UserError: the file that is there is damaged, or of other images.
+    UserError: the file that is there is damaged, or of other data.
   """
   record = record | {
-    "images_sha256": images_sha256,
+    "data_sha256": data_sha256,
     "environment": environment,
     "resumed_in": [],
   }
@@ -190,9 +208,9 @@ def write_record(
       changed = [name for name in environment if environment[name] != last.get(name)]
     except (AttributeError, KeyError, TypeError) as error:
       raise UserError(f"{path}: damaged, or of another version") from error
-    if earlier.get("images_sha256") != images_sha256:
+    if earlier.get("data_sha256") != data_sha256:
       raise UserError(
-        f"--workdir={path.parent} was trained on other images of the same name: give the --data_dir"
+        f"--workdir={path.parent} was trained on other data of the same name: give the --data_dir"
         " and the package versions that its config.json tells"
       )
     if changed:

@@ -1,16 +1,15 @@
-"""What decides a run's result: the settings, and the defaults that depend on the method."""
+"""What decides a run's result."""
 
 import dataclasses
 
 import jax.numpy as jnp
 
+from experiments.harness.datasets import POINTS, Dataset, find_toy, load_dataset
+from experiments.harness.methods import ARCHITECTURES, method_defaults
+from wgan_jax.data.images import image_shape
 from wgan_jax.networks import dcgan, mlp
 from wgan_jax.training import Config, Hparams
 from wgan_jax.types import Pair
-
-ARCHITECTURES = ("dcgan", "mlp")
-_WIDTHS = {"dcgan": 32, "mlp": 256}
-_COMMON = ("architecture", "width", "latent_dim", "batch_size")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +25,20 @@ class Settings:
   seed: int
   architecture: str
   width: int
-  latent_dim: int
+  depth: int | None
+  latent_dim: int | None
   batch_size: int
   n_critic: int
   optimizer: str
   learning_rate: float
+  decay_steps: int
   beta1: float | None
   beta2: float
   lambda_gp: float | None
   clip_value: float | None
+  fixed_generator: bool
+  n_funnels: int | None
+  data_seed: int | None
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
@@ -46,26 +50,42 @@ class Settings:
 
   def config(self) -> Config:
     """The static part."""
-    return Config(self.loss, self.penalty, self.optimizer, self.n_critic, self.batch_size)
+    return Config(
+      self.loss,
+      self.penalty,
+      self.optimizer,
+      self.n_critic,
+      self.batch_size,
+      self.fixed_generator,
+    )
 
   def hparams(self) -> Hparams:
     """The traced part, as arrays; what the method does not have is 0, and nothing reads it."""
     values = [getattr(self, name) or 0.0 for name in Hparams._fields]
     return Hparams(*(jnp.float32(value) for value in values))
 
-  def networks(self, image_shape: tuple[int, int, int]) -> Pair:
+  def networks(self) -> Pair:
     """The critic and the generator."""
+    size = {"width": self.width, "depth": self.depth}
+    if self.dataset in POINTS:
+      toy = find_toy(self.dataset, self.n_funnels, self.data_seed)
+      pair = mlp((toy.dim,), latent_dim=self.latent_dim or toy.dim, **size)
+      return pair if toy.generator is None else pair._replace(generator=toy.generator)
+    shape = image_shape(self.dataset)
     if self.architecture == "dcgan":
-      return dcgan(image_shape, latent_dim=self.latent_dim, width=self.width)
-    return mlp(image_shape, latent_dim=self.latent_dim, width=self.width, output=jnp.tanh)
+      return dcgan(shape, latent_dim=self.latent_dim, width=self.width)
+    return mlp(shape, latent_dim=self.latent_dim, output=jnp.tanh, **size)
+
+  def load(self, data_dir: str | None = None) -> Dataset:
+    """The data: images from `data_dir` or the usual TFDS folder, or points."""
+    return load_dataset(self.dataset, data_dir, self.n_funnels, self.data_seed)
 
   def run_name(self) -> str:
     """The run folder's name: what one asks for first, then every setting that is no default."""
-    defaults = method_defaults(self.loss, self.penalty, self.optimizer, self.architecture)
-    defaults |= {
-      "architecture": "dcgan",
-      "optimizer": method_defaults(self.loss, self.penalty)["optimizer"],
-    }
+    method = (self.dataset, self.loss, self.penalty)
+    defaults = method_defaults(*method, self.optimizer, self.architecture)
+    usual = method_defaults(*method)
+    defaults |= {name: usual[name] for name in ("architecture", "optimizer")}
     first = f"{self.dataset}-{self.loss}-{self.penalty}-seed{self.seed}"
     rest = [
       f"{name}{getattr(self, name):.12g}" if name in _NUMBERS else f"{name}_{getattr(self, name)}"
@@ -77,7 +97,8 @@ class Settings:
   def program_name(self) -> str:
     """The same for all settings of one compiled program."""
     values = {name: getattr(self, name) for name in STATIC}
-    return "-".join(f"{k}{v}" if k in _NUMBERS else v for k, v in values.items())
+    told = [f"{k}{v}" if k in _NUMBERS else v for k, v in values.items() if v not in (None, False)]
+    return "-".join(told)
 
   def notes(self) -> list[str]:
     """One line for each choice that a paper advises against."""
@@ -105,60 +126,3 @@ STATIC = tuple(
   f.name for f in dataclasses.fields(Settings) if f.name not in (*Hparams._fields, "seed")
 )
 _NUMBERS = {f.name for f in dataclasses.fields(Settings) if f.type is not str}
-
-
-def method_defaults(
-  loss: str, penalty: str, optimizer: str | None = None, architecture: str = "dcgan"
-) -> dict:
-  """The defaults of everything but the data set and the seed, for a method.
-
-  Args:
-    loss: a key of `wgan_jax.losses.LOSSES`.
-    penalty: a key of `wgan_jax.penalties.PENALTIES`.
-    optimizer: the user's choice, or None for the method's.
-    architecture: one of `ARCHITECTURES`.
-
-  Returns:
-    Values by flag name; None where the method has no such thing.
-  """
-  wasserstein = loss == "wasserstein" and penalty != "none"
-  penalised = penalty in ("gp", "gp_one_sided")
-  if optimizer is None:
-    optimizer = "rmsprop" if wasserstein and penalty == "clip" else "adam"
-  adam = optimizer == "adam"
-  return {
-    "architecture": architecture,
-    "width": _WIDTHS[architecture],
-    "latent_dim": 64,
-    "batch_size": 64,
-    "n_critic": 5 if wasserstein else 1,
-    "optimizer": optimizer,
-    "learning_rate": 2e-4 if adam else 5e-5,
-    "beta1": 0.5 if adam else None,
-    "beta2": (0.9 if wasserstein and penalised else 0.999) if adam else 0.99,
-    "lambda_gp": 10.0 if penalised else None,
-    "clip_value": 0.01 if penalty == "clip" else None,
-  }
-
-
-def methods_table() -> str:
-  """What `--help` tells of the defaults."""
-  lines = ["Defaults that depend on the method:"]
-  for title, loss, penalty in [
-    ("wasserstein + gp, gp_one_sided", "wasserstein", "gp"),
-    ("wasserstein + clip", "wasserstein", "clip"),
-    ("cross-entropy, or no penalty", "nonsaturating", "none"),
-  ]:
-    defaults = method_defaults(loss, penalty)
-    own = {name: value for name, value in defaults.items() if name not in _COMMON}
-    values = "  ".join(f"{name}={value}" for name, value in own.items() if value is not None)
-    lines.append(f"  {title}:\n    {values}")
-  common = {name: method_defaults("wasserstein", "gp")[name] for name in _COMMON}
-  lines += [
-    "A chosen optimizer brings its own learning_rate and betas. RMSProp has its epsilon outside",
-    "the root. Clipping is of every parameter of the critic, biases too.",
-    "Defaults of all methods:",
-    "  " + "  ".join(f"{name}={value}" for name, value in common.items()),
-    f"  width={_WIDTHS['mlp']} with architecture=mlp",
-  ]
-  return "\n".join(lines)

@@ -14,11 +14,11 @@ import shutil
 from collections.abc import Iterator
 
 from experiments.harness.batching import Batching
+from experiments.harness.datasets import Dataset
 from experiments.harness.errors import UserError
 from experiments.harness.files import read_json, write_json
-from experiments.harness.run_folder import RunFolder, digest_images, locked, write_record
+from experiments.harness.run_folder import RunFolder, locked, write_record
 from experiments.harness.settings import Settings
-from wgan_jax.data.images import Images
 
 _BEFORE_CONFIG = {".lock", ".config.json.partial"}
 
@@ -176,14 +176,14 @@ def reached(folder: RunFolder) -> tuple[int, bool]:
 
 @contextlib.contextmanager
 def open_sweep(
-  path: pathlib.Path, runs: list[Settings], images: Images, flags: dict, environment: dict
+  path: pathlib.Path, runs: list[Settings], dataset: Dataset, flags: dict, environment: dict
 ) -> Iterator[SweepFolder]:
   """Makes a sweep's folder, or opens that of an earlier start, perhaps of fewer members; locked.
 
   Args:
     path: the folder; made where it does not exist.
     runs: the members.
-    images: must be the recorded ones.
+    dataset: must be the recorded one.
     flags: all flags, recorded.
     environment: `describe_environment()`, recorded; told where it differs from the recorded one.
 
@@ -197,12 +197,12 @@ def open_sweep(
   with locked(path):
     check_sweep_folder(path, runs, steps=flags["steps"], log_every=flags["log_every"])
     batching = {name: dataclasses.asdict(each) for name, each in folder.read_batching().items()}
-    pixels = digest_images(images)
+    digest = dataset.digest()
     record = {"members": [dataclasses.asdict(run) for run in runs], "flags": flags}
-    write_record(folder.config, record | {"batching": batching}, pixels, environment)
+    write_record(folder.config, record | {"batching": batching}, digest, environment)
     for run in runs:
       member = folder.member(run)
       member.samples.mkdir(parents=True, exist_ok=True)
       own = {"settings": dataclasses.asdict(run), "flags": flags}
-      write_record(member.config, own, pixels, environment, tell=False)
+      write_record(member.config, own, digest, environment, tell=False)
     yield folder

@@ -10,15 +10,16 @@ import jax.numpy as jnp
 from experiments.harness import checkpoints, files, plots
 from experiments.harness.batching import Batching
 from experiments.harness.checkpoints import Checkpoint
+from experiments.harness.datasets import Dataset
 from experiments.harness.display import SweepDisplay
 from experiments.harness.errors import Stopped, UserError
+from experiments.harness.judge import load_judge
 from experiments.harness.loop import Intervals, rewind
 from experiments.harness.measures import rows_of, summarise
 from experiments.harness.program import MembersProgram
 from experiments.harness.settings import Settings
 from experiments.harness.signals import stop_signals
 from experiments.harness.sweep_folder import Group, SweepFolder, reached
-from wgan_jax.data.images import Images
 from wgan_jax.sweep import Members
 
 
@@ -54,7 +55,7 @@ def next_group(
 def train_sweep(
   folder: SweepFolder,
   runs: list[Settings],
-  images: Images,
+  dataset: Dataset,
   batching: dict[str, Batching],
   *,
   steps: int,
@@ -67,6 +68,7 @@ def train_sweep(
     UserError: no checkpoint of a group verifies, or one cannot be saved.
   """
   files.keep_lines(folder.timing, lambda row: True)  # A torn last line goes.
+  judge = load_judge(dataset) if intervals.exact else None
   begun = folder.read_group()
   if begun is None:
     folder.remove_group()
@@ -82,15 +84,15 @@ def train_sweep(
       if stop.signal:
         message = "stopped between two groups; the same command goes on with the next one"
         raise Stopped(message, 128 + stop.signal)
-      _train_group(folder, group, images, steps, intervals, shown, stop)
+      _train_group(folder, group, dataset, judge, steps, intervals, shown, stop)
 
 
-def _train_group(folder, group, images, steps, intervals, shown, stop):
+def _train_group(folder, group, dataset, judge, steps, intervals, shown, stop):
   begun = folder.read_group() == group
   if not begun:
     folder.write_group(group)
   way = "vmap" if group.way == "vmap" else "map"
-  program = MembersProgram(group.runs, images, intervals.capacity(), way)
+  program = MembersProgram(group.runs, dataset, intervals.capacity(), way, judge)
   name = group.runs[0].program_name()
   files.append_line(folder.timing, {"program": name, "compile_seconds": program.compile_seconds})
   folders = [folder.member(run) for run in group.runs]
@@ -103,11 +105,12 @@ def _train_group(folder, group, images, steps, intervals, shown, stop):
   members = program.lay_out(members)
 
   def log():
-    for run, member, lives, rows, measured in zip(
-      group.runs, folders, alive, pending, program.measure(members), strict=True
+    measured = program.measure(members, exact=intervals.is_exact(step, steps))
+    for run, member, lives, rows, own in zip(
+      group.runs, folders, alive, pending, measured, strict=True
     ):
       if lives:
-        row = {"step": step, **summarise(rows, run)} | measured
+        row = {"step": step, **summarise(rows, run)} | own
         files.append_line(member.metrics, row)
 
   shown.begin(group, step, n_new=step if begun else step - group.start, n_dead=alive.count(False))
@@ -132,7 +135,7 @@ def _train_group(folder, group, images, steps, intervals, shown, stop):
     if step % intervals.log == 0:
       pending = [[] if lives else rows for lives, rows in zip(alive, pending, strict=True)]
     if step % intervals.sample == 0 and step < steps:
-      _draw(program, members, group, folders)
+      _draw(program, members, dataset, group, folders)
     stopping = stop.signal if step < steps else 0
     if step % intervals.checkpoint == 0 or step == steps or stopping or not any(alive):
       checkpoints.save(folder.checkpoints, Checkpoint(step, program.fetch(members), pending))
@@ -152,7 +155,7 @@ def _train_group(folder, group, images, steps, intervals, shown, stop):
       message = f"stopped at step {step} of a group, saved; the same command goes on from there"
       raise Stopped(message, 128 + stopping)
   shown.end(steps - step)
-  _hand_over(program, members, pending, group, folders)
+  _hand_over(program, members, dataset, pending, group, folders)
   folder.remove_group()
 
 
@@ -179,19 +182,19 @@ def _restore(folder, group, start) -> Checkpoint:
   return checkpoint
 
 
-def _draw(program, members, group, folders):
+def _draw(program, members, dataset, group, folders):
   steps = program.fetch(members).state.step.tolist()
-  for run, member, samples, step in zip(
-    group.runs, folders, program.sample(members), steps, strict=True
+  for run, member, drawing, step in zip(
+    group.runs, folders, program.draw(members), steps, strict=True
   ):
     if step:
       title = f"{run.dataset}, {run.loss}, {run.penalty}, seed {run.seed}, step {step}"
-      plots.draw_grid(member.sample(step), samples, title)
+      plots.draw_samples(member.sample(step), drawing, dataset, title)
 
 
-def _hand_over(program, members, pending, group, folders):
+def _hand_over(program, members, dataset, pending, group, folders):
   """Gives each member what a run alone leaves; may be done again after a kill."""
-  _draw(program, members, group, folders)
+  _draw(program, members, dataset, group, folders)
   fetched = program.fetch(members)
   for i, member in enumerate(folders):
     state = jax.tree.map(lambda leaf, i=i: leaf[i], fetched.state)

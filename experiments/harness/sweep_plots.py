@@ -38,7 +38,7 @@ def draw_curves(settings: list[list[Member]], names: list[str]) -> list[Picture]
       differ = telling([same[0] for same in group])
       for same in [each for each in group if each in shown]:
         _draw_band(axes, same, name, label(same[0].run, differ))
-      _scale(axes, [line[name] for same in shown for m in same for line in m.lines])
+      _scale(axes, [line[name] for same in shown for m in same for line in m.lines if name in line])
       axes.set_xlabel("step (generator updates)")
       if differ:
         axes.legend(fontsize=7)
@@ -50,11 +50,9 @@ def draw_curves(settings: list[list[Member]], names: list[str]) -> list[Picture]
 
 
 def _draw_band(axes, same, name, text):
-  steps = sorted({line["step"] for member in same for line in member.lines})
-  spreads = [
-    spread_of([line[name] for m in same for line in m.lines if line["step"] == step])
-    for step in steps
-  ]
+  lines = [line for member in same for line in member.lines if name in line]
+  steps = sorted({line["step"] for line in lines})
+  spreads = [spread_of([line[name] for line in lines if line["step"] == step]) for step in steps]
   means = [spread.mean for spread in spreads]
   halves = [spread.half_width or 0.0 for spread in spreads]
   (line,) = axes.plot(steps, means, label=text, linewidth=1.2)

@@ -11,10 +11,10 @@ import numpy as np
 from wgan_jax.data import prepare
 from wgan_jax.data.prepare import DataError, can_download
 
-NAMES = ("mnist", "fashion_mnist", "digits")
-IMAGE_SHAPE = (28, 28, 1)  # Height, width and channels of every data set here.
+NAMES = ("mnist", "fashion_mnist", "digits", "stacked_mnist")
 
 _N_TEST_DIGITS = 297
+_STACKED_OF = "mnist"
 
 
 class Images(NamedTuple):
@@ -22,9 +22,9 @@ class Images(NamedTuple):
 
   Attributes:
     name: one of `NAMES`.
-    train_images: uint8 [n, 28, 28, 1], 0 (background) to 255.
-    train_labels: int32 [n], 0 to 9.
-    test_images: uint8 [m, 28, 28, 1].
+    train_images: uint8 [n, 28, 28, channels], 0 (background) to 255; 1 channel, 3 when stacked.
+    train_labels: int32 [n], 0 to 9, or 0 to 999 when stacked.
+    test_images: uint8 [m, 28, 28, channels].
     test_labels: int32 [m].
   """
 
@@ -42,8 +42,9 @@ def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
   network, the four original files are taken from `<data_dir>/downloads/manual/<name>`.
 
   Args:
-    name: "mnist" or "fashion_mnist" (60,000 / 10,000 images), or "digits" (1,500 / 297), which
-      scikit-learn embeds: no file, no network.
+    name: "mnist" or "fashion_mnist" (60,000 / 10,000 images); "digits" (1,500 / 297), which
+      scikit-learn embeds: no file, no network; "stacked_mnist" (60,000 / 10,000), MNIST's digits
+      a, b and c as the channels of one image of class 100 a + 10 b + c.
     data_dir: TFDS folder; None for TFDS_DATA_DIR, or TFDS's default where that is unset. "digits"
       does not use it.
 
@@ -57,6 +58,8 @@ def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
   _check_name(name)
   if name == "digits":
     return _load_digits()
+  if name == "stacked_mnist":
+    return stack(load_images(_STACKED_OF, data_dir))
   root = prepare.data_root(data_dir)
   if not os.path.isdir(prepare.prepared_dir(name, root)):
     if not prepare.has_manual_files(name, root) and not can_download(name):
@@ -69,6 +72,39 @@ def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
   return Images(name, *splits["train"], *splits["test"])
 
 
+def stack(images: Images) -> Images:
+  """Three random images of a split as the channels of one; as many as there were, always the same.
+
+  Args:
+    images: ten classes in one channel, such as MNIST.
+
+  Returns:
+    The stacked images, of 1,000 classes: 100 a + 10 b + c for the channels' classes a, b and c.
+
+  References:
+    Metz et al., Unrolled Generative Adversarial Networks, 2016, arXiv 1611.02163, section 3.3.1.
+  """
+  rng = np.random.default_rng(0)
+
+  def stacked(pixels, labels):
+    triples = rng.integers(len(labels), size=(len(labels), 3))
+    classes = labels[triples] @ np.array([100, 10, 1], np.int32)
+    return pixels[triples, ..., 0].transpose(0, 2, 3, 1).copy(), classes
+
+  train = stacked(images.train_images, images.train_labels)
+  return Images(f"stacked_{images.name}", *train, *stacked(images.test_images, images.test_labels))
+
+
+def image_shape(name: str) -> tuple[int, int, int]:
+  """Height, width and channels of a data set's images, which need not be there.
+
+  Raises:
+    DataError: `name` is unknown.
+  """
+  _check_name(name)
+  return (*prepare.IMAGE_SHAPE, 3 if name == "stacked_mnist" else 1)
+
+
 def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
   """Whether `load_images` would read `name` without a download; looks at file names only.
 
@@ -78,6 +114,7 @@ def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
   _check_name(name)
   if name == "digits":
     return True
+  name = _STACKED_OF if name == "stacked_mnist" else name
   root = prepare.data_root(data_dir)
   try:
     return prepare.has_array_records(prepare.prepared_dir(name, root))
@@ -119,14 +156,14 @@ def sample_images(key: chex.PRNGKey, data: chex.Array, batch_size: int) -> jax.A
 
   Args:
     key: used once.
-    data: uint8 [n, 28, 28, 1], on the device; an argument of the compiled program, as captured it
-      would become a constant of it.
+    data: uint8 [n, height, width, channels], on the device; an argument of the compiled program, as
+      captured it would become a constant of it.
     batch_size: images to draw.
 
   Returns:
-    float32 [batch_size, 28, 28, 1] in [-1, 1].
+    float32 [batch_size, height, width, channels] in [-1, 1].
   """
-  chex.assert_shape(data, (None, 28, 28, 1))
+  chex.assert_rank(data, 4)
   chex.assert_type(data, jnp.uint8)
   indices = jax.random.randint(key, (batch_size,), 0, data.shape[0])
   return to_unit(jnp.asarray(data)[indices])

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from wgan_jax.networks.conv import conv, conv_transpose
 from wgan_jax.networks.linen import as_critic, as_generator
-from wgan_jax.types import Pair
+from wgan_jax.types import Conv, Dense, Flatten, Pair, Pointwise
 
 _KERNEL_INIT = nn.initializers.normal(0.02)
 _leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
@@ -38,6 +38,19 @@ class DCGANCritic(nn.Module):
     x = _leaky_relu(conv(self.width, 4, 2, kernel_init=_KERNEL_INIT)(image))
     x = _leaky_relu(conv(2 * self.width, 4, 2, kernel_init=_KERNEL_INIT)(x))
     return nn.Dense(1, kernel_init=_KERNEL_INIT)(x.ravel())[0]
+
+
+def _critic_layers(params):
+  """`DCGANCritic` as a chain of layers."""
+  activation = Pointwise(_leaky_relu, 1.0)
+  return [
+    Conv(**params["Conv_0"], stride=(2, 2), padding="SAME"),
+    activation,
+    Conv(**params["Conv_1"], stride=(2, 2), padding="SAME"),
+    activation,
+    Flatten(),
+    Dense(**params["Dense_0"]),
+  ]
 
 
 class DCGANGenerator(nn.Module):
@@ -82,7 +95,7 @@ def dcgan(image_shape: tuple[int, int, int], *, latent_dim: int, width: int) -> 
   if image_shape[0] % 4 or image_shape[1] % 4:
     raise ValueError(f"image height and width must be multiples of 4, got {image_shape}")
   return Pair(
-    critic=as_critic(DCGANCritic(width), jnp.zeros(image_shape)),
+    critic=as_critic(DCGANCritic(width), jnp.zeros(image_shape), _critic_layers),
     generator=as_generator(DCGANGenerator(image_shape, width), latent_dim),
     latent_dim=latent_dim,
   )

@@ -1,18 +1,25 @@
 """Flax modules as the pure functions of `wgan_jax.types`."""
 
+from collections.abc import Callable, Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from wgan_jax.types import Network
+from wgan_jax.types import Layer, Network, Params
 
 
-def as_critic(module: nn.Module, sample: jax.Array) -> Network:
+def as_critic(
+  module: nn.Module,
+  sample: jax.Array,
+  layers: Callable[[Params], Sequence[Layer]] | None = None,
+) -> Network:
   """A critic from a module that maps one sample [...] to one score [].
 
   Args:
     module: a module without batch statistics: its signature takes one sample.
     sample: any sample, for its shape and type.
+    layers: describes the same function as a chain of layers, params -> layers; None: untold.
 
   Returns:
     The critic as a `Network`.
@@ -24,7 +31,7 @@ def as_critic(module: nn.Module, sample: jax.Array) -> Network:
   def apply(params, x):
     return module.apply({"params": params}, x)
 
-  return Network(init, apply)
+  return Network(init, apply, layers)
 
 
 def as_generator(module: nn.Module, latent_dim: int) -> Network:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from wgan_jax.networks.linen import as_critic, as_generator
-from wgan_jax.types import Pair
+from wgan_jax.types import Dense, Flatten, Pair, Pointwise
 
 _KERNEL_INIT = nn.initializers.he_normal()
 
@@ -25,6 +25,15 @@ class MLPCritic(nn.Module):
     for _ in range(self.depth):
       x = nn.relu(nn.Dense(self.width, kernel_init=_KERNEL_INIT)(x))
     return nn.Dense(1, kernel_init=_KERNEL_INIT)(x)[0]
+
+
+def _critic_layers(params):
+  """`MLPCritic` as a chain of layers."""
+  relu = Pointwise(nn.relu, 1.0)
+  layers = [Flatten()]
+  for i in range(len(params)):
+    layers += [Dense(**params[f"Dense_{i}"]), relu]
+  return layers[:-1]
 
 
 class MLPGenerator(nn.Module):
@@ -71,7 +80,7 @@ def mlp(
   """
   sample = jnp.zeros(sample_shape)
   return Pair(
-    critic=as_critic(MLPCritic(width, depth), sample),
+    critic=as_critic(MLPCritic(width, depth), sample, _critic_layers),
     generator=as_generator(MLPGenerator(sample_shape, width, depth, output), latent_dim),
     latent_dim=latent_dim,
   )

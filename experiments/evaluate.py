@@ -1,0 +1,151 @@
+"""Measures a checkpoint of a run, or samples from elsewhere, by all that there is.
+
+python -m experiments.evaluate --workdir=RUN
+python -m experiments.evaluate --samples=FILE.npz --dataset=mnist --out=FOLDER
+
+Prints a table with what training data get beside it: the floor of each distance, the ceiling of
+each share. Writes evaluation.json and evaluation.png. The file holds `images`, uint8
+[n, height, width, channels] or floats in [-1, 1], or of points `points`, [n, 2].
+"""
+
+import pathlib
+import sys
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments.harness import cli
+from experiments.harness import flags as shared_flags
+from experiments.harness.datasets import IMAGES, POINTS, load_dataset
+from experiments.harness.environment import describe_environment
+from experiments.harness.errors import UserError
+from experiments.harness.evaluation import (
+  N_EXACT,
+  evaluate_critic,
+  evaluate_samples,
+  read_samples,
+  real_samples,
+)
+from experiments.harness.evaluation_plot import draw_evaluation
+from experiments.harness.files import write_json
+from experiments.harness.flags import MAX_SEED, MAX_STEPS, refuse_empty
+from experiments.harness.judge import load_judge
+from experiments.harness.measures import MEASURES, generate
+from experiments.harness.program import Drawing, make_drawing
+from experiments.harness.run_folder import RunFolder
+from wgan_jax.data.images import to_uint8
+
+_BATCH = 500
+_MAX_N = 100_000
+
+
+def register(flag_values: flags.FlagValues) -> None:
+  """This launcher's flags."""
+  text = "The run folder whose checkpoint is measured."
+  flags.DEFINE_string("workdir", None, text, flag_values=flag_values)
+  text = "The checkpoint; the newest that verifies where none is named."
+  flags.DEFINE_integer(
+    "step", None, text, lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values
+  )
+  text = "An .npz with samples from elsewhere, in place of a run."
+  flags.DEFINE_string("samples", None, text, flag_values=flag_values)
+  text = "What the samples are of; a run tells it itself."
+  flags.DEFINE_enum("dataset", None, [*IMAGES, *POINTS], text, flag_values=flag_values)
+  text = "TFDS folder; else TFDS_DATA_DIR, else TFDS's own."
+  flags.DEFINE_string("data_dir", None, text, flag_values=flag_values)
+  shared_flags.register_funnels(flag_values)
+  text = "Samples to draw; 2,000 where not given, 26,000 of stacked images."
+  flags.DEFINE_integer("n", None, text, lower_bound=2, upper_bound=_MAX_N, flag_values=flag_values)
+  text = "Seed of the latents, and of everything else that is drawn."
+  flags.DEFINE_integer(
+    "seed", 0, text, lower_bound=0, upper_bound=MAX_SEED, flag_values=flag_values
+  )
+  text = "The folder to write to; the run's where not given."
+  flags.DEFINE_string("out", None, text, flag_values=flag_values)
+
+
+def main(flag_values: flags.FlagValues) -> None:
+  """Measures, prints and writes."""
+  refuse_empty(flag_values, "workdir", "samples", "data_dir", "out")
+  if (flag_values.workdir is None) == (flag_values.samples is None):
+    raise UserError("name either a run with --workdir, or a file with --samples")
+  idle = ("dataset", "n_funnels", "data_seed") if flag_values.workdir else ("step", "n")
+  for name in idle:
+    if flag_values[name].present:
+      other = "workdir" if flag_values.workdir else "samples"
+      raise UserError(f"--{name} does nothing with --{other}: leave it out")
+  if flag_values.samples and (flag_values.dataset is None or flag_values.out is None):
+    raise UserError("--samples needs --dataset, which they are of, and --out, a folder to write to")
+  out = pathlib.Path(flag_values.out or flag_values.workdir).expanduser()
+  if out.exists() and not out.is_dir():
+    raise UserError(f"--out={out} is a file: name a folder")
+  if flag_values.workdir:
+    folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
+    settings, state = folder.read_settings(), folder.read_state(flag_values.step)
+    dataset = settings.load(flag_values.data_dir)
+    title = f"{folder.path.resolve().name}, step {int(state.step)}"
+  else:
+    settings = state = None
+    dataset = load_dataset(
+      flag_values.dataset, flag_values.data_dir, flag_values.n_funnels, flag_values.data_seed
+    )
+    path = pathlib.Path(flag_values.samples).expanduser()
+    samples, title = read_samples(path, dataset), path.name
+  judge = load_judge(dataset)
+  key_latents, key_real = jax.random.split(jax.random.key(flag_values.seed))
+  if settings is not None:
+    n = flag_values.n or (judge.n_samples if judge else N_EXACT)
+    samples = _sample(settings.networks(), state, key_latents, n)
+  train, held_out = real_samples(dataset, key_real, len(samples))
+  judged = evaluate_samples(dataset, judge, samples, held_out)
+  real = evaluate_samples(dataset, judge, train, held_out)
+  critic = {}
+  if settings is not None:
+    critic = evaluate_critic(settings, dataset, state, samples, held_out)
+  print(f"{title}: {len(samples)} samples against {len(held_out)} held out of {dataset.name}")
+  _print_table(judged.measures, real.measures, critic)
+  record = {
+    "title": title,
+    "samples": judged.measures,
+    "training_data": real.measures,
+    "critic": critic,
+    "flags": flag_values.flag_values_dict(),
+    "environment": describe_environment(),
+  }
+  drawing = Drawing(to_uint8(samples[:64]) if judge else samples[:1000], None)
+  if settings is not None:
+    drawing = make_drawing(settings.networks(), dataset)(state, key_latents)
+  shares = None if judge is None else {"samples": judged.shares, "training data": judge.shares}
+  params = None if state is None else state.critic_params
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "evaluation.json", record)
+    draw_evaluation(out / "evaluation.png", title, drawing, dataset, shares, critic, params)
+  except OSError as error:
+    raise UserError(f"--out={out} cannot be written ({error.strerror})") from error
+  print(f"written: {out}/evaluation.json, evaluation.png")
+
+
+def _sample(networks, state, key, n):
+  sample = jax.jit(lambda state, key: generate(networks, state, key, _BATCH))
+  keys = jax.random.split(key, -(-n // _BATCH))
+  return np.concatenate([sample(state, key) for key in keys])[:n]
+
+
+def _print_table(samples, real, critic):
+  width = max(len(_title(name)) for name in [*samples, *critic]) + 2
+  print(f"{'':{width}} {'samples':>10} {'training data':>14}")
+  for name, value in samples.items():
+    print(f"{_title(name):{width}} {value:10.4g} {real[name]:14.4g}")
+  for name, value in critic.items():
+    values = value if isinstance(value, list) else [value]
+    print(f"{_title(name):{width}} {'  '.join(f'{each:10.4g}' for each in values)}")
+
+
+def _title(name):
+  return MEASURES[name].title if name in MEASURES else name.replace("_", " ")
+
+
+if __name__ == "__main__":
+  sys.exit(cli.run(main, register, __doc__))

@@ -1,0 +1,57 @@
+"""Trains a GAN on points in the plane, or a critic where the distance is known.
+
+python -m experiments.toy --dataset=ring --penalty=gp
+
+ring, grid and swiss_roll are learned. two_gaussians and funnels bring a fixed generator whose
+distance to the data, and whose optimal critic's gradient, are known: the critic alone is trained,
+and measured. Makes a run folder like that of experiments.mnist; the pictures show samples on the
+critic's level sets.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from experiments.harness import cli
+from experiments.harness import flags as shared_flags
+from experiments.harness.datasets import POINTS
+from experiments.harness.methods import methods_table, paper_preset
+from experiments.harness.start import start
+
+_STEPS = {None: 5000, "paper": 100_000}
+
+
+def register(flag_values: flags.FlagValues) -> None:
+  """This launcher's flags."""
+  flags.DEFINE_enum("dataset", "ring", list(POINTS), "The points.", flag_values=flag_values)
+  shared_flags.register_funnels(flag_values)
+  shared_flags.register_method(flag_values, architecture=False)
+  flags.DEFINE_enum(
+    "preset",
+    None,
+    ["paper"],
+    "paper: the settings of the gradient penalty's authors, 100,000 steps of 3 x 512 units, hours;"
+    " a flag that is given decides against it.",
+    flag_values=flag_values,
+  )
+  shared_flags.register_run(
+    flag_values, steps=None, log_every=100, sample_every=500, checkpoint_every=1000, exact_every=500
+  )
+  shared_flags.register_single(flag_values)
+
+
+def main(flag_values: flags.FlagValues) -> None:
+  """Trains, or goes on training."""
+  shared_flags.check_run(flag_values)
+  if flag_values.steps is None:
+    flag_values.steps = _STEPS[flag_values.preset]
+  preset = None
+  if flag_values.preset:
+    preset = paper_preset(flag_values.penalty, flag_values.optimizer)
+  settings = shared_flags.read_settings(flag_values, flag_values.dataset, preset)
+  start(flag_values, settings, pathlib.Path(flag_values.workdir or f"runs/{settings.run_name()}"))
+
+
+if __name__ == "__main__":
+  sys.exit(cli.run(main, register, f"{__doc__}\n{methods_table('ring')}"))
