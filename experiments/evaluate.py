@@ -110,6 +110,7 @@ def main(flag_values: flags.FlagValues) -> None:
     "samples": judged.measures,
     "training_data": real.measures,
     "critic": critic,
+    "classifier": None if judge is None else judge.describe(),
     "flags": flag_values.flag_values_dict(),
     "environment": describe_environment(),
   }

@@ -248,3 +248,23 @@ def test_real_mnist():
   np.testing.assert_array_equal(np.bincount(data.train_labels), train)
   np.testing.assert_array_equal(np.bincount(data.test_labels), test)
   assert data.train_images.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
+
+
+def test_stacked_images_are_three_of_the_base(digits):
+  base = digits
+  stacked = images.stack(base)
+  again = images.stack(base)
+  np.testing.assert_array_equal(stacked.train_images, again.train_images)
+  assert stacked.name == "stacked_digits"
+  assert stacked.train_images.shape == (1500, 28, 28, 3)
+  assert stacked.test_images.shape == (297, 28, 28, 3)
+  assert stacked.train_labels.dtype == np.int32
+  assert len(np.unique(stacked.train_labels)) > 700
+  known = {
+    image.tobytes(): label for image, label in zip(base.test_images, base.test_labels, strict=True)
+  }
+  for image, label in zip(stacked.test_images[:20], stacked.test_labels[:20], strict=True):
+    digits = [known[image[..., channel].tobytes()] for channel in range(3)]
+    assert label == 100 * digits[0] + 10 * digits[1] + digits[2]
+  assert images.image_shape("stacked_mnist") == (28, 28, 3)
+  assert images.image_shape("digits") == (28, 28, 1)

@@ -153,10 +153,7 @@ def test_an_empty_box_gives_no_number():
 
 
 def test_a_gradient_that_is_no_number_is_told():
-  """Not passed over, even at one point in hundreds; an infinite slope is found as such.
-
-  On many machines 0 times infinity is a NaN with a minus sign, which sorts below all numbers.
-  """
+  """Not passed over, even at one point in hundreds; an infinite slope is found as such."""
   start = jnp.zeros(1)
   for critic_fn, expected in [
     (lambda x: jnp.sqrt(x * x), jnp.nan),
@@ -184,12 +181,13 @@ def test_dense(shape):
   assert_is_norm(operator_norm(Dense(kernel, np.zeros(shape[1])), shape[:1]), kernel)
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e30])
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
 def test_scales(scale):
-  """Weights whose squares leave float32's range, and norm = 5 scale; then none at all."""
-  kernel = np.float32(scale) * np.diag([3.0, 5.0, 4.0]).astype(np.float32)
-  norm = operator_norm(Dense(kernel, np.zeros(3)), (3,))
-  assert_is_norm(norm / np.float64(np.float32(scale)), np.diag([3.0, 5.0, 4.0]))
+  """Weights whose squares leave float64's range, or float32's; then none at all."""
+  kernel = np.diag([3.0, 5.0, 4.0])
+  norm = operator_norm(Dense(scale * kernel, np.zeros(3)), (3,))
+  assert norm / scale * (1 + 1e-15) >= 5
+  assert norm / scale < 5 * (1 + 2e-6)
   assert operator_norm(Dense(0 * kernel, np.ones(3)), (3,)) == 0
 
 
@@ -272,7 +270,7 @@ def test_refusals():
   conv, _ = random_conv("4/2 SAME")
   for layers, shape, message in [
     ([dense], (3,), r"layer 1 of 1 \(Dense\): expected an input of shape \(4\), got \(3,\)"),
-    ([RELU, dense], (2, 2), "layer 2 of 2"),
+    ([RELU, dense], (2, 4), r"layer 2 of 2 \(Dense\): expected .* \(4\), got \(2, 4\)"),
     ([conv], (6, 6, 1), r"\(height, width, 2\), got \(6, 6, 1\)"),
     ([conv._replace(padding="VALID")], (3, 6, 2), "no place"),
     ([dense._replace(kernel=dense.kernel.at[1, 0].set(jnp.nan))], (4,), "1 of 4 kernel entries"),

@@ -99,7 +99,7 @@ def largest_gradient_norm(
   x = x if starts is None else jnp.concatenate([starts, x])
   x = jnp.clip(x, low[None], high[None])
   norms = norms_at(x)
-  valid = jnp.all(low <= high) & ~jnp.any(jnp.isnan(norms))
+  valid = jnp.all(low <= high) & ~jnp.any(jnp.isnan(norms))  # `top_k` puts a NaN of sign - last.
   norms, best = lax.top_k(norms, min(n_climbers, len(x)))
   carry = x[best], norms, jnp.full_like(norms, diagonal / 2)
   (x, norms, _), _ = lax.scan(step, carry, jax.random.split(key_steps, n_steps))

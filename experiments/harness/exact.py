@@ -4,11 +4,13 @@ The device computes the samples and what networks tell of them, the host the res
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from experiments.harness.datasets import Dataset
 from experiments.harness.judge import Judge
@@ -103,9 +105,11 @@ def make_exact_measures(
 
   def finish(arrays: dict) -> dict[str, float]:
     difference = float(arrays["difference"])
-    exact = wasserstein_exact(dataset.held_out, arrays["fake"])
     bound = certify(networks.critic.layers(arrays["critic_params"]), dataset.sample_shape).bound
-    certified = certified_distance(difference, bound)
+    # Finite parameters may give samples and scores that are not.
+    finite = np.isfinite(arrays["fake"]).all() and np.isfinite(difference)
+    exact = wasserstein_exact(dataset.held_out, arrays["fake"]) if finite else math.nan
+    certified = certified_distance(difference, bound) if finite else math.nan
     measured = {
       "exact_wasserstein": exact,
       "certified_wasserstein": certified,

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.harness.checkpoints import digest_state
 from experiments.harness.classifiers import classify_images, load_classifier
 from experiments.harness.datasets import Dataset
 from wgan_jax.data.images import to_unit
@@ -27,7 +28,6 @@ class Judge:
 
   Attributes:
     n_samples: how many samples `look` draws.
-    test_accuracy: of the classifier, on the test split that it was not trained on.
     shares: of each class in the training data, [classes]; uniform for stacked images.
   """
 
@@ -37,13 +37,17 @@ class Judge:
     classifier = load_classifier(base)
     self._params = classifier.params
     self._channels = pictures.train_images.shape[-1]
-    self.test_accuracy = classifier.test_accuracy
+    self._test_accuracy = classifier.test_accuracy
     self.n_samples = _N_STACKED if self._channels > 1 else N_FEATURES_OF
     self.shares = np.bincount(base.train_labels, minlength=N_CLASSES) / len(base.train_labels)
     if self._channels > 1:  # As published tables have it.
       self.shares = np.full(N_CLASSES**self._channels, N_CLASSES**-self._channels)
     held_out = np.asarray(to_unit(pictures.test_images[:N_FEATURES_OF]))
     self._held_out = self.inspect(held_out)["features"]
+
+  def describe(self) -> dict:
+    """What tells this classifier from others, with which figures do not compare."""
+    return {"test_accuracy": self._test_accuracy, "params": digest_state(self._params)}
 
   def look(self, sample: Callable[[jax.Array, int], jax.Array], key: jax.Array) -> dict:
     """Draws `n_samples` samples within a program; see `inspect`.
