@@ -34,7 +34,11 @@ def of_file(path, out, *arguments):
 @pytest.mark.slow
 def test_a_run_of_images(tmp_path, capsys):
   run = tmp_path / "run"
-  assert train(run, "--steps=4", "--penalty=clip") == 0
+  assert train(run, "--steps=4", "--penalty=clip", "--exact_every=3") == 0
+  lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+  assert [line["step"] for line in lines] == [3, 4]
+  for line in lines:
+    assert {"frechet", "n_classes", "exact_wasserstein", "certified_wasserstein"} <= set(line)
   assert launch(evaluate, f"--workdir={run}", "--n=64") == 0
   told = measured(run)
   assert set(told["samples"]) == set(told["training_data"])

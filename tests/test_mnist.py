@@ -491,14 +491,18 @@ def test_tensorboard_missing_says_what_to_install(tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.slow
-def test_real_mnist(tmp_path, capsys):
+@pytest.mark.parametrize("dataset", ["mnist", "stacked_mnist"])
+def test_real_mnist(dataset, tmp_path, capsys):
   data_dir = os.environ.get("TFDS_DATA_DIR")
   if not data_dir or not os.path.isdir(data_dir) or not is_prepared("mnist", data_dir):
     pytest.skip("TFDS_DATA_DIR holds no prepared MNIST")
-  assert train(tmp_path / "run", "--dataset=mnist", f"--data_dir={data_dir}", "--steps=2") == 0
-  assert "mnist: 60000 training images, 10000 held out" in capsys.readouterr().out
+  assert train(tmp_path / "run", f"--dataset={dataset}", f"--data_dir={data_dir}", "--steps=2") == 0
+  assert f"{dataset}: 60000 training images, 10000 held out" in capsys.readouterr().out
   config = json.loads((tmp_path / "run" / "config.json").read_text())
-  assert config["settings"]["dataset"] == "mnist"
+  assert config["settings"]["dataset"] == dataset
+  with Image.open(tmp_path / "run" / "samples" / "step_000002.png") as picture:
+    pixels = np.asarray(picture)[30:, :, :3].astype(int)  # Below the title.
+  assert (pixels.std(axis=2).max() > 0) == (dataset == "stacked_mnist")
 
 
 def test_method_defaults():

@@ -26,8 +26,8 @@ def test_it_is_self_contained_and_tells_each_setting(folder):
   assert "http" not in html
   for text in ("0.01", "0.1", "2 of 2", "Sensitivity", "against lambda_gp", "against clip_value"):
     assert text in html, text
-  # 3 measures of a penalty, 4 of clipping, against steps and hyperparameters; samples of 4.
-  assert html.count("<img") == 2 * (3 + 4) + 4
+  # 4 measures, one of them of clipping alone; against two hyperparameters; samples of 4 settings.
+  assert html.count("<img") == 4 + (3 + 4) + 4
 
 
 def test_it_is_drawn_again_from_the_files(folder):
@@ -67,7 +67,7 @@ def test_a_browser_shows_it_whole(folder, tmp_path, width):
     check=True,
   ).stdout
   told = json.loads(re.search(r"<title>(.*?)</title>", shown).group(1))
-  assert told["images"] == 18
+  assert told["images"] == 15
   assert told["broken"] == 0
   assert told["window"] == width
   assert told["page"] <= told["window"]

@@ -43,8 +43,7 @@ class Measure(NamedTuple):
   meaning: str
 
 
-# What a sweep compares its members by.
-MEASURES = {
+_OF_SAMPLES = {
   "sliced_wasserstein": Measure(
     "sliced distance, samples to held out",
     "SW1",
@@ -56,30 +55,6 @@ MEASURES = {
     "W1",
     "The Earth Mover's Distance between the two samples themselves, Euclidean. Two samples of one"
     " distribution are not at distance 0; in many dimensions they are far apart.",
-  ),
-  "certified_wasserstein": Measure(
-    "certified lower bound of that distance",
-    "W1",
-    "The critic's difference of mean scores over its certified Lipschitz bound: proven, and loose.",
-  ),
-  "held_out_wasserstein_estimate": Measure(
-    "held-out Wasserstein estimate",
-    "E c(x) - E c(g(z))",
-    "What the critic says of data that it was not trained on. It is in units of the critic's own"
-    " slope: between clip values, or between clipping and a penalty, its sizes do not compare.",
-  ),
-  "estimate_gap": Measure(
-    "held-out estimate less the exact distance",
-    "W1",
-    "Of the same two samples. Above 0, the critic is steeper than 1.",
-  ),
-  "certified_gap": Measure(
-    "exact distance less the certified bound", "W1", "Never below 0; how much is not proven."
-  ),
-  "held_out_jensen_shannon_estimate": Measure(
-    "held-out Jensen-Shannon estimate",
-    "nats",
-    "At most log 2 = 0.693, where the discriminator is sure.",
   ),
   "n_modes": Measure(
     "modes found", "modes", "Modes that at least one of 2,500 samples hits within 3 sigma."
@@ -112,6 +87,32 @@ MEASURES = {
     "share",
     "Held-out data that lie among the samples: whether all kinds are there.",
   ),
+}
+_OF_CRITICS = {
+  "held_out_wasserstein_estimate": Measure(
+    "held-out Wasserstein estimate",
+    "E c(x) - E c(g(z))",
+    "What the critic says of data that it was not trained on. It is in units of the critic's own"
+    " slope: between clip values, or between clipping and a penalty, its sizes do not compare.",
+  ),
+  "held_out_jensen_shannon_estimate": Measure(
+    "held-out Jensen-Shannon estimate",
+    "nats",
+    "At most log 2 = 0.693, where the discriminator is sure.",
+  ),
+  "estimate_gap": Measure(
+    "held-out estimate less the exact distance",
+    "W1",
+    "Of the same two samples. Above 0, the critic is steeper than 1.",
+  ),
+  "certified_wasserstein": Measure(
+    "certified lower bound of the exact distance",
+    "W1",
+    "The critic's difference of mean scores over its certified Lipschitz bound: proven, and loose.",
+  ),
+  "certified_gap": Measure(
+    "exact distance less the certified bound", "W1", "Never below 0; how much is not proven."
+  ),
   "true_wasserstein": Measure(
     "true distance", "W1", "Known: between the data and the generator that comes with them."
   ),
@@ -134,6 +135,8 @@ MEASURES = {
   "lipschitz_bound": Measure(
     "certified Lipschitz bound of the critic", "slope", "The constant is at most that, proven."
   ),
+}
+_OF_TRAINING = {
   "clipped_share": Measure(
     "share of the critic's weights at the clipping bound", "share", "Near 1, clipping decides them."
   ),
@@ -151,6 +154,9 @@ MEASURES = {
     for loss in LOSSES
   },
 }
+# What a sweep compares its members by, in groups that are read together.
+GROUPS = {"Samples": _OF_SAMPLES, "Critics": _OF_CRITICS, "Training": _OF_TRAINING}
+MEASURES = _OF_SAMPLES | _OF_CRITICS | _OF_TRAINING
 # A run is at its best where this is smallest: it judges the samples, whatever the loss and penalty.
 BEST_BY = "sliced_wasserstein"
 

@@ -8,7 +8,7 @@ import jinja2
 
 from experiments.harness.errors import UserError
 from experiments.harness.files import read_json, read_lines, write_bytes
-from experiments.harness.measures import BEST_BY, MEASURES
+from experiments.harness.measures import BEST_BY, GROUPS, MEASURES
 from experiments.harness.results import (
   Member,
   Spread,
@@ -54,9 +54,16 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
     unfinished=[member for member in members if member.status == "unfinished"],
     told=told,
     brought=_brought(members, [name for name in differ if name not in told]),
-    measures={name: MEASURES[name] for name in measures_of(members)},
+    tables={
+      title: (
+        {name: MEASURES[name] for name in measures_of(members) if name in group},
+        _table(settings, told, [name for name in measures_of(members) if name in group]),
+      )
+      for title, group in GROUPS.items()
+      if any(name in group for name in measures_of(members))
+    },
+    n_settings=len(settings),
     best_by=MEASURES[BEST_BY],
-    table=_table(settings, told, measures_of(members)),
     curves=draw_curves(settings, measures_of(members)),
     sensitivity=draw_sensitivity(members, measures_of(members)),
     samples=_samples(folder, settings),

@@ -24,12 +24,14 @@ class Picture(NamedTuple):
 
 
 def draw_curves(settings: list[list[Member]], names: list[str]) -> list[Picture]:
-  """For each measure and program, the mean of each setting over its seeds, with its interval."""
+  """For each measure, the mean of each setting over its seeds, with its interval."""
   pictures = []
   # One that diverged enters no mean; where none has finished, one sees how far they are.
   finished = [[m for m in same if m.status == "finished"] or same for same in settings]
+  # As many as one can tell apart stand in one picture; more of them program by program.
+  groups = {"": finished} if len(finished) <= _MOST_LINES else _by_program(finished)
   for name in names:
-    for program, group in _by_program(finished).items():
+    for program, group in groups.items():
       group = [same for same in group if any(name in line for m in same for line in m.lines)]
       shown = sorted(group, key=_rank)[:_MOST_LINES]
       if not shown:
@@ -42,7 +44,7 @@ def draw_curves(settings: list[list[Member]], names: list[str]) -> list[Picture]
       axes.set_xlabel("step (generator updates)")
       if differ:
         axes.legend(fontsize=7)
-      caption = f"{MEASURES[name].title}, {program}"
+      caption = f"{MEASURES[name].title}, {program}".removesuffix(", ")
       if len(shown) < len(group):
         caption += f"; the {len(shown)} of {len(group)} settings with the least {BEST_BY}"
       pictures.append(Picture(caption, render(figure)))
