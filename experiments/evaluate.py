@@ -15,12 +15,12 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.harness import cli
-from experiments.harness import flags as shared_flags
+from experiments.harness import cli, data_flags
 from experiments.harness.datasets import IMAGES, POINTS, load_dataset
 from experiments.harness.environment import describe_environment
 from experiments.harness.errors import UserError
 from experiments.harness.evaluation import (
+  LEAST,
   N_EXACT,
   evaluate_critic,
   evaluate_samples,
@@ -31,7 +31,7 @@ from experiments.harness.evaluation_plot import draw_evaluation
 from experiments.harness.files import write_json
 from experiments.harness.flags import MAX_SEED, MAX_STEPS, refuse_empty
 from experiments.harness.judge import load_judge
-from experiments.harness.measures import MEASURES, generate
+from experiments.harness.measures import MEASURES, N_MODE_SAMPLES, generate
 from experiments.harness.program import Drawing, make_drawing
 from experiments.harness.run_folder import RunFolder
 from wgan_jax.data.images import to_uint8
@@ -54,9 +54,11 @@ def register(flag_values: flags.FlagValues) -> None:
   flags.DEFINE_enum("dataset", None, [*IMAGES, *POINTS], text, flag_values=flag_values)
   text = "TFDS folder; else TFDS_DATA_DIR, else TFDS's own."
   flags.DEFINE_string("data_dir", None, text, flag_values=flag_values)
-  shared_flags.register_funnels(flag_values)
-  text = "Samples to draw; 2,000 where not given, 26,000 of stacked images."
-  flags.DEFINE_integer("n", None, text, lower_bound=2, upper_bound=_MAX_N, flag_values=flag_values)
+  data_flags.register_funnels(flag_values)
+  text = "Samples to draw; 2,000 where not given, 26,000 of stacked images, 2,500 of points."
+  flags.DEFINE_integer(
+    "n", None, text, lower_bound=LEAST, upper_bound=_MAX_N, flag_values=flag_values
+  )
   text = "Seed of the latents, and of everything else that is drawn."
   flags.DEFINE_integer(
     "seed", 0, text, lower_bound=0, upper_bound=MAX_SEED, flag_values=flag_values
@@ -78,35 +80,56 @@ def main(flag_values: flags.FlagValues) -> None:
   if flag_values.samples and (flag_values.dataset is None or flag_values.out is None):
     raise UserError("--samples needs --dataset, which they are of, and --out, a folder to write to")
   out = pathlib.Path(flag_values.out or flag_values.workdir).expanduser()
-  if out.exists() and not out.is_dir():
-    raise UserError(f"--out={out} is a file: name a folder")
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
     settings, state = folder.read_settings(), folder.read_state(flag_values.step)
-    dataset = settings.load(flag_values.data_dir)
-    title = f"{folder.path.resolve().name}, step {int(state.step)}"
+    name = settings.dataset
   else:
     settings = state = None
-    dataset = load_dataset(
-      flag_values.dataset, flag_values.data_dir, flag_values.n_funnels, flag_values.data_seed
-    )
+    name = flag_values.dataset
+    if name != "funnels":
+      for flag in ("n_funnels", "data_seed"):
+        if flag_values[flag].present:
+          raise UserError(f"--{flag} does nothing with --dataset={name}: leave it out")
+  if flag_values.data_dir is not None and name in ("digits", *POINTS):
+    raise UserError(f"--data_dir does nothing with {name}: leave it out")
+  try:
+    out.mkdir(parents=True, exist_ok=True)  # Before minutes go into what could not be written.
+  except OSError as error:
+    raise UserError(f"--out={out} cannot be written ({error.strerror}): name a folder") from error
+  if settings is not None:
+    dataset = settings.load(flag_values.data_dir)
+    folder.check_data(dataset)
+    title = f"{folder.path.resolve().name}, step {int(state.step)}"
+  else:
+    dataset = load_dataset(name, flag_values.data_dir, flag_values.n_funnels, flag_values.data_seed)
     path = pathlib.Path(flag_values.samples).expanduser()
     samples, title = read_samples(path, dataset), path.name
   judge = load_judge(dataset)
-  key_latents, key_real = jax.random.split(jax.random.key(flag_values.seed))
+  # A stream of its own, not that of a run with this seed.
+  key = jax.random.fold_in(jax.random.key(flag_values.seed), 0x6576616C)
+  key_latents, key_real, key_picture = jax.random.split(key, 3)
   if settings is not None:
-    n = flag_values.n or (judge.n_samples if judge else N_EXACT)
+    n = flag_values.n or (judge.n_samples if judge else N_MODE_SAMPLES)
     samples = _sample(settings.networks(), state, key_latents, n)
+    if not np.isfinite(samples).all():
+      raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
   train, held_out = real_samples(dataset, key_real, len(samples))
   judged = evaluate_samples(dataset, judge, samples, held_out)
   real = evaluate_samples(dataset, judge, train, held_out)
   critic = {}
   if settings is not None:
-    critic = evaluate_critic(settings, dataset, state, samples, held_out)
-  print(f"{title}: {len(samples)} samples against {len(held_out)} held out of {dataset.name}")
+    exact = judged.measures["exact_wasserstein"]
+    critic = evaluate_critic(settings, dataset, state, samples, held_out, exact)
+  counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
+  print(
+    f"{title}: {len(samples)} samples and {len(train)} training data, both against"
+    f" {len(held_out)} held out of {dataset.name}; the exact distance of at most {N_EXACT} of each"
+  )
   _print_table(judged.measures, real.measures, critic)
   record = {
     "title": title,
+    "counts": counts | {"exact_wasserstein_of_at_most": N_EXACT},
     "samples": judged.measures,
     "training_data": real.measures,
     "critic": critic,
@@ -116,11 +139,10 @@ def main(flag_values: flags.FlagValues) -> None:
   }
   drawing = Drawing(to_uint8(samples[:64]) if judge else samples[:1000], None)
   if settings is not None:
-    drawing = make_drawing(settings.networks(), dataset)(state, key_latents)
+    drawing = make_drawing(settings.networks(), dataset)(state, key_picture)
   shares = None if judge is None else {"samples": judged.shares, "training data": judge.shares}
   params = None if state is None else state.critic_params
   try:
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / "evaluation.json", record)
     draw_evaluation(out / "evaluation.png", title, drawing, dataset, shares, critic, params)
   except OSError as error:

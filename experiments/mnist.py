@@ -12,7 +12,7 @@ import sys
 
 from absl import flags
 
-from experiments.harness import cli
+from experiments.harness import cli, data_flags
 from experiments.harness import flags as shared_flags
 from experiments.harness.methods import methods_table
 from experiments.harness.run_folder import recorded_dataset
@@ -21,7 +21,7 @@ from experiments.harness.start import start
 
 def register(flag_values: flags.FlagValues) -> None:
   """This launcher's flags."""
-  shared_flags.register_images(flag_values)
+  data_flags.register_images(flag_values)
   shared_flags.register_method(flag_values)
   shared_flags.register_run(flag_values)
   shared_flags.register_single(flag_values)
@@ -36,7 +36,7 @@ def main(flag_values: flags.FlagValues) -> None:
     named = dataclasses.replace(settings, dataset=dataset).run_name()
     return pathlib.Path(flag_values.workdir or f"runs/{named}").expanduser()
 
-  name = shared_flags.choose_dataset(flag_values, lambda name: recorded_dataset(run_path(name)))
+  name = data_flags.choose_dataset(flag_values, lambda name: recorded_dataset(run_path(name)))
   start(
     flag_values, dataclasses.replace(settings, dataset=name), run_path(name), flag_values.data_dir
   )

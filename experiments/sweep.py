@@ -13,7 +13,7 @@ import sys
 
 from absl import flags
 
-from experiments.harness import cli
+from experiments.harness import cli, data_flags
 from experiments.harness import flags as shared_flags
 from experiments.harness.batching import WAYS, Batching, choose_batching, describe_devices
 from experiments.harness.datasets import Dataset
@@ -39,8 +39,8 @@ _MANY = 1000
 
 def register(flag_values: flags.FlagValues) -> None:
   """This launcher's flags."""
-  shared_flags.register_images(flag_values, points=True)
-  shared_flags.register_funnels(flag_values)
+  data_flags.register_images(flag_values, points=True)
+  data_flags.register_funnels(flag_values)
   shared_flags.register_method(flag_values, lists=True)
   shared_flags.register_run(flag_values, sample_every=None)
   for name, default, high, text in [
@@ -89,9 +89,7 @@ def main(flag_values: flags.FlagValues) -> None:
   def path_of(dataset):
     return pathlib.Path(flag_values.workdir or f"runs/sweep-{dataset}").expanduser()
 
-  name = shared_flags.choose_dataset(
-    flag_values, lambda name: recorded_sweep_dataset(path_of(name))
-  )
+  name = data_flags.choose_dataset(flag_values, lambda name: recorded_sweep_dataset(path_of(name)))
   path = path_of(name)
   runs = Grid(name, choices).settings(range(flag_values.seeds))
   check_sweep_folder(path, runs, steps=flag_values.steps, log_every=flag_values.log_every)
@@ -102,14 +100,19 @@ def main(flag_values: flags.FlagValues) -> None:
     flag_values.log_every,
     flag_values.sample_every or shared_flags.MAX_STEPS,
     flag_values.checkpoint_every,
-    flag_values.exact_every,
+    flag_values.exact_every or None,
   )
   print(
     f"{len(runs)} members on {environment['platform']}, {describe_devices()};"
     f" {name}: {dataset.description}"
   )
-  for note in dict.fromkeys(note for run in runs for note in run.notes()):
+  for note in dict.fromkeys(note for run in runs for note in run.notes(flag_values.steps)):
     print(f"note: {note}")
+  if flag_values.exact_every and flag_values.steps % flag_values.exact_every:
+    print(
+      f"note: --exact_every={flag_values.exact_every} does not divide --steps={flag_values.steps}:"
+      " the last line, which the tables are of, holds no slow measures"
+    )
   if flag_values.dry_run:
     _plan(flag_values, runs, dataset, intervals, SweepFolder(path).read_batching())
     return None

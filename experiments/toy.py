@@ -13,7 +13,7 @@ import sys
 
 from absl import flags
 
-from experiments.harness import cli
+from experiments.harness import cli, data_flags
 from experiments.harness import flags as shared_flags
 from experiments.harness.datasets import POINTS
 from experiments.harness.methods import methods_table, paper_preset
@@ -25,7 +25,7 @@ _STEPS = {None: 5000, "paper": 100_000}
 def register(flag_values: flags.FlagValues) -> None:
   """This launcher's flags."""
   flags.DEFINE_enum("dataset", "ring", list(POINTS), "The points.", flag_values=flag_values)
-  shared_flags.register_funnels(flag_values)
+  data_flags.register_funnels(flag_values)
   shared_flags.register_method(flag_values, architecture=False)
   flags.DEFINE_enum(
     "preset",
@@ -36,13 +36,21 @@ def register(flag_values: flags.FlagValues) -> None:
     flag_values=flag_values,
   )
   shared_flags.register_run(
-    flag_values, steps=None, log_every=100, sample_every=500, checkpoint_every=1000, exact_every=500
+    flag_values,
+    steps=None,
+    steps_text=" 5,000, or 100,000 with --preset, if not given.",
+    exact_every=None,
+    log_every=100,
+    sample_every=500,
+    checkpoint_every=1000,
   )
   shared_flags.register_single(flag_values)
 
 
 def main(flag_values: flags.FlagValues) -> None:
   """Trains, or goes on training."""
+  if flag_values.exact_every is None:  # About every 500 steps, where there is a line.
+    flag_values.exact_every = max(1, 500 // flag_values.log_every) * flag_values.log_every
   shared_flags.check_run(flag_values)
   if flag_values.steps is None:
     flag_values.steps = _STEPS[flag_values.preset]

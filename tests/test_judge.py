@@ -69,7 +69,7 @@ def test_what_is_drawn_in_a_program_is_seen_alike():
   def sample(key, n):
     return jnp.asarray(base().train_images[:10]).repeat(n // 10, axis=0) / 127.5 - 1
 
-  seen = jax.jit(lambda key: known.look(sample, key))(jax.random.key(0))
+  seen = jax.jit(lambda key: known.look({}, sample, key))(jax.random.key(0))
   np.testing.assert_array_equal(np.bincount(seen["classes"]), np.full(10, known.n_samples // 10))
   assert seen["features"].shape == (known.n_samples, 1)
 

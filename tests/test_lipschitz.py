@@ -10,6 +10,7 @@ import pytest
 import scipy.linalg
 import scipy.sparse.linalg
 
+from wgan_jax import lipschitz
 from wgan_jax.lipschitz import certified_distance, certify, largest_gradient_norm, operator_norm
 from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.networks import dcgan, mlp
@@ -296,10 +297,19 @@ def test_certified_distance():
     if tight:
       np.testing.assert_allclose(certified, distance, rtol=1e-5)
     assert certified <= distance * (1 + 1e-6)
-  assert certified_distance(-2.0, 4.0) == 0
+  assert certified_distance(-2.0, 4.0) == 0.5  # The critic's negative is as Lipschitz.
   assert certified_distance(2.0, 4.0) == 0.5
   assert certified_distance(2.0, math.inf) == 0
   assert certified_distance(2.0, 0.0) == 0
   for estimate, bound in [(math.nan, 1.0), (math.inf, 1.0), (1.0, -1.0), (1.0, math.nan)]:
     with pytest.raises(ValueError, match="must be"):
       certified_distance(estimate, bound)
+
+
+def test_a_layer_that_is_too_large_has_no_certificate(monkeypatch):
+  layers = [Dense(jnp.ones((3, 2)), jnp.zeros(2)), Dense(jnp.ones((2, 1)), jnp.zeros(1))]
+  assert certify(layers, (3,)).bound < 10
+  monkeypatch.setattr(lipschitz, "_MOST_ROWS", 1)
+  certificate = certify(layers, (3,))
+  assert certificate.bound == math.inf
+  assert certificate.why.startswith("no certificate: layer 1 of 2 (Dense)")

@@ -6,9 +6,9 @@ import numpy as np
 
 from experiments.harness.datasets import of_images
 from experiments.harness.measures import (
+  _N_PROJECTIONS,
   BEST_BY,
   MEASURES,
-  N_PROJECTIONS,
   estimate_name,
   make_boundary_measures,
 )
@@ -46,7 +46,7 @@ def test_the_held_out_estimate_is_of_test_images_against_samples():
   assert measured.pop("held_out_wasserstein_estimate") == N_PIXELS
   # Every pixel is 1 against 0: on a random line that is |<1, theta>|, near a half normal's mean.
   expected, spread = np.sqrt(2 / np.pi), np.sqrt(1 - 2 / np.pi)
-  assert abs(measured.pop("sliced_wasserstein") - expected) < 4 * spread / np.sqrt(N_PROJECTIONS)
+  assert abs(measured.pop("sliced_wasserstein") - expected) < 4 * spread / np.sqrt(_N_PROJECTIONS)
   assert measured == {}
 
 

@@ -15,7 +15,7 @@ from launching import TINY, draw, launch, results, train
 from PIL import Image
 
 from experiments import mnist
-from experiments.harness import checkpoints, datasets, flags, loop
+from experiments.harness import checkpoints, data_flags, datasets, flags, loop
 from experiments.harness.files import read_lines
 from experiments.harness.methods import method_defaults
 from experiments.harness.settings import Settings
@@ -455,7 +455,7 @@ def test_one_process_at_a_time(tmp_path, capsys, finished):
 
 @pytest.mark.slow
 def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, capsys):
-  monkeypatch.setattr(flags, "resolve_auto", lambda data_dir: "digits")
+  monkeypatch.setattr(data_flags, "resolve_auto", lambda data_dir: "digits")
   monkeypatch.chdir(tmp_path)
   tiny = [argument for argument in TINY if not argument.startswith("--dataset")]
   assert launch(mnist, *tiny, "--steps=2", "--seed=3") == 0
@@ -468,7 +468,7 @@ def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, 
   assert "digits: 1500 training images, 297 held out" in told.out
 
   # A run keeps the data set it has, whatever auto would choose by now.
-  monkeypatch.setattr(flags, "resolve_auto", lambda data_dir: "mnist")
+  monkeypatch.setattr(data_flags, "resolve_auto", lambda data_dir: "mnist")
   assert train(workdir, "--dataset=auto", "--steps=3", "--seed=3") == 0
   assert launch(mnist, *tiny, "--steps=4", "--seed=3") == 0
   assert list((tmp_path / "runs").iterdir()) == [workdir]

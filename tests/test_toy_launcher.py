@@ -51,6 +51,14 @@ def test_stopped_and_gone_on_is_never_stopped(ring, tmp_path):
   assert set(here) - set(there) == {"step_000003.png"}
 
 
+def test_extended_is_uninterrupted(ring, tmp_path):
+  """The slow measures stand at multiples only, so that a last line has no more than it had."""
+  assert train(tmp_path / "run", "--steps=6") == 0
+  assert ["exact_wasserstein" in row for row in lines(tmp_path / "run")] == [False, True, False]
+  assert train(tmp_path / "run", "--steps=8") == 0
+  assert (tmp_path / "run/metrics.jsonl").read_bytes() == (ring / "metrics.jsonl").read_bytes()
+
+
 def test_pictures_are_of_points_on_level_sets(ring):
   with Image.open(ring / "samples" / "step_000008.png") as picture:
     assert picture.size == (600, 520)
@@ -119,6 +127,12 @@ def test_the_papers_settings(monkeypatch):
   assert told[-1][1].learning_rate == 5e-5  # A chosen optimiser brings its own.
   assert launch(toy) == 0
   assert told[-1][0].steps == 5000
+  assert told[-1][0].exact_every == 500
+  for given, expected in {"--log_every=300": 300, "--log_every=1000": 1000}.items():
+    assert launch(toy, given) == 0
+    assert told[-1][0].exact_every == expected
+  assert launch(toy, "--exact_every=0") == 0
+  assert told[-1][0].exact_every == 0
 
 
 def test_what_does_nothing_is_refused(tmp_path, capsys):
@@ -127,6 +141,7 @@ def test_what_does_nothing_is_refused(tmp_path, capsys):
     (["--dataset=funnels", "--fixed_generator"], "--fixed_generator does nothing"),
     (["--dataset=funnels", "--latent_dim=3"], "--latent_dim does nothing with --dataset=funnels"),
     (["--exact_every=3"], "--exact_every=3 must be a multiple of --log_every=2"),
+    (["--exact_every=-1"], "--exact_every"),
     (["--dataset=mnist"], "--dataset"),
   ]:
     assert train(tmp_path / "run", "--steps=2", *arguments) == 2

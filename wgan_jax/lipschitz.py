@@ -1,15 +1,13 @@
 """How Lipschitz a critic is: the steepest point found, from below, and a certificate, from above.
 
-A critic's Lipschitz constant K on a domain is the supremum of its gradient norms there. Divided
-by K, the Wasserstein estimate is a lower bound of the Earth Mover's Distance; divided by less, it
-bounds nothing. A search can refute that a critic is 1-Lipschitz and never prove it; a product of
-operator norms is a proof, and many times too large.
+A critic's Lipschitz constant K on a domain is the supremum of its gradient norms there. The
+Wasserstein estimate over K, or over more, is a lower bound of the Earth Mover's Distance. A search
+refutes that a critic is 1-Lipschitz; a product of operator norms proves a bound.
 
 References:
   [1] Gouk, Frank, Pfahringer and Cree, Regularisation of Neural Networks by Enforcing Lipschitz
     Continuity, 2018, arXiv 1804.04368 (products of operator norms).
-  [2] Sedghi, Gupta and Long, The Singular Values of Convolutional Layers, 2018, arXiv 1805.10408
-    (of a convolution that wraps around; here the edges are the layer's own).
+  [2] Sedghi, Gupta and Long, The Singular Values of Convolutional Layers, 2018, arXiv 1805.10408.
   [3] Rump, Verification of Positive Definiteness, BIT 46, 2006.
 """
 
@@ -31,6 +29,7 @@ from jax import lax
 from wgan_jax.penalties import gradient_norms
 from wgan_jax.types import Conv, CriticFn, Dense, Flatten, Layer, Opaque, Pointwise
 
+_MOST_ROWS = 2**14
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -152,7 +151,7 @@ def certify(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> Certificat
     except (TypeError, ValueError) as error:
       raise ValueError(f"{name}: {error}") from error
     if norms[-1] == math.inf and not why:
-      why = f"no certificate: {name} has no Lipschitz bound"
+      why = f"no certificate: {name} has no Lipschitz bound, or is too large for one"
     # Rounded up, but for a zero, which is exact.
     bound = math.nextafter(bound * norms[-1], math.inf) if bound and norms[-1] else 0.0
   if math.prod(shape) != 1:
@@ -163,10 +162,10 @@ def certify(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> Certificat
 
 
 def certified_distance(estimate: float, bound: float) -> float:
-  """max(0, E c(x) - E c(g(z))) / K: a certified lower bound of the Earth Mover's Distance.
+  """|E c(x) - E c(g(z))| / K: a certified lower bound of the Earth Mover's Distance.
 
-  By the Kantorovich-Rubinstein duality, and of the distance between the same two samples that the
-  estimate was taken on, not between the distributions that they came from.
+  By the Kantorovich-Rubinstein duality, as -c is K-Lipschitz too. Of the same two samples that the
+  estimate was taken on, not of the distributions that they came from.
 
   Args:
     estimate: `wasserstein_estimate` of the critic, in units of score.
@@ -178,12 +177,11 @@ def certified_distance(estimate: float, bound: float) -> float:
   Raises:
     ValueError: the estimate is not finite, or the bound negative or NaN.
   """
-  estimate, bound = float(estimate), float(bound)
   if not math.isfinite(estimate):
     raise ValueError(f"the estimate must be finite, got {estimate}")
   if not bound >= 0:
     raise ValueError(f"a Lipschitz bound must be at least 0, got {bound}")
-  return max(0.0, estimate) / bound if bound else 0.0
+  return abs(float(estimate)) / float(bound) if bound else 0.0
 
 
 def operator_norm(layer: Dense | Conv, input_shape: tuple[int, ...]) -> float:
@@ -191,14 +189,14 @@ def operator_norm(layer: Dense | Conv, input_shape: tuple[int, ...]) -> float:
 
   A is the linear map from an input of this shape, stride and edges included. An eigenvalue of its
   Gram matrix, approached from below, is a guess; that \lambda I - A^T A has a Cholesky factor, its
-  rounding allowed for, proves |A|^2 <= \lambda [3]. Memory and time are those of the Gram matrix.
+  rounding allowed for, proves |A|^2 <= \lambda [3]. Memory and time are the Gram matrix's.
 
   Args:
     layer: the layer, with concrete parameters of any size.
     input_shape: [in] for a dense layer, [height, width, in] for a convolution.
 
   Returns:
-    The norm.
+    The norm; infinity, which bounds all, if the Gram matrix had more than 16,384 rows (2 GiB).
 
   Raises:
     ValueError: a parameter is not finite, or the shape is none that the layer takes.
@@ -224,6 +222,8 @@ def operator_norm(layer: Dense | Conv, input_shape: tuple[int, ...]) -> float:
   if n_reads * taps.shape[1] <= n_writes * taps.shape[2]:
     taps, links = taps.transpose(0, 2, 1), [(writes, reads) for reads, writes in links]
     n_writes = n_reads
+  if n_writes * taps.shape[2] > _MOST_ROWS:
+    return math.inf
   gram = _gram(taps / scale, links, n_writes)
   largest = _largest_eigenvalue_bound(gram, taps.shape[0] * taps.shape[1])
   return math.nextafter(math.sqrt(largest) * scale, math.inf)

@@ -36,7 +36,8 @@ class Config:
     optimizer: one of `OPTIMIZERS`, for both networks.
     n_critic: critic updates per generator update.
     batch_size: samples per update, of each network.
-    fixed_generator: leave the generator as it is, so that the critic nears its optimum.
+    fixed_generator: leave the generator's parameters as they are, so that the critic nears its
+      optimum.
   """
 
   loss: str = "wasserstein"
@@ -191,8 +192,8 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     (generator_loss, batch_stats), gradients = jax.value_and_grad(
       objectives.generator, has_aux=True
     )(state.generator_params, state.batch_stats, state.critic_params, sample_latents(key))
-    if config.fixed_generator:
-      return state, generator_loss
+    if config.fixed_generator:  # Its statistics settle, so that samples are what the critic sees.
+      return state._replace(batch_stats=batch_stats), generator_loss
     params, opt_state = _update(
       config, hparams, gradients, state.generator_params, state.generator_opt_state
     )

@@ -47,7 +47,10 @@ def run(
     print(ending, file=sys.stderr)
     return ending.status
   except KeyboardInterrupt:
-    print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+    print(
+      "interrupted; training goes on from the last checkpoint with the same command",
+      file=sys.stderr,
+    )
     return 130
   except OSError as error:
     return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")

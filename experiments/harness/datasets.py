@@ -118,8 +118,8 @@ def of_images(pictures: Images, base: Images | None = None) -> Dataset:
 def of_points(toy: Toy) -> Dataset:
   """A data set of points."""
   # A stream of its own, the same for all runs.
-  key = jax.random.key(0x68656C64)
-  held_out = jax.jit(toy.sample_real, static_argnums=2)(key, toy.data, _N_HELD_OUT_POINTS)
+  key_held_out, key_distance = jax.random.split(jax.random.key(0x68656C64))
+  held_out = jax.jit(toy.sample_real, static_argnums=2)(key_held_out, toy.data, _N_HELD_OUT_POINTS)
   return Dataset(
     name=toy.name,
     sample_shape=(toy.dim,),
@@ -129,6 +129,6 @@ def of_points(toy: Toy) -> Dataset:
     images=None,
     base=None,
     toy=toy,
-    true_wasserstein=None if toy.generator is None else true_wasserstein(toy, key)[0],
+    true_wasserstein=None if toy.generator is None else true_wasserstein(toy, key_distance)[0],
     description=f"points, {_N_HELD_OUT_POINTS} held out",
   )

@@ -30,8 +30,8 @@ class ExactMeasures(NamedTuple):
   """The slow measures in two parts.
 
   Attributes:
-    compute: (state, hparams, train, held_out) -> arrays, to be jitted; its draws depend on the
-      state's key and step alone.
+    compute: (state, hparams, train, held_out, classifier_params) -> arrays, to be jitted; its draws
+      depend on the state's key and step alone. The last are the judge's `params`, None without one.
     finish: those arrays on the host -> the measures, by name.
   """
 
@@ -59,7 +59,7 @@ def make_exact_measures(
   """
   objectives = make_objectives(config.loss, config.penalty_fn, networks)
 
-  def compute(state: State, hparams, train, held_out) -> dict:
+  def compute(state: State, hparams, train, held_out, classifier_params) -> dict:
     keys = measuring_keys(state)
     critic_fn = functools.partial(networks.critic.apply, state.critic_params)
     scores = jax.vmap(critic_fn)
@@ -80,7 +80,9 @@ def make_exact_measures(
       )
       arrays["told"] |= {f"generator_gradient_{loss}": norm for loss, norm in norms.items()}
     if judge is not None:
-      arrays["seen"] = judge.look(lambda key, n: generate(networks, state, key, n), keys["classes"])
+      arrays["seen"] = judge.look(
+        classifier_params, lambda key, n: generate(networks, state, key, n), keys["classes"]
+      )
     return arrays
 
   def _search(keys, critic_fn, held_out, fake):
@@ -120,7 +122,7 @@ def make_exact_measures(
     if config.loss == "wasserstein":
       measured["estimate_gap"] = difference - exact
     if judge is not None:
-      measured |= judge.measure(arrays["seen"])
+      measured |= judge.measure(arrays["seen"]) if finite else dict.fromkeys(judge.NAMES, math.nan)
     return measured
 
   return ExactMeasures(compute, finish)

@@ -1,17 +1,14 @@
 """Functions that register the flags that launchers share, and that read them into settings."""
 
 import math
-import sys
-from collections.abc import Callable
 
 from absl import flags
 
-from experiments.harness.datasets import GIVEN_GENERATOR, IMAGES, POINTS
+from experiments.harness.datasets import GIVEN_GENERATOR, POINTS
 from experiments.harness.errors import UserError
 from experiments.harness.grid import Grid
 from experiments.harness.methods import ARCHITECTURES, METHODS
 from experiments.harness.settings import Settings
-from wgan_jax.data.images import resolve_auto
 from wgan_jax.losses import LOSSES
 from wgan_jax.penalties import PENALTIES
 from wgan_jax.training import OPTIMIZERS
@@ -120,44 +117,15 @@ def register_method(
   flags.DEFINE_boolean("fixed_generator", False, text, flag_values=flag_values)
 
 
-def register_images(flag_values: flags.FlagValues, *, points: bool = False) -> None:
-  """The flags that choose a data set of images, or of points too."""
-  flags.DEFINE_enum(
-    "dataset",
-    "auto",
-    ["auto", *IMAGES, *(POINTS if points else ())],
-    "Data set; auto is MNIST where it is prepared or can be downloaded, else digits.",
-    flag_values=flag_values,
-  )
-  flags.DEFINE_string(
-    "data_dir", None, "TFDS folder; else TFDS_DATA_DIR, else TFDS's own.", flag_values=flag_values
-  )
-
-
-def register_funnels(flag_values: flags.FlagValues) -> None:
-  """The flags that choose one of the pairs of distributions that are called funnels."""
-  for name, high, text in [
-    ("n_funnels", 10**4, "Funnels of --dataset=funnels; more of them are harder."),
-    ("data_seed", MAX_SEED, "Which random pair of --dataset=funnels."),
-  ]:
-    flags.DEFINE_integer(
-      name,
-      None,
-      text,
-      lower_bound=int(name == "n_funnels"),
-      upper_bound=high,
-      flag_values=flag_values,
-    )
-
-
 def register_run(
   flag_values: flags.FlagValues,
   *,
   steps: int | None = DEFAULT_STEPS,
+  steps_text: str = "",
+  exact_every: int | None = 0,
   log_every: int = 20,
   sample_every: int | None = 200,
   checkpoint_every: int = 200,
-  exact_every: int | None = None,
 ) -> None:
   """The flags of a run: its length, its folder and what is written when."""
   flags.DEFINE_string(
@@ -169,20 +137,26 @@ def register_run(
   pictures = "Steps between pictures of samples" + (
     " and curves." if sample_every else "; the end only where it is not given."
   )
-  exact = (
-    "Steps between lines of metrics that hold the slow measures too: exact distance, certificate,"
-    " what a classifier sees, gradients."
-  )
   for name, default, text in [
-    ("steps", steps, "Generator updates in all; a larger value extends a finished run."),
+    (
+      "steps",
+      steps,
+      "Generator updates in all; a larger value extends a finished run." + steps_text,
+    ),
     ("log_every", log_every, "Steps between lines of metrics."),
-    ("exact_every", exact_every, exact + ("" if exact_every else " None where it is not given.")),
     ("sample_every", sample_every, pictures),
     ("checkpoint_every", checkpoint_every, "Steps between checkpoints; the last 3 are kept."),
   ]:
     flags.DEFINE_integer(
       name, default, text, lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values
     )
+  text = (
+    "Steps between lines of metrics that hold the slow measures too (exact distance, certificate,"
+    " what a classifier sees, gradients), seconds each; 0 for never."
+  )
+  flags.DEFINE_integer(
+    "exact_every", exact_every, text, lower_bound=0, upper_bound=MAX_STEPS, flag_values=flag_values
+  )
 
 
 def register_single(flag_values: flags.FlagValues) -> None:
@@ -215,7 +189,7 @@ def check_run(flag_values: flags.FlagValues) -> None:
       f"--fixed_generator does nothing with --dataset={flag_values.dataset}, which brings its"
       " generator: leave it out"
     )
-  if flag_values.exact_every is not None and flag_values.exact_every % flag_values.log_every:
+  if flag_values.exact_every and flag_values.exact_every % flag_values.log_every:
     raise UserError(
       f"--exact_every={flag_values.exact_every} must be a multiple of"
       f" --log_every={flag_values.log_every}: the slow measures stand in the lines of metrics"
@@ -271,27 +245,3 @@ def read_settings(
   choices = {name: (value,) for name, value in (preset or {}).items()}
   (settings,) = Grid(dataset, choices | read_choices(flag_values)).settings([flag_values.seed])
   return settings
-
-
-def choose_dataset(flag_values: flags.FlagValues, recorded: Callable[[str], str | None]) -> str:
-  """--dataset; where it is auto, the data set that was begun with, else the best there is.
-
-  Args:
-    flag_values: holds `dataset` and `data_dir`.
-    recorded: tells, of a name, the data set that is recorded in the folder that it would get.
-  """
-  if flag_values.dataset != "auto":
-    return flag_values.dataset
-  for candidate in ("mnist", "digits"):
-    name = recorded(candidate)
-    if name is not None:
-      print(f"going on with {name}, as what is there; --dataset=mnist decides otherwise")
-      return name
-  name = resolve_auto(flag_values.data_dir)
-  if name == "digits":
-    print(
-      "warning: no MNIST here that could be read or downloaded (see --data_dir): training on the"
-      " embedded digits (--dataset=digits)",
-      file=sys.stderr,
-    )
-  return name

@@ -13,6 +13,7 @@ from wgan_jax.data.images import to_unit
 from wgan_jax.frechet import frechet_distance, precision_recall
 from wgan_jax.modes import class_statistics, stacked_class
 from wgan_jax.networks.classifier import N_CLASSES, classify, features
+from wgan_jax.types import Params
 
 N_FEATURES_OF = 2000  # Samples, and held-out images, whose features are compared.
 _N_STACKED = 26_000  # Samples for 1,000 modes, as published tables have it.
@@ -27,15 +28,18 @@ class Judge:
   """A classifier of a data set, and what it tells of the data set's own test images.
 
   Attributes:
+    params: the classifier's.
     n_samples: how many samples `look` draws.
     shares: of each class in the training data, [classes]; uniform for stacked images.
   """
+
+  NAMES = ("n_classes", "class_kl", "frechet", "precision", "recall")
 
   def __init__(self, dataset: Dataset):
     """Trains the classifier, or reads it; `dataset` is of images."""
     pictures, base = dataset.images, dataset.base
     classifier = load_classifier(base)
-    self._params = classifier.params
+    self.params = classifier.params
     self._channels = pictures.train_images.shape[-1]
     self._test_accuracy = classifier.test_accuracy
     self.n_samples = _N_STACKED if self._channels > 1 else N_FEATURES_OF
@@ -47,21 +51,22 @@ class Judge:
 
   def describe(self) -> dict:
     """What tells this classifier from others, with which figures do not compare."""
-    return {"test_accuracy": self._test_accuracy, "params": digest_state(self._params)}
+    return {"test_accuracy": self._test_accuracy, "params": digest_state(self.params)}
 
-  def look(self, sample: Callable[[jax.Array, int], jax.Array], key: jax.Array) -> dict:
+  def look(
+    self, params: Params, sample: Callable[[jax.Array, int], jax.Array], key: jax.Array
+  ) -> dict:
     """Draws `n_samples` samples within a program; see `inspect`.
 
     Args:
+      params: `self.params`, an argument of the program and no constant.
       sample: (key, n) -> images in [-1, 1], [n, height, width, channels].
       key: draws all of them.
     """
 
     def see(key):
       channels = jnp.moveaxis(sample(key, N_FEATURES_OF), -1, 0)[..., None]
-      return self._join(
-        [(features(self._params, each), classify(self._params, each)) for each in channels]
-      )
+      return self._join([(features(params, each), classify(params, each)) for each in channels])
 
     seen = jax.lax.map(see, jax.random.split(key, self.n_samples // N_FEATURES_OF))
     return {"classes": seen["classes"].ravel(), "features": seen["features"][0]}
@@ -69,7 +74,7 @@ class Judge:
   def inspect(self, images: np.ndarray) -> dict:
     """Classes, [n], and features of the first N_FEATURES_OF, of images on the host."""
     channels = np.moveaxis(images, -1, 0)[..., None]
-    seen = jax.device_get(self._join([classify_images(self._params, each) for each in channels]))
+    seen = jax.device_get(self._join([classify_images(self.params, each) for each in channels]))
     return seen | {"features": seen["features"][:N_FEATURES_OF]}
 
   def _join(self, outputs):
@@ -83,10 +88,5 @@ class Judge:
     classes = class_statistics(jnp.asarray(seen["classes"]), jnp.asarray(self.shares, jnp.float32))
     real, fake = self._held_out, seen["features"]
     manifolds = precision_recall(real, fake)
-    return {
-      "n_classes": float(classes.n_classes),
-      "class_kl": float(classes.kl),
-      "frechet": frechet_distance(real, fake),
-      "precision": float(manifolds.precision),
-      "recall": float(manifolds.recall),
-    }
+    told = (classes.n_classes, classes.kl, frechet_distance(real, fake), *manifolds)
+    return dict(zip(self.NAMES, map(float, told), strict=True))

@@ -39,9 +39,9 @@ class Intervals:
     """Where the chunk from `step` ends: an absolute multiple of an interval, or the last step."""
     return min(*((step // n + 1) * n for n in self._ends), last)
 
-  def is_exact(self, step: int, last: int) -> bool:
+  def is_exact(self, step: int) -> bool:
     """Whether the line at a step holds the slow measures."""
-    return self.exact is not None and (step % self.exact == 0 or step == last)
+    return self.exact is not None and step % self.exact == 0
 
   @property
   def _ends(self):
@@ -79,7 +79,7 @@ def train(
 
   def log():
     row = {"step": step, **summarise(pending, settings)} | program.measure(
-      state, exact=intervals.is_exact(step, steps)
+      state, exact=intervals.is_exact(step)
     )
     files.append_line(folder.metrics, row)
     display.write_events(events, row)

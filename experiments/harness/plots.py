@@ -17,13 +17,13 @@ _GRID_SIDE = 672
 _TITLE_HEIGHT = 24
 
 _PANELS = [
-  ("Wasserstein estimate", "E c(x) - E c(g(z))", ["wasserstein_estimate"]),
-  ("Jensen-Shannon estimate", "divergence (nats)", ["jensen_shannon_estimate"]),
   (
-    "distances, samples to held out",
-    "W1",
-    ["exact_wasserstein", "certified_wasserstein", "true_wasserstein", "sliced_wasserstein"],
+    "Wasserstein estimate, and the distance",
+    "E c(x) - E c(g(z)); W1",
+    ["wasserstein_estimate", "exact_wasserstein", "certified_wasserstein", "true_wasserstein"],
   ),
+  ("Jensen-Shannon estimate", "divergence (nats)", ["jensen_shannon_estimate"]),
+  ("sliced distance, samples to held out", "SW1", ["sliced_wasserstein"]),
   ("modes found", "modes", ["n_modes"]),
   ("quality of modes", "share; nats", ["high_quality", "reverse_kl"]),
   ("classes found", "classes", ["n_classes"]),

@@ -61,6 +61,7 @@ class Program:
     self._measure = jax.jit(make_boundary_measures(config, pair, dataset))
     exact = make_exact_measures(config, pair, dataset, judge)
     self._compute, self._finish = jax.jit(exact.compute), exact.finish
+    self._classifier = None if judge is None else judge.params
     self._draw = jax.jit(make_drawing(pair, dataset))
 
   def init(self) -> State:
@@ -76,7 +77,9 @@ class Program:
     """What is measured outside the step, by name; the slow measures, too, where `exact`."""
     arguments = (state, self.hparams, self._train, self._held_out)
     measured = {name: float(value) for name, value in self._measure(*arguments).items()}
-    return measured | self._finish(jax.device_get(self._compute(*arguments))) if exact else measured
+    if exact:
+      measured |= self._finish(jax.device_get(self._compute(*arguments, self._classifier)))
+    return measured
 
   def draw(self, state: State) -> Drawing:
     """The run's own picture, on the host: always from the same latents."""
@@ -131,12 +134,13 @@ class MembersProgram:
     self.memory = self._chunk.memory_analysis()
     exact = make_exact_measures(config, pair, dataset, judge)
     self._finish = exact.finish
+    self._classifier = None if judge is None else jax.device_put(judge.params, self._whole)
     draw = make_drawing(pair, dataset)
 
     # One member after another: these are rare, and large for their samples.
     def mapped(function):
-      def run_all(states, hparams, train, held_out):
-        return jax.lax.map(lambda each: function(*each, train, held_out), (states, hparams))
+      def run_all(states, hparams, *whole):
+        return jax.lax.map(lambda each: function(*each, *whole), (states, hparams))
 
       return jax.jit(spread(run_all, mesh, 2))
 
@@ -157,17 +161,21 @@ class MembersProgram:
     info = jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], jax.device_get(info))
     return members, info
 
-  def measure(self, members: Members, *, exact: bool) -> list[dict[str, float]]:
-    """What is measured outside the step, by name, of each member, as `Program` does it."""
+  def measure(self, members: Members, *, exact: bool, alive: list[bool]) -> list[dict[str, float]]:
+    """What is measured outside the step, by name, of each member, as `Program` does it.
+
+    The slow measures only of those that are alive.
+    """
     arguments = (members.state, self._hparams, self._train, self._held_out)
     columns = jax.device_get(self._measure(*arguments))
     rows = [
       {name: float(values[i]) for name, values in columns.items()} for i in range(self.n_members)
     ]
     if exact:
-      arrays = jax.device_get(self._compute(*arguments))
+      arrays = jax.device_get(self._compute(*arguments, self._classifier))
       for i, row in enumerate(rows):
-        row |= self._finish(jax.tree.map(lambda leaf, i=i: leaf[i], arrays))
+        if alive[i]:
+          row |= self._finish(jax.tree.map(lambda leaf, i=i: leaf[i], arrays))
     return rows
 
   def draw(self, members: Members) -> list[Drawing]:

@@ -26,6 +26,10 @@ from experiments.harness.files import read_json, write_json
 from experiments.harness.settings import Settings
 from wgan_jax.training import State, make_training
 
+_OTHER_DATA = (
+  "--workdir={} was trained on other data of the same name: give the --data_dir and the package"
+  " versions that its config.json tells"
+)
 _BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
 
 
@@ -78,12 +82,24 @@ class RunFolder:
     """
     if not self.config.is_file():
       raise UserError(f"--workdir={self.path} holds no run: it has no config.json")
+    record = read_json(self.config)
+    if "members" in record:
+      raise UserError(f"--workdir={self.path} holds a sweep: name one of the runs in its members/")
     try:
-      return Settings(**read_json(self.config)["settings"])
+      return Settings(**record["settings"])
     except (KeyError, TypeError, ValueError) as error:
       raise UserError(
         f"{self.config}: damaged, or of another version: its settings are not those of a run"
       ) from error
+
+  def check_data(self, dataset: Dataset) -> None:
+    """Whether these are the data that the run was trained on.
+
+    Raises:
+      UserError: they are others of the same name.
+    """
+    if read_json(self.config).get("data_sha256") != dataset.digest():
+      raise UserError(_OTHER_DATA.format(self.path))
 
   def read_state(self, step: int | None = None) -> State:
     """The training state of a checkpoint of the run that is here; the newest, if none is named.
@@ -209,10 +225,7 @@ def write_record(
     except (AttributeError, KeyError, TypeError) as error:
       raise UserError(f"{path}: damaged, or of another version") from error
     if earlier.get("data_sha256") != data_sha256:
-      raise UserError(
-        f"--workdir={path.parent} was trained on other data of the same name: give the --data_dir"
-        " and the package versions that its config.json tells"
-      )
+      raise UserError(_OTHER_DATA.format(path.parent))
     if changed:
       record["resumed_in"].append(environment)
       if tell:

@@ -100,9 +100,14 @@ class Settings:
     told = [f"{k}{v}" if k in _NUMBERS else v for k, v in values.items() if v not in (None, False)]
     return "-".join(told)
 
-  def notes(self) -> list[str]:
-    """One line for each choice that a paper advises against."""
+  def notes(self, steps: int) -> list[str]:
+    """One line for each choice that a paper advises against, or that wastes steps."""
     notes = []
+    if 0 < self.decay_steps < steps:
+      notes.append(
+        f"the learning rate is 0 after step {self.decay_steps}: of {steps} steps the rest change"
+        " nothing"
+      )
     if self.loss == "wasserstein" and self.penalty == "none":
       notes.append(
         "nothing keeps the critic Lipschitz: its estimate is of no distance and may grow without"

@@ -41,7 +41,7 @@ def start(
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     print(f"{settings.dataset}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
-    for note in settings.notes():
+    for note in settings.notes(flag_values.steps):
       print(f"note: {note}")
     train(
       folder,
@@ -52,7 +52,7 @@ def start(
         flag_values.log_every,
         flag_values.sample_every,
         flag_values.checkpoint_every,
-        flag_values.exact_every,
+        flag_values.exact_every or None,
       ),
       tensorboard=flag_values.tensorboard,
     )

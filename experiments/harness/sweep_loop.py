@@ -105,7 +105,7 @@ def _train_group(folder, group, dataset, judge, steps, intervals, shown, stop):
   members = program.lay_out(members)
 
   def log():
-    measured = program.measure(members, exact=intervals.is_exact(step, steps))
+    measured = program.measure(members, exact=intervals.is_exact(step), alive=alive)
     for run, member, lives, rows, own in zip(
       group.runs, folders, alive, pending, measured, strict=True
     ):

@@ -122,7 +122,9 @@ def load_toy(name: str, *, n_funnels: int = 4, dim: int = 2, seed: int = 0) -> T
   if name == "swiss_roll":
     return Toy(name, dim, SwissRoll(jnp.float32(0.25)), sample_swiss_roll)
   if name == "funnels":
-    data = make_funnels(jax.random.key(seed), n_funnels, dim)
+    # A stream of its own, not that of a run with this seed.
+    key = jax.random.fold_in(jax.random.key(seed), 0x66756E6E)
+    data = make_funnels(key, n_funnels, dim)
     generator = _fixed(lambda z: 2 * _HALF_CUBE * (jax.scipy.stats.norm.cdf(z) - 0.5))
     return Toy(name, dim, data, _sample_pulled, None, generator, sample_funnels)
   if name == "two_gaussians":
