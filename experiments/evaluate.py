@@ -69,16 +69,7 @@ def register(flag_values: flags.FlagValues) -> None:
 
 def main(flag_values: flags.FlagValues) -> None:
   """Measures, prints and writes."""
-  refuse_empty(flag_values, "workdir", "samples", "data_dir", "out")
-  if (flag_values.workdir is None) == (flag_values.samples is None):
-    raise UserError("name either a run with --workdir, or a file with --samples")
-  idle = ("dataset", "n_funnels", "data_seed") if flag_values.workdir else ("step", "n")
-  for name in idle:
-    if flag_values[name].present:
-      other = "workdir" if flag_values.workdir else "samples"
-      raise UserError(f"--{name} does nothing with --{other}: leave it out")
-  if flag_values.samples and (flag_values.dataset is None or flag_values.out is None):
-    raise UserError("--samples needs --dataset, which they are of, and --out, a folder to write to")
+  _check(flag_values)
   out = pathlib.Path(flag_values.out or flag_values.workdir).expanduser()
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
@@ -87,16 +78,8 @@ def main(flag_values: flags.FlagValues) -> None:
   else:
     settings = state = None
     name = flag_values.dataset
-    if name != "funnels":
-      for flag in ("n_funnels", "data_seed"):
-        if flag_values[flag].present:
-          raise UserError(f"--{flag} does nothing with --dataset={name}: leave it out")
   if flag_values.data_dir is not None and name in ("digits", *POINTS):
     raise UserError(f"--data_dir does nothing with {name}: leave it out")
-  try:
-    out.mkdir(parents=True, exist_ok=True)  # Before minutes go into what could not be written.
-  except OSError as error:
-    raise UserError(f"--out={out} cannot be written ({error.strerror}): name a folder") from error
   if settings is not None:
     dataset = settings.load(flag_values.data_dir)
     folder.check_data(dataset)
@@ -105,6 +88,10 @@ def main(flag_values: flags.FlagValues) -> None:
     dataset = load_dataset(name, flag_values.data_dir, flag_values.n_funnels, flag_values.data_seed)
     path = pathlib.Path(flag_values.samples).expanduser()
     samples, title = read_samples(path, dataset), path.name
+  try:
+    out.mkdir(parents=True, exist_ok=True)  # Before minutes go into what could not be written.
+  except OSError as error:
+    raise UserError(f"--out={out} cannot be written ({error.strerror}): name a folder") from error
   judge = load_judge(dataset)
   # A stream of its own, not that of a run with this seed.
   key = jax.random.fold_in(jax.random.key(flag_values.seed), 0x6576616C)
@@ -148,6 +135,23 @@ def main(flag_values: flags.FlagValues) -> None:
   except OSError as error:
     raise UserError(f"--out={out} cannot be written ({error.strerror})") from error
   print(f"written: {out}/evaluation.json, evaluation.png")
+
+
+def _check(flag_values: flags.FlagValues) -> None:
+  refuse_empty(flag_values, "workdir", "samples", "data_dir", "out")
+  if (flag_values.workdir is None) == (flag_values.samples is None):
+    raise UserError("name either a run with --workdir, or a file with --samples")
+  idle = ("dataset", "n_funnels", "data_seed") if flag_values.workdir else ("step", "n")
+  for name in idle:
+    if flag_values[name].value is not None:
+      other = "workdir" if flag_values.workdir else "samples"
+      raise UserError(f"--{name} does nothing with --{other}: leave it out")
+  if flag_values.samples and (flag_values.dataset is None or flag_values.out is None):
+    raise UserError("--samples needs --dataset, which they are of, and --out, a folder to write to")
+  if flag_values.dataset != "funnels":
+    for name in ("n_funnels", "data_seed"):
+      if flag_values[name].present:
+        raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
 
 
 def _sample(networks, state, key, n):

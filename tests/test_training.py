@@ -164,6 +164,16 @@ def test_rmsprop_has_epsilon_outside_the_root():
   chex.assert_trees_all_close(state.critic_params["w"][0], expected, rtol=1e-5)
 
 
+def test_a_fixed_generator_keeps_its_parameters_and_settles_its_statistics():
+  pair = shift_pair(linear_critic)
+  config = Config(penalty="none", n_critic=2, batch_size=2, fixed_generator=True)
+  state, infos = run(config, pair, lambda *_: jnp.ones((2, 1)), None, n_steps=3)
+  assert state.generator_params["shift"] == 0
+  assert state.batch_stats["count"] == 3
+  assert state.critic_params["w"] != 1
+  assert len(infos) == 3
+
+
 def test_the_learning_rate_falls_linearly_to_zero():
   """Sign-like steps of size lr: with a constant gradient RMSProp without memory moves by lr."""
   pair = shift_pair(linear_critic)
