@@ -93,5 +93,7 @@ def test_what_a_data_set_does_not_have_is_refused(dataset, choices, message):
 def test_points_with_a_generator_train_the_critic_alone():
   (settings,) = Grid("funnels", METHOD | {"n_funnels": (16,)}).settings([0])
   assert (settings.fixed_generator, settings.latent_dim, settings.n_funnels) == (True, None, 16)
+  assert settings.lambda_gp == 10
   (settings,) = Grid("ring", METHOD).settings([0])
   assert (settings.fixed_generator, settings.latent_dim, settings.n_funnels) == (False, 2, None)
+  assert settings.lambda_gp == 0.1

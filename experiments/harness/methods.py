@@ -54,7 +54,8 @@ def method_defaults(
     "decay_steps": 0,
     "beta1": 0.5 if adam else None,
     "beta2": (0.9 if wasserstein and penalised else 0.999) if adam else 0.99,
-    "lambda_gp": (0.1 if points else 10.0) if penalised else None,
+    # On points as their authors' code has it; where the generator is given, as their paper.
+    "lambda_gp": (0.1 if points and not given else 10.0) if penalised else None,
     "clip_value": 0.01 if penalty == "clip" else None,
     "fixed_generator": given,
     "n_funnels": N_FUNNELS if dataset == "funnels" else None,
