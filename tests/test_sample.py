@@ -55,7 +55,7 @@ def test_errors_are_one_line(run, tmp_path, capsys):
   for workdir, arguments, named in [
     (run, ["--n=0"], "--n"),
     (run, ["--step=3"], "--step=3 has no checkpoint; there are 2, 4"),
-    (run, ["--n=9999"], "--n=9999 is too many for one grid"),
+    (run, ["--n=9999"], "--n=9999 is too many for one picture"),
     (run, [f"--out={taken}"], "exists"),
     (run, [f"--out={tmp_path / 'a.jpg'}"], "ends in .jpg"),
     (run, ["--out="], "--out= is empty"),
