@@ -34,7 +34,8 @@ def draw_curves(settings: list[list[Member]], names: list[str]) -> list[Picture]
     for program, group in groups.items():
       group = [same for same in group if any(name in line for m in same for line in m.lines)]
       shown = sorted(group, key=_rank)[:_MOST_LINES]
-      if not shown:
+      steps = {line["step"] for same in shown for m in same for line in m.lines if name in line}
+      if len(steps) < 2:  # The tables tell what was measured once.
         continue
       figure, axes = _axes(MEASURES[name])
       differ = telling([same[0] for same in group])
