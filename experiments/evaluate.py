@@ -31,12 +31,11 @@ from experiments.harness.evaluation_plot import draw_evaluation
 from experiments.harness.files import write_json
 from experiments.harness.flags import MAX_SEED, MAX_STEPS, refuse_empty
 from experiments.harness.judge import load_judge
-from experiments.harness.measures import MEASURES, N_MODE_SAMPLES, generate
+from experiments.harness.measures import MEASURES, N_MODE_SAMPLES, generate_many
 from experiments.harness.program import Drawing, make_drawing
 from experiments.harness.run_folder import RunFolder
 from wgan_jax.data.images import to_uint8
 
-_BATCH = 500
 _MAX_N = 100_000
 
 
@@ -98,7 +97,7 @@ def main(flag_values: flags.FlagValues) -> None:
   key_latents, key_real, key_picture = jax.random.split(key, 3)
   if settings is not None:
     n = flag_values.n or (judge.n_samples if judge else N_MODE_SAMPLES)
-    samples = _sample(settings.networks(), state, key_latents, n)
+    samples = generate_many(settings.networks(), state, key_latents, n)
     if not np.isfinite(samples).all():
       raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
   train, held_out = real_samples(dataset, key_real, len(samples))
@@ -152,12 +151,6 @@ def _check(flag_values: flags.FlagValues) -> None:
     for name in ("n_funnels", "data_seed"):
       if flag_values[name].present:
         raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
-
-
-def _sample(networks, state, key, n):
-  sample = jax.jit(lambda state, key: generate(networks, state, key, _BATCH))
-  keys = jax.random.split(key, -(-n // _BATCH))
-  return np.concatenate([sample(state, key) for key in keys])[:n]
 
 
 def _print_table(samples, real, critic):

@@ -20,12 +20,11 @@ from experiments.harness.datasets import POINTS
 from experiments.harness.errors import UserError
 from experiments.harness.files import write_bytes
 from experiments.harness.flags import MAX_SEED, MAX_STEPS, refuse_empty
-from experiments.harness.measures import generate
+from experiments.harness.measures import generate_many
 from experiments.harness.plots import draw_grid, draw_points
 from experiments.harness.run_folder import RunFolder
 from wgan_jax.data.images import to_uint8
 
-_BATCH = 500
 _MAX_GRID = 2500
 _MAX_N = 1_000_000
 
@@ -82,16 +81,10 @@ def main(flag_values: flags.FlagValues) -> None:
   if out.suffix == ".png" and n > _MAX_GRID:
     raise UserError(f"--n={n} is too many for one picture: name another form with --out")
 
-  @jax.jit
-  def sample(state, key):
-    samples = generate(pair, state, key, _BATCH)
-    return samples if points else to_uint8(samples)
-
-  # A stream of its own, not that of a run with this seed. Folded in, not split: the first samples
-  # of a larger n are the same.
+  # A stream of its own, not that of a run with this seed.
   key = jax.random.fold_in(jax.random.key(seed), 0x73616D70)
-  batches = [sample(state, jax.random.fold_in(key, i)) for i in range(-(-n // _BATCH))]
-  samples = np.concatenate(batches)[:n]
+  transform = {} if points else {"transform": to_uint8}
+  samples = generate_many(pair, state, key, n, **transform)
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, step {step}, seed {seed}"
   try:
     out.parent.mkdir(parents=True, exist_ok=True)

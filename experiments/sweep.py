@@ -100,7 +100,7 @@ def main(flag_values: flags.FlagValues) -> None:
     flag_values.log_every,
     flag_values.sample_every or shared_flags.MAX_STEPS,
     flag_values.checkpoint_every,
-    flag_values.exact_every or None,
+    flag_values.exact_every,
   )
   print(
     f"{len(runs)} members on {environment['platform']}, {describe_devices()};"

@@ -84,8 +84,8 @@ def load_dataset(
   """
   if name in POINTS:
     return of_points(find_toy(name, n_funnels, data_seed))
-  if name == "stacked_mnist":
-    base = load_images("mnist", data_dir)
+  if name in images.STACKED_OF:
+    base = load_images(images.STACKED_OF[name], data_dir)
     return of_images(stack(base), base)
   return of_images(load_images(name, data_dir))
 

@@ -13,19 +13,18 @@ import numpy as np
 
 from experiments.harness.datasets import Dataset
 from experiments.harness.errors import UserError
-from experiments.harness.exact import make_exact_measures
+from experiments.harness.exact import certified_measures, make_exact_measures
 from experiments.harness.judge import Judge
 from experiments.harness.measures import (
   estimate_name,
   make_boundary_measures,
+  mode_measures,
   sliced_distance,
 )
 from experiments.harness.settings import Settings
 from wgan_jax.data.images import to_unit
 from wgan_jax.diagnostics import activation_gradient_norms
-from wgan_jax.lipschitz import certified_distance, certify
 from wgan_jax.losses import LOSSES, wasserstein_estimate
-from wgan_jax.modes import mode_statistics
 from wgan_jax.training import State
 from wgan_jax.transport import wasserstein_exact
 
@@ -117,9 +116,8 @@ def evaluate_samples(
     counts = np.bincount(seen["classes"], minlength=len(judge.shares))
     return Judged(measured | judge.measure(seen), counts / len(samples))
   if dataset.toy.modes is not None:
-    modes = mode_statistics(jnp.asarray(samples), *dataset.toy.modes)
-    names = ("n_modes", "high_quality", "reverse_kl")
-    measured |= {name: float(getattr(modes, name)) for name in names}
+    modes = mode_measures(jnp.asarray(samples), dataset.toy.modes)
+    measured |= {name: float(value) for name, value in modes.items()}
   return Judged(measured, None)
 
 
@@ -137,17 +135,12 @@ def evaluate_critic(
   x, y = jnp.asarray(held_out[:N_EXACT]), jnp.asarray(samples[:N_EXACT])
   scores = jax.jit(jax.vmap(critic_fn))
   difference = float(wasserstein_estimate(scores(x), scores(y)))
-  bound = certify(networks.critic.layers(state.critic_params), dataset.sample_shape).bound
-  certified = certified_distance(difference, bound)
+  layers = networks.critic.layers(state.critic_params)
   estimate = float(LOSSES[config.loss].estimate(scores(x), scores(y)))
   measured = {f"held_out_{estimate_name(config.loss)}": estimate}
   if config.loss == "wasserstein":
     measured["estimate_gap"] = estimate - exact
-  measured |= {
-    "certified_wasserstein": certified,
-    "certified_gap": exact - certified,
-    "lipschitz_bound": bound,
-  }
+  measured |= certified_measures(layers, dataset.sample_shape, difference, exact)
   batch = min(config.batch_size, len(x), len(y))
 
   @jax.jit

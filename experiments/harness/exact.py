@@ -5,7 +5,7 @@ The device computes the samples and what networks tell of them, the host the res
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,9 +21,29 @@ from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.objectives import make_objectives
 from wgan_jax.training import Config, State, make_optimizer
 from wgan_jax.transport import wasserstein_exact
-from wgan_jax.types import Pair
+from wgan_jax.types import Layer, Pair
 
 _N_SEARCHED = 256  # Real and generated samples from which large gradients are looked for.
+
+
+def certified_measures(
+  layers: Sequence[Layer], sample_shape: tuple[int, ...], difference: float, exact: float
+) -> dict[str, float]:
+  """What a critic's certificate tells of the exact distance of two samples; NaN without that.
+
+  Args:
+    layers: of the critic.
+    sample_shape: of one sample.
+    difference: of its mean scores, of the same two samples.
+    exact: their exact distance.
+  """
+  bound = certify(layers, sample_shape).bound
+  certified = certified_distance(difference, bound) if math.isfinite(exact) else math.nan
+  return {
+    "certified_wasserstein": certified,
+    "certified_gap": exact - certified,
+    "lipschitz_bound": bound,
+  }
 
 
 class ExactMeasures(NamedTuple):
@@ -107,16 +127,13 @@ def make_exact_measures(
 
   def finish(arrays: dict) -> dict[str, float]:
     difference = float(arrays["difference"])
-    bound = certify(networks.critic.layers(arrays["critic_params"]), dataset.sample_shape).bound
     # Finite parameters may give samples and scores that are not.
     finite = np.isfinite(arrays["fake"]).all() and np.isfinite(difference)
     exact = wasserstein_exact(dataset.held_out, arrays["fake"]) if finite else math.nan
-    certified = certified_distance(difference, bound) if finite else math.nan
+    layers = networks.critic.layers(arrays["critic_params"])
     measured = {
       "exact_wasserstein": exact,
-      "certified_wasserstein": certified,
-      "certified_gap": exact - certified,
-      "lipschitz_bound": bound,
+      **certified_measures(layers, dataset.sample_shape, difference, exact),
       **{name: float(value) for name, value in arrays["told"].items()},
     }
     if config.loss == "wasserstein":

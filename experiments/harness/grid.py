@@ -9,6 +9,8 @@ from experiments.harness.errors import UserError
 from experiments.harness.methods import METHODS, method_defaults
 from experiments.harness.settings import Settings
 
+_OF_FUNNELS = ("n_funnels", "data_seed")
+
 
 class Grid:
   """All combinations of chosen values that mean something: clip values belong to clipping.
@@ -63,6 +65,3 @@ def _axes_of_methods(dataset: str, choices: dict[str, tuple]) -> Iterator[dict[s
     }
     own |= {"loss": (loss,), "penalty": (penalty,)}
     yield own | {name: (defaults[name],) for name in ("architecture", "optimizer")}
-
-
-_OF_FUNNELS = ("n_funnels", "data_seed")

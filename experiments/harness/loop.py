@@ -29,7 +29,7 @@ class Intervals:
   log: int
   sample: int
   checkpoint: int
-  exact: int | None = None
+  exact: int = 0  # 0 for never.
 
   def capacity(self) -> int:
     """The most steps of one chunk."""
@@ -41,7 +41,7 @@ class Intervals:
 
   def is_exact(self, step: int) -> bool:
     """Whether the line at a step holds the slow measures."""
-    return self.exact is not None and step % self.exact == 0
+    return self.exact > 0 and step % self.exact == 0
 
   @property
   def _ends(self):

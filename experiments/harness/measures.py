@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from experiments.harness.datasets import Dataset
 from experiments.harness.settings import Settings
+from wgan_jax.data.toy import Mixture
 from wgan_jax.diagnostics import clipped_share
 from wgan_jax.losses import LOSSES
 from wgan_jax.modes import mode_statistics
@@ -27,6 +29,7 @@ _N_PROJECTIONS = 256
 # As many as published tables of modes are made with (Lin et al., 2017, arXiv 1712.04086).
 N_MODE_SAMPLES = 2500
 _N_DIRECTIONS = 1000
+_BATCH = 500
 
 
 class Measure(NamedTuple):
@@ -175,6 +178,24 @@ def generate(networks: Pair, state: State, key: jax.Array, n: int) -> jax.Array:
   return samples
 
 
+def generate_many(
+  networks: Pair,
+  state: State,
+  key: jax.Array,
+  n: int,
+  transform: Callable[[jax.Array], jax.Array] = lambda samples: samples,
+) -> np.ndarray:
+  """Any number of samples, transformed, on the host; the first of a larger n are the same."""
+
+  @jax.jit
+  def batch(state, key):
+    return transform(generate(networks, state, key, _BATCH))
+
+  # Folded in, not split, so that the first keys do not depend on n.
+  keys = [jax.random.fold_in(key, i) for i in range(-(-n // _BATCH))]
+  return np.concatenate([batch(state, key) for key in keys])[:n]
+
+
 def measuring_keys(state: State) -> dict[str, jax.Array]:
   """The keys of everything that is measured at a step, by purpose."""
   # The training step splits this key; folding in its own number leaves those draws alone.
@@ -182,6 +203,12 @@ def measuring_keys(state: State) -> dict[str, jax.Array]:
   purposes = ("held_out", "fake", "real", "epsilon")
   purposes += ("modes", "directions", "classes", "latents", "batch", "search")
   return dict(zip(purposes, jax.random.split(key, len(purposes)), strict=True))
+
+
+def mode_measures(samples: jax.Array, modes: Mixture) -> dict[str, jax.Array]:
+  """What samples tell of a mixture's modes, by name."""
+  told = mode_statistics(samples, *modes)
+  return {name: getattr(told, name) for name in ("n_modes", "high_quality", "reverse_kl")}
 
 
 def sliced_distance(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -228,8 +255,7 @@ def make_boundary_measures(
       measured["clipped_share"] = clipped_share(state.critic_params, hparams.clip_value)
     if toy is not None and toy.modes is not None:
       samples = generate(networks, state, keys["modes"], N_MODE_SAMPLES)
-      modes = mode_statistics(samples, *toy.modes)
-      measured |= {name: getattr(modes, name) for name in ("n_modes", "high_quality", "reverse_kl")}
+      measured |= mode_measures(samples, toy.modes)
     if toy is not None and toy.generator is not None:
       real, _, optimal = toy.sample_coupling(keys["directions"], train, _N_DIRECTIONS)
       gradients = jax.vmap(jax.grad(critic_fn))(real)

@@ -52,7 +52,7 @@ def start(
         flag_values.log_every,
         flag_values.sample_every,
         flag_values.checkpoint_every,
-        flag_values.exact_every or None,
+        flag_values.exact_every,
       ),
       tensorboard=flag_values.tensorboard,
     )

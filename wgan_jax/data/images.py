@@ -12,9 +12,9 @@ from wgan_jax.data import prepare
 from wgan_jax.data.prepare import DataError, can_download
 
 NAMES = ("mnist", "fashion_mnist", "digits", "stacked_mnist")
+STACKED_OF = {"stacked_mnist": "mnist"}  # Three images of the other as the channels of one.
 
 _N_TEST_DIGITS = 297
-_STACKED_OF = "mnist"
 
 
 class Images(NamedTuple):
@@ -58,8 +58,8 @@ def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
   _check_name(name)
   if name == "digits":
     return _load_digits()
-  if name == "stacked_mnist":
-    return stack(load_images(_STACKED_OF, data_dir))
+  if name in STACKED_OF:
+    return stack(load_images(STACKED_OF[name], data_dir))
   root = prepare.data_root(data_dir)
   if not os.path.isdir(prepare.prepared_dir(name, root)):
     if not prepare.has_manual_files(name, root) and not can_download(name):
@@ -102,7 +102,7 @@ def image_shape(name: str) -> tuple[int, int, int]:
     DataError: `name` is unknown.
   """
   _check_name(name)
-  return (*prepare.IMAGE_SHAPE, 3 if name == "stacked_mnist" else 1)
+  return (*prepare.IMAGE_SHAPE, 3 if name in STACKED_OF else 1)
 
 
 def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
@@ -114,7 +114,7 @@ def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
   _check_name(name)
   if name == "digits":
     return True
-  name = _STACKED_OF if name == "stacked_mnist" else name
+  name = STACKED_OF.get(name, name)
   root = prepare.data_root(data_dir)
   try:
     return prepare.has_array_records(prepare.prepared_dir(name, root))
