@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.harness.datasets import load_dataset
-from experiments.harness.exact import make_exact_measures
+from experiments.harness.exact import certified_measures, make_exact_measures
 from experiments.harness.measures import MEASURES
 from wgan_jax import Config, Hparams, Network, Pair, make_training
 from wgan_jax.types import Dense
@@ -74,3 +74,12 @@ def test_samples_that_overflow_end_no_run():
   told = measure("wasserstein", shift=np.array([np.inf, 0], np.float32))
   assert math.isnan(told["exact_wasserstein"])
   assert math.isnan(told["certified_wasserstein"])
+
+
+def test_the_gap_is_what_the_certificate_leaves_open():
+  """A slope of 2 and a difference of 4 prove 2, of a distance of 5."""
+  layers = [Dense(jnp.full((1, 1), 2.0), jnp.zeros(1))]
+  told = certified_measures(layers, (1,), 4.0, 5.0)
+  assert told == pytest.approx(
+    {"certified_wasserstein": 2, "certified_gap": 3, "lipschitz_bound": 2}, rel=1e-5
+  )

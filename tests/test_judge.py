@@ -63,6 +63,14 @@ def test_classes_and_features_of_images():
   assert told["recall"] == 1  # The fourth neighbour is 4 classes away: all are covered.
 
 
+def test_a_collapse_is_precise_and_recalls_little():
+  """All samples are threes: they are among the real ones, of which they cover the threes only."""
+  known = Judge(of_images(base()))
+  told = known.measure(known.inspect(np.float32(pictures(np.full(10, 3)) / 127.5 - 1)))
+  assert told["precision"] == 1
+  assert told["recall"] == pytest.approx(0.1)
+
+
 def test_what_is_drawn_in_a_program_is_seen_alike():
   known = Judge(of_images(base()))
 
@@ -81,6 +89,12 @@ def test_stacked_images_have_a_thousand_classes():
   seen = known.inspect(stacked.held_out)
   np.testing.assert_array_equal(seen["classes"], stacked.images.test_labels[:500])
   assert seen["features"].shape == (50, 3)
+
+  def sample(key, n):
+    return jnp.asarray(stacked.held_out)[jnp.arange(n) % 50]
+
+  drawn = jax.jit(lambda key: known.look({}, sample, key))(jax.random.key(0))
+  assert drawn["classes"].shape == (26_000,)
 
 
 def test_points_need_no_judge():
