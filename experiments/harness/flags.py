@@ -135,7 +135,9 @@ def register_run(
     flag_values=flag_values,
   )
   pictures = "Steps between pictures of samples" + (
-    " and curves." if sample_every else "; the end only where it is not given."
+    " and curves (of these, fewer where they would slow training)."
+    if sample_every
+    else "; the end only where it is not given."
   )
   for name, default, text in [
     (

@@ -20,6 +20,8 @@ from experiments.harness.signals import stop_signals
 
 # A chunk also ends here, however rarely one logs: a signal and a divergence wait for its end.
 _LONGEST_CHUNK = 1000
+# Curves take up to a second to draw; while training goes on they may take this share of the time.
+_CURVES_SHARE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +87,17 @@ def train(
     display.write_events(events, row)
     return row
 
+  curves_due = 0.0
+
   def draw():
+    nonlocal curves_due
     plots.draw_samples(folder.sample(step), program.draw(state), dataset, f"{title}, step {step}")
-    if rows := files.read_lines(folder.metrics):  # None before the first line.
-      plots.draw_curves(folder.curves, rows, title)
     display.write_image(events, folder.sample(step), step)
+    started = time.perf_counter()
+    rows = files.read_lines(folder.metrics)  # None before the first line.
+    if rows and (step == steps or started >= curves_due):
+      plots.draw_curves(folder.curves, rows, title)
+      curves_due = started + (time.perf_counter() - started) / _CURVES_SHARE
 
   with (
     contextlib.closing(display.Display(step, steps)) as shown,
