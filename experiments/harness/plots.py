@@ -65,7 +65,7 @@ def draw_points(
   """
   # Fixed margins here and below: finding a layout takes as long as drawing.
   figure = Figure(figsize=(6, 5.2))
-  axes = figure.add_axes((0.07, 0.06, 0.88, 0.87))
+  axes = figure.add_axes((0.1, 0.06, 0.86, 0.87))
   fill_points(figure, axes, points, dataset, levels)
   axes.set_title(title, fontsize=9)
   write_bytes(path, render(figure))
