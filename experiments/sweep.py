@@ -17,7 +17,11 @@ from experiments.harness import cli, data_flags
 from experiments.harness import flags as shared_flags
 from experiments.harness.batching import WAYS, Batching, choose_batching, describe_devices
 from experiments.harness.datasets import Dataset
-from experiments.harness.environment import describe_environment, use_all_cores
+from experiments.harness.environment import (
+  describe_environment,
+  use_all_cores,
+  use_compilation_cache,
+)
 from experiments.harness.errors import Stopped, UserError
 from experiments.harness.grid import Grid
 from experiments.harness.loop import Intervals
@@ -94,6 +98,7 @@ def main(flag_values: flags.FlagValues) -> None:
   runs = Grid(name, choices).settings(range(flag_values.seeds))
   check_sweep_folder(path, runs, steps=flag_values.steps, log_every=flag_values.log_every)
   use_all_cores()
+  use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
   dataset = runs[0].load(flag_values.data_dir)
   intervals = Intervals(

@@ -14,6 +14,7 @@ ALLOWED = {
   "types": set(),
   "losses": {"types"},
   "penalties": {"types"},
+  "precision": {"types"},
   "networks": {"types", "networks"},
   "data": {"types", "data"},
   "transport": {"types"},
@@ -22,7 +23,7 @@ ALLOWED = {
   "objectives": {"types", "losses", "penalties"},
   "lipschitz": {"types", "penalties"},
   "diagnostics": {"types", "losses"},
-  "training": {"types", "losses", "penalties", "objectives"},
+  "training": {"types", "losses", "penalties", "objectives", "precision"},
   "sweep": {"training"},
 }
 ALLOWED["__init__"] = set(ALLOWED) - {"networks", "data"}

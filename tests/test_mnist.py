@@ -536,7 +536,7 @@ def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
   changed = {
       "architecture": "mlp", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
       "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
-      "lambda_gp": 0.1, "fixed_generator": True,
+      "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16",
       "penalty": "gp_one_sided", "loss": "minimax", "dataset": "digits", "seed": 1,
   }  # fmt: skip
   names = {dataclasses.replace(base, **{name: value}).run_name() for name, value in changed.items()}
@@ -556,5 +556,5 @@ def test_flags_and_settings_agree():
   """Every number that the flags know is a setting, and the other way round."""
   read = {"optimizer", *flags._INTEGERS, *flags._FLOATS}
   chosen = {"dataset", "loss", "penalty", "seed", "architecture", "fixed_generator"}
-  chosen |= {"n_funnels", "data_seed"}
+  chosen |= {"n_funnels", "data_seed", "compute_dtype"}
   assert read | chosen == {field.name for field in dataclasses.fields(Settings)}

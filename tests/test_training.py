@@ -224,7 +224,8 @@ def test_penalties_differ_and_a_users_own_is_used():
 def test_one_compilation_for_every_length_and_hyperparameter():
   training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_points)
   chex.clear_trace_counter()
-  chunk = jax.jit(chex.assert_max_traces(n=1)(wgan_jax.make_chunk(training.step, 8)))
+  step = chex.assert_max_traces(n=1)(training.step)
+  chunk = jax.jit(chex.assert_max_traces(n=1)(wgan_jax.make_chunk(step, 8)))
   state = training.init(KEY, HPARAMS)
   for n_steps, learning_rate in [(3, 1e-2), (8, 1e-3), (1, 1e-4)]:
     hparams = jax.tree.map(jnp.float32, HPARAMS._replace(learning_rate=learning_rate))

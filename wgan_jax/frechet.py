@@ -14,7 +14,7 @@ References:
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import distance
+import scipy  # Loads its modules where they are first used: they take a second.
 
 _BLOCK = 1000  # Rows of a matrix of distances that are in memory at once.
 
@@ -97,7 +97,7 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, n_neighbors: int = 3) -
   fake_covered = np.zeros(len(fake), bool)
   real_covered = np.zeros(len(real), bool)
   for rows in _blocks(len(real)):
-    between = distance.cdist(real[rows], fake)
+    between = scipy.spatial.distance.cdist(real[rows], fake)
     fake_covered |= (between <= real_radii[rows, None]).any(0)
     real_covered[rows] = (between <= fake_radii).any(1)
   return PrecisionRecall(float(fake_covered.mean()), float(real_covered.mean()))
@@ -133,7 +133,7 @@ def _radii(x, n_neighbors):
   """From each point to its neighbour of that rank; rank 0 is the point itself."""
   return np.concatenate(
     [
-      np.partition(distance.cdist(x[rows], x), n_neighbors)[:, n_neighbors]
+      np.partition(scipy.spatial.distance.cdist(x[rows], x), n_neighbors)[:, n_neighbors]
       for rows in _blocks(len(x))
     ]
   )

@@ -22,8 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import scipy.linalg
-import scipy.sparse.linalg
+import scipy  # Loads its modules where they are first used: they take a second.
 from jax import lax
 
 from wgan_jax.penalties import gradient_norms

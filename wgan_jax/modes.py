@@ -11,7 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
+import scipy  # Loads its modules where they are first used: they take a second.
 
 _N_SIGMA = 3  # A sample is of high quality within so many sigma.
 
@@ -183,7 +183,7 @@ def perfect_kl(k: int, n: int) -> float:
   if k < 1 or n < 1:
     raise ValueError(f"at least one mode and one sample are needed, got {k} and {n}")
   others = np.arange(n)
-  return float(stats.binom.pmf(others, n - 1, 1 / k) @ np.log(k * (1 + others) / n))
+  return float(scipy.stats.binom.pmf(others, n - 1, 1 / k) @ np.log(k * (1 + others) / n))
 
 
 def _counts(indices, counted, k):

@@ -2,7 +2,7 @@
 
 One step is `n_critic` critic updates and one generator update (Algorithm 1 of both papers). What
 changes the program stands in `Config`, what changes only numbers in `Hparams`: a new learning rate
-compiles nothing. Nothing here is jitted: the caller does.
+compiles nothing. `init` and `step` are not jitted: the caller does.
 
 References:
   [1] Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
@@ -21,6 +21,7 @@ import optax
 from wgan_jax.losses import LOSSES
 from wgan_jax.objectives import make_objectives
 from wgan_jax.penalties import PENALTIES, clip_params
+from wgan_jax.precision import COMPUTE_DTYPES, compute_in
 from wgan_jax.types import Pair, Params
 
 OPTIMIZERS = ("adam", "rmsprop")
@@ -38,6 +39,8 @@ class Config:
     batch_size: samples per update, of each network.
     fixed_generator: leave the generator's parameters as they are, so that the critic nears its
       optimum.
+    compute_dtype: in which the networks compute, one of `COMPUTE_DTYPES`; parameters, samples,
+      scores, gradient norms and moments stay in float32.
   """
 
   loss: str = "wasserstein"
@@ -46,9 +49,11 @@ class Config:
   n_critic: int = 5
   batch_size: int = 64
   fixed_generator: bool = False
+  compute_dtype: str = "float32"
 
   def __post_init__(self):
     known = {"loss": LOSSES, "penalty": PENALTIES, "optimizer": OPTIMIZERS}
+    known |= {"compute_dtype": COMPUTE_DTYPES}
     for name, choices in known.items():
       value = getattr(self, name)
       if value not in choices and not (name == "penalty" and callable(value)):
@@ -164,6 +169,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   References:
     [1] and [2], Algorithm 1.
   """
+  networks = compute_in(networks, config.compute_dtype)
   critic, generator, latent_dim = networks
   objectives = make_objectives(config.loss, config.penalty_fn, networks)
 
@@ -260,6 +266,8 @@ def make_chunk(step: Callable, capacity: int) -> Callable:
     leaf of Info is [capacity, ...]; entries from n_steps on are zero. Jit it with
     `donate_argnums=0` to update the state in place.
   """
+
+  step = jax.jit(step, inline=True)  # Traced once for its shapes and its loop.
 
   def chunk(state, hparams, data, n_steps):
     _, info = jax.eval_shape(step, state, hparams, data)

@@ -15,8 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
+import scipy  # Loads its modules where they are first used: they take a second.
 
 _MAX_ITERATIONS = 2**40  # Of the network simplex, far above what any cloud that fits needs.
 
@@ -174,9 +173,9 @@ def transport_plan(
   if x.shape[1:] != y.shape[1:]:
     raise ValueError(f"y must have points of x's shape {x.shape[1:]}, got {y.shape[1:]}")
   n, m = len(x), len(y)
-  costs = cdist(x.reshape(n, -1), y.reshape(m, -1))
+  costs = scipy.spatial.distance.cdist(x.reshape(n, -1), y.reshape(m, -1))
   if n == m and x_weights is None and y_weights is None:
-    rows, columns = linear_sum_assignment(costs)
+    rows, columns = scipy.optimize.linear_sum_assignment(costs)
     plan = np.zeros((n, n))
     plan[rows, columns] = 1 / n
     return Plan(float(costs[rows, columns].mean()), plan)

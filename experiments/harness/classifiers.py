@@ -9,7 +9,6 @@ import hashlib
 import inspect
 import io
 import os
-import pathlib
 import sys
 import tempfile
 from importlib import metadata
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 
 from experiments.harness.checkpoints import digest_state
+from experiments.harness.files import user_cache_folder
 from wgan_jax.data.images import Images, to_unit
 from wgan_jax.networks import classifier, conv
 from wgan_jax.types import Params
@@ -61,7 +61,7 @@ def load_classifier(images: Images) -> Classifier:
   that it trains, as it takes a minute. Processes that start at once may each train; what they write
   is whole. A cache that cannot be written costs a warning.
   """
-  path = _cache_folder() / f"{images.name}-{_digest(images)}.npz"
+  path = user_cache_folder() / "classifiers" / f"{images.name}-{_digest(images)}.npz"
   try:
     return _read(path)
   except (FileNotFoundError, NotADirectoryError):
@@ -126,13 +126,6 @@ def _train(images):
   predicted = classify_images(params, to_unit(images.test_images)).logits.argmax(1)
   accuracy = float((predicted == images.test_labels).mean())
   return Classifier(params, accuracy)
-
-
-def _cache_folder():
-  """In XDG_CACHE_HOME, which must be absolute to count, as its specification has it."""
-  base = os.environ.get("XDG_CACHE_HOME", "")
-  folder = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path.home() / ".cache"
-  return folder / "wgan_jax" / "classifiers"
 
 
 def _digest(images):

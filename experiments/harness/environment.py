@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.harness.errors import UserError
+from experiments.harness.files import user_cache_folder
 
 # Those that compute, and those that make the pixels of the digits and of the pictures.
 _PACKAGES = (
@@ -35,6 +36,34 @@ def use_all_cores() -> None:
 
 def _cores() -> int:
   return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def use_compilation_cache(folder: str | None) -> None:
+  """Keeps compiled programs, so that the next start of the same program compiles nothing.
+
+  The key of a program has its code, the versions and the device in it: a stale one is never used.
+  Where JAX has been given a folder otherwise (JAX_COMPILATION_CACHE_DIR), that one stays.
+
+  Args:
+    folder: None for `wgan_jax/compiled` in the user's cache folder, "none" for none.
+
+  Raises:
+    UserError: the folder was asked for and cannot be written.
+  """
+  if folder == "none" or (folder is None and jax.config.jax_compilation_cache_dir):
+    return
+  path = user_cache_folder() / "compiled" if folder is None else pathlib.Path(folder).expanduser()
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    if folder is None:
+      return
+    raise UserError(
+      f"--compilation_cache={folder} cannot be written ({error.strerror}): name another folder,"
+      " or none"
+    ) from error
+  jax.config.update("jax_compilation_cache_dir", str(path))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def describe_environment() -> dict:

@@ -11,6 +11,7 @@ from experiments.harness.methods import ARCHITECTURES, METHODS
 from experiments.harness.settings import Settings
 from wgan_jax.losses import LOSSES
 from wgan_jax.penalties import PENALTIES
+from wgan_jax.precision import COMPUTE_DTYPES
 from wgan_jax.training import OPTIMIZERS
 
 DEFAULT_STEPS = 1200
@@ -109,6 +110,8 @@ def register_method(
     text = "The networks; dcgan for images and mlp for points, if not given."
     define("architecture", None, text, flags.EnumParser(list(ARCHITECTURES)))
   define("optimizer", None, "The optimiser of both networks.", flags.EnumParser(list(OPTIMIZERS)))
+  text = "In which the networks compute; parameters and gradient norms stay in float32."
+  define("compute_dtype", None, text, flags.EnumParser(list(COMPUTE_DTYPES)))
   for name, (low, high, text) in _INTEGERS.items():
     define(name, None, text, flags.IntegerParser(low, high))
   for name, (low, high, text) in _FLOATS.items():
@@ -152,6 +155,13 @@ def register_run(
     flags.DEFINE_integer(
       name, default, text, lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values
     )
+  flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Where compiled programs are kept for the next start; none for nowhere, and the user's cache"
+    " folder if not given.",
+    flag_values=flag_values,
+  )
   text = (
     "Steps between lines of metrics that hold the slow measures too (exact distance, certificate,"
     " what a classifier sees, gradients), seconds each; 0 for never."
@@ -181,7 +191,7 @@ def check_run(flag_values: flags.FlagValues) -> None:
   Raises:
     UserError: names the flag.
   """
-  refuse_empty(flag_values, "workdir")
+  refuse_empty(flag_values, "workdir", "compilation_cache")
   if "data_dir" in flag_values:
     refuse_empty(flag_values, "data_dir")
     if flag_values.dataset in ("digits", *POINTS) and flag_values.data_dir is not None:
@@ -215,7 +225,16 @@ def read_choices(flag_values: flags.FlagValues) -> dict[str, tuple]:
   Raises:
     UserError: --methods was given beside what it stands for.
   """
-  names = ["loss", "penalty", "methods", "architecture", "optimizer", *_INTEGERS, *_FLOATS]
+  names = [
+    "loss",
+    "penalty",
+    "methods",
+    "architecture",
+    "optimizer",
+    "compute_dtype",
+    *_INTEGERS,
+    *_FLOATS,
+  ]
   names += ["n_funnels", "data_seed"]
   values = {name: flag_values[name].value for name in names if name in flag_values}
   if values.get("methods") is not None:

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from experiments.harness import checkpoints, display, files, plots
+from experiments.harness import checkpoints, display, files
 from experiments.harness.checkpoints import Checkpoint
 from experiments.harness.datasets import Dataset
 from experiments.harness.errors import Stopped
@@ -90,6 +90,8 @@ def train(
   curves_due = 0.0
 
   def draw():
+    from experiments.harness import plots  # Here: it loads matplotlib, which delays the start.
+
     nonlocal curves_due
     plots.draw_samples(folder.sample(step), program.draw(state), dataset, f"{title}, step {step}")
     display.write_image(events, folder.sample(step), step)

@@ -12,8 +12,8 @@ METHODS = {
 """By name, loss and penalty: a cross-entropy loss alone, or the Wasserstein loss with a penalty."""
 
 _WIDTHS = {"dcgan": 32, "mlp": 256}
-_COMMON = ("architecture", "width", "latent_dim", "batch_size")
-_COMMON_POINTS = ("width", "depth", "latent_dim", "batch_size")
+_COMMON = ("architecture", "width", "latent_dim", "batch_size", "compute_dtype")
+_COMMON_POINTS = ("width", "depth", "latent_dim", "batch_size", "compute_dtype")
 
 
 def method_defaults(
@@ -58,6 +58,7 @@ def method_defaults(
     "lambda_gp": (0.1 if points and not given else 10.0) if penalised else None,
     "clip_value": 0.01 if penalty == "clip" else None,
     "fixed_generator": given,
+    "compute_dtype": "float32",
     "n_funnels": N_FUNNELS if dataset == "funnels" else None,
     "data_seed": 0 if dataset == "funnels" else None,
   }

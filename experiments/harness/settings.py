@@ -37,6 +37,7 @@ class Settings:
   lambda_gp: float | None
   clip_value: float | None
   fixed_generator: bool
+  compute_dtype: str
   n_funnels: int | None
   data_seed: int | None
 
@@ -57,6 +58,7 @@ class Settings:
       self.n_critic,
       self.batch_size,
       self.fixed_generator,
+      self.compute_dtype,
     )
 
   def hparams(self) -> Hparams:

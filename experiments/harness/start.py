@@ -6,7 +6,7 @@ import pathlib
 from absl import flags
 
 from experiments.harness.display import check_tensorboard
-from experiments.harness.environment import describe_environment
+from experiments.harness.environment import describe_environment, use_compilation_cache
 from experiments.harness.loop import Intervals, train
 from experiments.harness.run_folder import check_folder, open_run
 from experiments.harness.settings import Settings
@@ -33,6 +33,7 @@ def start(
   """
   check_tensorboard(flag_values.tensorboard)
   path = path.expanduser()
+  use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
   check_folder(path, settings)  # Before minutes go into data for a folder that cannot be used.
   dataset = settings.load(data_dir)

@@ -1,0 +1,56 @@
+"""Mixed precision: networks that compute in bfloat16 on parameters that stay in float32.
+
+References:
+  Micikevicius et al., Mixed Precision Training, 2017, arXiv 1710.03740, section 3.1. bfloat16 has
+  the range of float32, so no loss is scaled.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from wgan_jax.types import Pair
+
+COMPUTE_DTYPES = ("float32", "bfloat16")
+
+
+def compute_in(networks: Pair, dtype: str) -> Pair:
+  """The same networks, computing in another type between their inputs and outputs.
+
+  What goes in and comes out, and so every gradient with respect to samples or parameters, has the
+  type it had: a gradient norm is a sum of squares in float32, of entries that were computed in
+  bfloat16. The running statistics keep theirs. A generator without parameters is data, and stays
+  exact.
+
+  Args:
+    networks: the critic and the generator.
+    dtype: one of `COMPUTE_DTYPES`; float32 changes nothing.
+
+  Returns:
+    The pair; its critic tells no layers, as these would be another function.
+  """
+  if dtype == "float32":
+    return networks
+  critic, generator, _ = networks
+
+  def score(params, x):
+    return critic.apply(_cast(params, dtype), x.astype(dtype)).astype(x.dtype)
+
+  def generate(params, batch_stats, latents, *, train):
+    if not jax.tree.leaves(params):
+      return generator.apply(params, batch_stats, latents, train=train)
+    samples, moved = generator.apply(
+      _cast(params, dtype), batch_stats, latents.astype(dtype), train=train
+    )
+    moved = jax.tree.map(lambda new, old: new.astype(old.dtype), moved, batch_stats)
+    return samples.astype(latents.dtype), moved
+
+  return networks._replace(
+    critic=critic._replace(apply=score, layers=None), generator=generator._replace(apply=generate)
+  )
+
+
+def _cast(params: chex.ArrayTree, dtype: str) -> chex.ArrayTree:
+  return jax.tree.map(
+    lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, params
+  )
