@@ -1,107 +1,137 @@
-"""How much faster members of a sweep are than the same runs one after another.
+"""How fast training is: against PyTorch, XLA's own convolutions and the machine's peak.
 
-python -m experiments.benchmark --architecture=mlp,dcgan --members=1,2,4,8,16,32,64
+python -m experiments.benchmark
 
-A run alone, vmapped members and mapped members take turns in one process, on the embedded digits;
-compiling is not counted. Prints a table and writes it with a picture.
+Each row compares ways that take turns in one run, so that a busy machine slows all of them, and
+tells the median of the rounds with their range; compiling is not counted. Prints a table and writes
+it. PyTorch is in the extra `benchmark`; rows against it need it.
 """
 
-import dataclasses
+import os
 import pathlib
-import statistics
 import sys
-import time
 
-import jax
 from absl import flags
 
 from experiments.harness import cli
 from experiments.harness import flags as shared_flags
+from experiments.harness.benchmark_processes import PROCESSES
+from experiments.harness.benchmark_steps import (
+  STEPS,
+  TorchMissingError,
+  members_against_alone,
+  settings_of,
+)
 from experiments.harness.environment import describe_environment, use_all_cores
 from experiments.harness.errors import UserError
 from experiments.harness.files import write_json
-from experiments.harness.grid import Grid
-from experiments.harness.plots import draw_ratios
-from experiments.harness.program import MembersProgram, Program
-from experiments.harness.results import label
-from experiments.harness.settings import Settings
 from wgan_jax.sweep import BATCHING
 
-_OTHERS = [
-  field.name
-  for field in dataclasses.fields(Settings)
-  if field.name not in ("architecture", "width", "penalty")
-]
+_TITLES = {
+  "mnist_64": "one MNIST step, width 64, against PyTorch eager",
+  "mnist_32": "one MNIST step, width 32, against PyTorch eager",
+  "native_64": "the same, width 64, against XLA's own convolutions",
+  "peak_64": "arithmetic rate over that of a matrix product, width 64",
+  "penalty_64": "cost of the penalty over that of its arithmetic",
+  "toy_64": "25 Gaussians, 3 x 64, against PyTorch eager",
+  "toy_512": "25 Gaussians, 3 x 512, against PyTorch eager",
+  "toy_sweep": "32 toy runs, 3 x 64, a run, against PyTorch one by one",
+  "mnist_sweep": "64 MNIST runs, width 64, a run, against PyTorch one by one",
+  "host": "host time between chunks of a default run",
+  "start_cold": "start to the end of the first chunk, nothing compiled",
+  "start_warm": "the same, programs from the cache",
+  "memory": "most memory of the process, width 64",
+  "members": "members of a sweep against the same runs alone",
+}
+_ROWS = STEPS | PROCESSES
+# The sweep of DCGANs is for a GPU; members takes half an hour.
+_DEFAULT = tuple(name for name in _ROWS if name != "mnist_sweep")
+# Networks of --rows=members: architecture, width, steps of a turn.
+_MEMBERS = [("mlp", 64, 5), ("mlp", 256, 5), ("dcgan", 16, 2), ("dcgan", 32, 2)]
 
 
 def register(flag_values: flags.FlagValues) -> None:
   """This launcher's flags."""
-  shared_flags.register_method(flag_values, lists=True)
+  names = flags.EnumParser([*_ROWS, "members"])
+  text = "Rows: " + "; ".join(f"{name}: {title}" for name, title in _TITLES.items()) + "."
+  shared_flags.register_list(flag_values, "rows", _DEFAULT, text, names)
   shared_flags.register_list(
-    flag_values, "members", (1, 2, 4, 8, 16, 32, 64), "Members.", flags.IntegerParser(1, 10**5)
+    flag_values,
+    "members",
+    (1, 2, 4, 8, 16, 32, 64),
+    "Members of the sweeps of --rows=members.",
+    flags.IntegerParser(1, 10**5),
   )
   flags.DEFINE_string(
     "workdir", "runs/benchmark", "The folder for table and picture.", flag_values=flag_values
   )
-  for name, default, text in [
-    ("rounds", 5, "Rounds, in each of which every way has its turn."),
-    ("steps", 5, "Steps of a turn."),
-  ]:
-    flags.DEFINE_integer(
-      name, default, text, lower_bound=1, upper_bound=10**6, flag_values=flag_values
-    )
+  flags.DEFINE_integer(
+    "rounds",
+    5,
+    "Rounds, in each of which every way has its turn.",
+    lower_bound=1,
+    upper_bound=10**6,
+    flag_values=flag_values,
+  )
 
 
 def main(flag_values: flags.FlagValues) -> None:
   """Measures, prints and writes."""
   shared_flags.refuse_empty(flag_values, "workdir")
+  if flag_values["members"].present and "members" not in flag_values.rows:
+    raise UserError("--members does nothing without --rows=members: leave it out")
   folder = pathlib.Path(flag_values.workdir).expanduser()
   try:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UserError(f"--workdir={folder} cannot be written ({error.strerror})") from error
-  grid = Grid("digits", shared_flags.read_choices(flag_values))
   use_all_cores()
   environment = describe_environment()
   print(f"on {environment['devices']} x {environment['device']}, jax {environment['jax']}")
+  if rows := [name for name in flag_values.rows if name in _ROWS]:
+    _measure(rows, flag_values.rounds, folder, environment)
+  if "members" in flag_values.rows:
+    _measure_members(flag_values.members, flag_values.rounds, folder, environment)
+
+
+def _measure(names, rounds, folder, environment):
+  rows = []
+  for name in names:
+    try:
+      row = _ROWS[name](rounds)
+    except TorchMissingError:
+      print(f"{name:11} {_TITLES[name]}: PyTorch is missing: pip install -e '.[benchmark]'")
+      continue
+    low, middle, high = row.value
+    spread = f"({low:.3g} to {high:.3g})" if low < high else ""
+    print(f"{name:11} {_TITLES[name]:58} {middle:6.3g} {row.unit} {spread}", flush=True)
+    rows.append({"row": name, "what": _TITLES[name], "unit": row.unit, "value": row.value,
+                 "details": row.details})  # fmt: skip
+    load = os.getloadavg()[0]
+    write_json(folder / "benchmark.json", {"environment": environment, "load": load, "rows": rows})
+  print(f"written: {folder}/benchmark.json")
+
+
+def _measure_members(counts, rounds, folder, environment):
+  from experiments.harness.plots import draw_ratios
+
   print("network           members  alone, ms a step  times faster by vmap       by map")
   rows = []
-  runs = grid.settings([0])
-  dataset = runs[0].load()
-  for run in runs:
-    differ = [name for name in _OTHERS if len({getattr(each, name) for each in runs}) > 1]
-    name = f"{run.architecture} {run.width} {run.penalty} {label(run, differ)}".rstrip()
-    alone = Program(run, dataset, flag_values.steps)
-    for n_members in flag_values.members:
-      row = {"network": name, "members": n_members}
-      row |= _measure(run, alone, dataset, n_members, flag_values.steps, flag_values.rounds)
+  for architecture, width, n_steps in _MEMBERS:
+    settings = settings_of("digits", architecture=architecture, width=width)
+    for n_members in counts:
+      row = {"network": f"{architecture} {width}", "members": n_members}
+      row |= members_against_alone(settings, rounds, n_steps, n_members)
       rows.append(row)
       ratios = [f"{row[way][1]:5.2f} ({row[way][0]:.2f}-{row[way][2]:.2f})" for way in BATCHING]
-      print(f"{name:17} {n_members:7} {row['alone_ms']:17.3g} {ratios[0]:>21} {ratios[1]:>19}")
-      sys.stdout.flush()
+      print(
+        f"{row['network']:17} {n_members:7} {row['alone_ms']:17.3g} {ratios[0]:>21}"
+        f" {ratios[1]:>19}",
+        flush=True,
+      )
   write_json(folder / "sweep.json", {"environment": environment, "rows": rows})
   draw_ratios(folder / "sweep.png", rows, list(BATCHING))
   print(f"written: {folder}/sweep.json, sweep.png")
-
-
-def _measure(run, alone, dataset, n_members, n_steps, n_rounds):
-  """The least, median and largest ratio over the rounds, for each way."""
-  programs = {way: MembersProgram([run] * n_members, dataset, n_steps, way) for way in BATCHING}
-  states = {"alone": alone.init()} | {way: each.init() for way, each in programs.items()}
-  seconds = {name: [] for name in states}
-  for _ in range(n_rounds + 1):
-    for name, state in states.items():
-      started = time.perf_counter()
-      states[name], _ = (programs.get(name) or alone).chunk(state, n_steps)
-      jax.block_until_ready(states[name])
-      each = n_members if name in programs else 1
-      seconds[name].append((time.perf_counter() - started) / n_steps / each)
-  alone_seconds = seconds.pop("alone")[1:]  # The first round compiles.
-  row = {"alone_ms": 1000 * statistics.median(alone_seconds)}
-  for way, times in seconds.items():
-    ratios = [a / b for a, b in zip(alone_seconds, times[1:], strict=True)]
-    row[way] = [min(ratios), statistics.median(ratios), max(ratios)]
-  return row
 
 
 if __name__ == "__main__":

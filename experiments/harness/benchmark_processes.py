@@ -1,0 +1,84 @@
+"""The rows of the benchmark that are of whole processes: start, memory, host time.
+
+Each runs the main job, `python -m experiments.mnist --dataset=digits`, in a folder of its own.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+from experiments.harness import files
+from experiments.harness.benchmark_steps import Row
+from experiments.harness.errors import UserError
+from experiments.harness.timing import Spread
+
+
+def start_cold(rounds: int) -> Row:
+  """From the process's start to the end of the first chunk of steps, with nothing compiled."""
+  return _starts(rounds, warm=False)
+
+
+def start_warm(rounds: int) -> Row:
+  """The same where an earlier process has left its compiled programs."""
+  return _starts(rounds, warm=True)
+
+
+def memory(rounds: int) -> Row:
+  """The most memory of the whole process that trains at width 64 with 64 images a batch."""
+  del rounds  # It hardly differs.
+  with tempfile.TemporaryDirectory() as folder:
+    peak = _train(pathlib.Path(folder) / "run", "--width=64", "--steps=40")
+  return Row(Spread.of([peak / 2**30]), "GiB", {})
+
+
+def host_share(rounds: int) -> Row:
+  """The share of a default run, once it is compiled, in which no step is computed."""
+  del rounds  # A run has some sixty chunks.
+  with tempfile.TemporaryDirectory() as folder:
+    run = pathlib.Path(folder) / "run"
+    _train(run)
+    _, *lines = files.read_lines(run / "timing.jsonl")
+  host, chunks = (sum(line[name] for line in lines) for name in ("host_seconds", "chunk_seconds"))
+  details = {"host_s": host, "chunks_s": chunks}
+  return Row(Spread.of([100 * host / (host + chunks)]), "% of the run", details)
+
+
+PROCESSES: dict[str, Callable[[int], Row]] = {
+  "host": host_share,
+  "start_cold": start_cold,
+  "start_warm": start_warm,
+  "memory": memory,
+}
+"""By name, a function of the rounds."""
+
+
+def _starts(rounds, warm):
+  taken = []
+  with tempfile.TemporaryDirectory() as folder:
+    for i in range(rounds + warm):
+      run, cache = (pathlib.Path(folder) / f"{name}{i}" for name in ("run", "cache"))
+      if warm:
+        cache = pathlib.Path(folder) / "cache"
+      started = time.time()
+      _train(run, "--steps=20", cache=str(cache))
+      (line,) = files.read_lines(run / "timing.jsonl")
+      taken.append(line["time"] - line["host_seconds"] - started)
+  return Row(Spread.of(taken[warm:]), "s", {})
+
+
+def _train(run: pathlib.Path, *arguments: str, cache: str = "none") -> int:
+  """Trains; -> the most bytes that the process held."""
+  command = [sys.executable, "-m", "experiments.mnist", "--dataset=digits", f"--workdir={run}"]
+  command += [f"--compilation_cache={cache}", *arguments]
+  log = run.with_suffix(".log")
+  with open(log, "w") as out:
+    process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+  if process.returncode:
+    raise UserError(f"{' '.join(command)}: failed: {log.read_text()[-300:]}")
+  return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,65 @@
+"""The benchmark: what its figures are made of. No test compares seconds."""
+
+import functools
+import json
+import sys
+
+import jax
+import pytest
+from launching import launch
+
+from experiments import benchmark
+from experiments.harness.benchmark_steps import count_flops, settings_of
+from experiments.harness.timing import Spread, Timing, take_turns
+from wgan_jax import make_training
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("penalty", ["gp", "none"])
+@pytest.mark.parametrize("dataset", ["digits", "grid"])
+def test_the_arithmetic_is_what_the_compiler_counts(dataset, penalty):
+  """Within a tenth, for the compiler counts what is not a product too."""
+  settings = settings_of(dataset, penalty=penalty, width=64, n_critic=1)
+  training = make_training(settings.config(), settings.networks(), settings.load().sample_real)
+  state = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())
+  program = jax.jit(training.step).lower(state, settings.hparams(), settings.load().train)
+  analysis = program.compile().cost_analysis()
+  assert 0.95 < analysis["flops"] / count_flops(settings) < 1.15
+
+
+def test_turns_are_in_turn_and_the_first_is_apart():
+  calls = []
+  ways = {name: functools.partial(calls.append, name) for name in "ab"}
+  timing = take_turns(ways, 3, {"a": 1, "b": 10})
+  assert calls == ["a", "b"] * 4
+  assert set(timing.first) == {"a", "b"}
+  assert [len(timing.seconds[way]) for way in ways] == [3, 3]
+
+
+def test_a_ratio_is_of_the_turns_of_one_round():
+  timing = Timing({}, {"fast": [1.0, 10.0, 2.0], "slow": [2.0, 30.0, 4.0]})
+  assert timing.times_faster("fast", than="slow") == Spread(2.0, 2.0, 3.0)
+  assert timing.best(["slow", "fast"]) == "fast"
+  assert timing.milliseconds() == {"fast": 2000.0, "slow": 4000.0}
+
+
+def test_without_pytorch_the_rows_say_so(tmp_path, monkeypatch, capsys):
+  monkeypatch.setitem(sys.modules, "torch", None)
+  monkeypatch.delitem(sys.modules, "experiments.harness.pytorch", raising=False)
+  assert launch(benchmark, "--rows=toy_64", "--rounds=1", f"--workdir={tmp_path}") == 0
+  assert "PyTorch is missing: pip install -e '.[benchmark]'" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_row_is_printed_and_written(tmp_path, capsys):
+  pytest.importorskip("torch", reason="PyTorch is in the extra `benchmark`")
+  assert launch(benchmark, "--rows=toy_64", "--rounds=1", f"--workdir={tmp_path}") == 0
+  assert "25 Gaussians, 3 x 64, against PyTorch eager" in capsys.readouterr().out
+  (row,) = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
+  assert row["row"] == "toy_64"
+  assert row["details"].keys() >= {"jax_ms", "pytorch_ms", "jax_first_turn_s"}
+
+
+def test_members_without_their_row_are_refused(tmp_path, capsys):
+  assert launch(benchmark, "--rows=toy_64", "--members=2", f"--workdir={tmp_path}") == 2
+  assert "--members does nothing without --rows=members" in capsys.readouterr().err
