@@ -29,7 +29,7 @@ from experiments.harness.evaluation import (
 )
 from experiments.harness.evaluation_plot import draw_evaluation
 from experiments.harness.files import write_json
-from experiments.harness.flags import MAX_SEED, MAX_STEPS, refuse_empty
+from experiments.harness.flags import MAX_SEED, MAX_STEPS, check_data_dir, refuse_empty
 from experiments.harness.judge import load_judge
 from experiments.harness.measures import MEASURES, N_MODE_SAMPLES, generate_many
 from experiments.harness.program import Drawing, make_drawing
@@ -77,8 +77,7 @@ def main(flag_values: flags.FlagValues) -> None:
   else:
     settings = state = None
     name = flag_values.dataset
-  if flag_values.data_dir is not None and name in ("digits", *POINTS):
-    raise UserError(f"--data_dir does nothing with {name}: leave it out")
+  check_data_dir(flag_values, name)
   if settings is not None:
     dataset = settings.load(flag_values.data_dir)
     folder.check_data(dataset)
@@ -137,7 +136,7 @@ def main(flag_values: flags.FlagValues) -> None:
 
 
 def _check(flag_values: flags.FlagValues) -> None:
-  refuse_empty(flag_values, "workdir", "samples", "data_dir", "out")
+  refuse_empty(flag_values, "workdir", "samples", "out")
   if (flag_values.workdir is None) == (flag_values.samples is None):
     raise UserError("name either a run with --workdir, or a file with --samples")
   idle = ("dataset", "n_funnels", "data_seed") if flag_values.workdir else ("step", "n")

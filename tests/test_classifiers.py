@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.harness import classifiers
+from experiments.harness import classifiers, user_cache
 from experiments.harness.classifiers import classify_images, load_classifier
 from wgan_jax.data.images import Images, load_images, to_unit
 from wgan_jax.networks import classifier
@@ -170,7 +170,7 @@ def test_a_failed_write_leaves_nothing(cache, monkeypatch, capsys):
   def fail(*args):
     raise OSError(28, "No space left on device")
 
-  monkeypatch.setattr(classifiers.os, "replace", fail)
+  monkeypatch.setattr(user_cache.os, "replace", fail)
   load_classifier(IMAGES)
   assert "No space left on device" in capsys.readouterr().err
   assert not list(cache.iterdir())
@@ -189,13 +189,6 @@ def test_writers_at_once_leave_a_whole_file(cache):
     for read in pool.map(write_and_read, range(100)):
       chex.assert_trees_all_equal(read, trained)
   assert only_file(cache) == path
-
-
-def test_without_an_absolute_cache_home_it_is_in_the_home_folder(monkeypatch, tmp_path):
-  monkeypatch.setattr(pathlib.Path, "home", lambda: tmp_path / "home")
-  for value in ("", "relative"):
-    monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert classifiers._cache_folder() == tmp_path / "home" / ".cache" / "wgan_jax" / "classifiers"
 
 
 def test_images_are_classified_alike_in_any_company():
@@ -230,5 +223,5 @@ def test_the_digits_recipe(monkeypatch):
   """The recipe as it is used: 289 of 297 at least."""
   monkeypatch.undo()
   monkeypatch.setattr(classifiers, "_write", lambda path, trained: None)
-  monkeypatch.setattr(classifiers, "_cache_folder", lambda: pathlib.Path("/nowhere"))
+  monkeypatch.setattr(classifiers, "user_cache_folder", lambda: pathlib.Path("/nowhere"))
   assert load_classifier(load_images("digits")).test_accuracy >= 0.97

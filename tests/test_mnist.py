@@ -238,9 +238,9 @@ def test_lost_metrics_are_told(finished, tmp_path, capsys):
 
 
 def test_other_images_of_the_same_name_are_refused(finished, monkeypatch, capsys):
-  changed = datasets.load_images("digits")
+  changed = datasets.load_cached_images("digits")
   changed.train_images[0, 5, 5] ^= 1
-  monkeypatch.setattr(datasets, "load_images", lambda name, data_dir: changed)
+  monkeypatch.setattr(datasets, "load_cached_images", lambda name, data_dir: changed)
   assert train(finished, "--steps=12") == 2
   assert "other data of the same name" in capsys.readouterr().err
 

@@ -298,7 +298,7 @@ BAD = [
   (["--batching=scan"], "--batching"),
   (["--seed=3"], "seed"),
   (["--report_only", "--dry_run"], "--dry_run does nothing with --report_only"),
-  (["--data_dir=/nowhere"], "--data_dir does nothing with --dataset=digits"),
+  (["--data_dir=/nowhere"], "--data_dir does nothing with digits"),
 ]
 
 

@@ -59,7 +59,7 @@ def test_what_does_nothing_is_refused(tmp_path, capsys):
     (["--dataset=ring", "--methods=gp", "--penalty=clip"], "--penalty does nothing with --methods"),
     (["--dataset=ring", "--methods=gp,wgan"], "'wgan' in the list"),
     (["--dataset=ring", "--architecture=mlp,dcgan"], "--architecture=dcgan draws images"),
-    (["--dataset=ring", f"--data_dir={tmp_path}"], "--data_dir does nothing with --dataset=ring"),
+    (["--dataset=ring", f"--data_dir={tmp_path}"], "--data_dir does nothing with ring"),
     (["--dataset=digits", "--n_funnels=4"], "--n_funnels does nothing with --dataset=digits"),
   ]:
     assert launch(sweep, *arguments, f"--workdir={tmp_path}/sweep") == 2

@@ -7,10 +7,7 @@ and the versions of the packages. What it holds has one of its own, so that dama
 import functools
 import hashlib
 import inspect
-import io
-import os
 import sys
-import tempfile
 from importlib import metadata
 from typing import NamedTuple
 
@@ -18,7 +15,7 @@ import jax
 import numpy as np
 
 from experiments.harness.checkpoints import digest_state
-from experiments.harness.files import user_cache_folder
+from experiments.harness.user_cache import read_arrays, user_cache_folder, write_arrays
 from wgan_jax.data.images import Images, to_unit
 from wgan_jax.networks import classifier, conv
 from wgan_jax.types import Params
@@ -138,10 +135,7 @@ def _digest(images):
 
 
 def _read(path):
-  with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-    arrays = dict(file)
-  if str(arrays.pop("digest")) != digest_state(arrays):
-    raise ValueError("the digest does not agree with the content")
+  arrays = read_arrays(path)
   accuracy = float(arrays.pop("test_accuracy"))
   params = {}
   for name, values in arrays.items():
@@ -152,19 +146,7 @@ def _read(path):
 
 def _write(path, trained):
   arrays = {f"{a}/{b}": leaf for a, leaves in trained.params.items() for b, leaf in leaves.items()}
-  arrays["test_accuracy"] = np.float64(trained.test_accuracy)
-  content = io.BytesIO()
-  np.savez(content, digest=np.str_(digest_state(arrays)), **arrays)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  # Each process writes a file of its own: two that shared one would rename it half-written.
-  descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-  try:
-    with open(descriptor, "wb") as file:
-      file.write(content.getvalue())
-    os.replace(partial, path)
-  except OSError:
-    os.unlink(partial)
-    raise
+  write_arrays(path, arrays | {"test_accuracy": np.float64(trained.test_accuracy)})
 
 
 def _say(line):

@@ -8,8 +8,9 @@ import chex
 import jax
 import numpy as np
 
+from experiments.harness.image_cache import load_cached_images
 from wgan_jax.data import images, toy
-from wgan_jax.data.images import Images, load_images, sample_images, stack, to_unit
+from wgan_jax.data.images import Images, sample_images, stack, to_unit
 from wgan_jax.data.toy import Toy, load_toy, true_wasserstein
 from wgan_jax.training import SampleRealFn
 
@@ -85,9 +86,9 @@ def load_dataset(
   if name in POINTS:
     return of_points(find_toy(name, n_funnels, data_seed))
   if name in images.STACKED_OF:
-    base = load_images(images.STACKED_OF[name], data_dir)
+    base = load_cached_images(images.STACKED_OF[name], data_dir)
     return of_images(stack(base), base)
-  return of_images(load_images(name, data_dir))
+  return of_images(load_cached_images(name, data_dir))
 
 
 def find_toy(name: str, n_funnels: int | None = None, data_seed: int | None = None) -> Toy:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.harness.errors import UserError
-from experiments.harness.files import user_cache_folder
+from experiments.harness.user_cache import user_cache_folder
 
 # Those that compute, and those that make the pixels of the digits and of the pictures.
 _PACKAGES = (
@@ -50,7 +50,7 @@ def use_compilation_cache(folder: str | None) -> None:
   Raises:
     UserError: the folder was asked for and cannot be written.
   """
-  if folder == "none" or (folder is None and jax.config.jax_compilation_cache_dir):
+  if folder == "none" or (folder is None and _given_cache()):
     return
   path = user_cache_folder() / "compiled" if folder is None else pathlib.Path(folder).expanduser()
   try:
@@ -64,6 +64,10 @@ def use_compilation_cache(folder: str | None) -> None:
     ) from error
   jax.config.update("jax_compilation_cache_dir", str(path))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _given_cache() -> str | None:
+  return jax.config.jax_compilation_cache_dir
 
 
 def describe_environment() -> dict:

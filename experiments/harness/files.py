@@ -67,13 +67,3 @@ def keep_lines(path: pathlib.Path, keep: Callable[[dict], bool]) -> None:
   if path.exists():
     rows = [row for row in read_lines(path) if keep(row)]
     write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
-
-
-def user_cache_folder() -> pathlib.Path:
-  """Where the user's cache of this project is, made or not.
-
-  In XDG_CACHE_HOME, which must be absolute to count, as its specification has it.
-  """
-  base = os.environ.get("XDG_CACHE_HOME", "")
-  folder = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path.home() / ".cache"
-  return folder / "wgan_jax"

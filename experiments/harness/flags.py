@@ -193,9 +193,7 @@ def check_run(flag_values: flags.FlagValues) -> None:
   """
   refuse_empty(flag_values, "workdir", "compilation_cache")
   if "data_dir" in flag_values:
-    refuse_empty(flag_values, "data_dir")
-    if flag_values.dataset in ("digits", *POINTS) and flag_values.data_dir is not None:
-      raise UserError(f"--data_dir does nothing with --dataset={flag_values.dataset}: leave it out")
+    check_data_dir(flag_values, flag_values.dataset)
   if flag_values.dataset in GIVEN_GENERATOR and flag_values["fixed_generator"].present:
     raise UserError(
       f"--fixed_generator does nothing with --dataset={flag_values.dataset}, which brings its"
@@ -206,6 +204,17 @@ def check_run(flag_values: flags.FlagValues) -> None:
       f"--exact_every={flag_values.exact_every} must be a multiple of"
       f" --log_every={flag_values.log_every}: the slow measures stand in the lines of metrics"
     )
+
+
+def check_data_dir(flag_values: flags.FlagValues, dataset: str) -> None:
+  """Refuses a folder that is empty, or that a data set does not read.
+
+  Raises:
+    UserError: names the flag.
+  """
+  refuse_empty(flag_values, "data_dir")
+  if dataset in ("digits", *POINTS) and flag_values.data_dir is not None:
+    raise UserError(f"--data_dir does nothing with {dataset}: leave it out")
 
 
 def refuse_empty(flag_values: flags.FlagValues, *names: str) -> None:
