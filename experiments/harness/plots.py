@@ -141,7 +141,9 @@ def draw_curves(path: pathlib.Path, rows: list[dict], title: str) -> None:
     for name in [each for base in shown for each in (base, f"held_out_{base}")]:
       points = [(row["step"], row[name]) for row in rows if name in row]
       if points:
-        axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1.2)
+        marker = "." if len(points) == 1 else None
+        words = name.replace("_", " ")
+        axes.plot(*zip(*points, strict=True), label=words, linewidth=1.2, marker=marker)
     if head.startswith("gradient norms"):
       axes.axhline(1, color="gray", linewidth=0.8, linestyle=":")
     axes.set(title=head, xlabel="step (generator updates)", ylabel=label)
