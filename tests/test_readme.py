@@ -57,7 +57,7 @@ def test_commands_parse(command):
     read_settings(flag_values, "mnist")
   if launcher is toy:
     read_settings(flag_values, flag_values.dataset)
-  if launcher in (sweep, benchmark) and not getattr(flag_values, "report_only", False):
+  if launcher is sweep and not getattr(flag_values, "report_only", False):
     Grid(getattr(flag_values, "dataset", "digits"), read_choices(flag_values))
 
 

@@ -79,10 +79,14 @@ def train(
   folder.samples.mkdir(exist_ok=True)
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, seed {settings.seed}"
 
+  measuring = 0.0
+
   def log():
-    row = {"step": step, **summarise(pending, settings)} | program.measure(
-      state, exact=intervals.is_exact(step)
-    )
+    nonlocal measuring
+    started = time.perf_counter()
+    measured = program.measure(state, exact=intervals.is_exact(step))
+    measuring = time.perf_counter() - started
+    row = {"step": step, **summarise(pending, settings)} | measured
     files.append_line(folder.metrics, row)
     display.write_events(events, row)
     return row
@@ -111,7 +115,7 @@ def train(
         log()
       draw()
     while step < steps:
-      started, first = time.perf_counter(), step
+      started, first, measuring = time.perf_counter(), step, 0.0
       step = intervals.next(step, steps)
       state, info = program.chunk(state, step - first)
       seconds = time.perf_counter() - started
@@ -135,6 +139,7 @@ def train(
         "chunk_seconds": seconds,
         "steps_per_second": (step - first) / seconds,
         "host_seconds": time.perf_counter() - started - seconds,
+        "measure_seconds": measuring,  # Of the former.
       }
       files.append_line(folder.timing, timing)
       if stopping:
