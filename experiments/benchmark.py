@@ -15,6 +15,7 @@ from absl import flags
 
 from experiments.harness import cli
 from experiments.harness import flags as shared_flags
+from experiments.harness.benchmark_parts import PARTS
 from experiments.harness.benchmark_processes import PROCESSES
 from experiments.harness.benchmark_steps import (
   STEPS,
@@ -32,6 +33,7 @@ _TITLES = {
   "mnist_32": "one MNIST step, width 32, against PyTorch eager",
   "native_64": "the same, width 64, against XLA's own convolutions",
   "peak_64": "arithmetic rate over that of a matrix product, width 64",
+  "parts_64": "weight gradient of a convolution over a square product",
   "penalty_64": "cost of the penalty over that of its arithmetic",
   "toy_64": "25 Gaussians, 3 x 64, against PyTorch eager",
   "toy_512": "25 Gaussians, 3 x 512, against PyTorch eager",
@@ -43,7 +45,7 @@ _TITLES = {
   "memory": "most memory of the process, width 64",
   "members": "members of a sweep against the same runs alone",
 }
-_ROWS = STEPS | PROCESSES
+_ROWS = STEPS | PARTS | PROCESSES
 # The sweep of DCGANs is for a GPU; members takes half an hour.
 _DEFAULT = tuple(name for name in _ROWS if name != "mnist_sweep")
 # Networks of --rows=members: architecture, width, steps of a turn.

@@ -17,7 +17,7 @@ from experiments.harness.timing import Spread, Timing, take_turns
 from wgan_jax.networks import conv
 from wgan_jax.sweep import BATCHING
 
-_SIDE = 2048  # Of the square matrices whose product is the peak.
+SIDE = 2048  # Of the square matrices whose product is the peak.
 _N_RUNS = {"toy": 32, "mnist": 64}
 
 
@@ -75,14 +75,14 @@ def against_native(settings: Settings, rounds: int, n_steps: int) -> Row:
 def of_peak(settings: Settings, rounds: int, n_steps: int) -> Row:
   """The share of the matrix product's rate at which a step does the arithmetic that it must do."""
   dataset = settings.load()
-  a, b = jax.random.normal(jax.random.key(0), (2, _SIDE, _SIDE))
+  a, b = jax.random.normal(jax.random.key(0), (2, SIDE, SIDE))
   product = jax.jit(jnp.matmul)
   ways = {
     "jax": _alone(settings, dataset, n_steps),
     "product": lambda: jax.block_until_ready(product(a, b)),
   }
   timing = take_turns(ways, rounds, {"jax": n_steps, "product": 1})
-  step_flops, product_flops = count_flops(settings), 2 * _SIDE**3
+  step_flops, product_flops = count_flops(settings), 2 * SIDE**3
   shares = [
     (step_flops / step) / (product_flops / product)
     for step, product in zip(timing.seconds["jax"], timing.seconds["product"], strict=True)
