@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from launching import train
 from PIL import Image
 
+from experiments.harness import loop, plots
 from experiments.harness.plots import draw_curves, draw_grid
 
 
@@ -39,3 +41,27 @@ def test_the_same_numbers_draw_the_same_bytes_and_others_do_not(tmp_path):
     pictures.append((tmp_path / f"{place}.png").read_bytes())
   assert pictures[0] == pictures[1]
   assert pictures[0] != pictures[2]
+
+
+def test_a_curve_of_one_point_is_seen(tmp_path):
+  """Its line has no length; the picture must have its colour beside the legend's."""
+  rows = [{"step": 1, "critic_loss": 1.0}, {"step": 2, "critic_loss": 1.5, "generator_loss": 9.0}]
+  draw_curves(tmp_path / "curves.png", rows, "title")
+  with Image.open(tmp_path / "curves.png") as picture:
+    shown = np.asarray(picture.convert("RGB")).astype(int)
+  orange = abs(shown - [255, 127, 14]).sum(axis=2) < 30  # The second colour of matplotlib's cycle.
+  legend = np.flatnonzero(orange.sum(axis=1) > 8)  # A row with a whole stroke of the legend.
+  assert orange.any()
+  assert np.delete(orange, legend, axis=0).sum() > 4
+
+
+def test_curves_that_are_slow_to_draw_are_drawn_at_first_and_at_the_end(tmp_path, monkeypatch):
+  steps = []
+  monkeypatch.setattr(loop, "_CURVES_SHARE", 1e-9)
+  monkeypatch.setattr(
+    plots, "draw_curves", lambda path, rows, title: steps.append(rows[-1]["step"])
+  )
+  arguments = ("--steps=8", "--sample_every=2", "--log_every=2", "--checkpoint_every=8")
+  assert train(tmp_path / "run", *arguments) == 0
+  assert steps == [2, 8]
+  assert len(list((tmp_path / "run" / "samples").iterdir())) == 4

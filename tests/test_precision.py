@@ -75,7 +75,10 @@ def test_training_in_bfloat16_learns_where_the_data_is_with_a_float32_state():
   pair = mlp((2,), latent_dim=2, width=32, depth=2)
   init, step = make_training(Config(compute_dtype="bfloat16"), pair, sample_points)
   hparams = Hparams(learning_rate=2e-3, lambda_gp=0.1, decay_steps=400)
-  state, step = init(KEY, hparams), jax.jit(step)
+  state = init(KEY, hparams)
+  assert " = dot_general[" in (program := str(jax.make_jaxpr(step)(state, hparams, points(256))))
+  assert all(":bf16[" in line for line in program.splitlines() if " = dot_general[" in line)
+  step = jax.jit(step)
   like = jax.eval_shape(lambda: state)
   for _ in range(400):
     state, info = step(state, hparams, points(256))
