@@ -2,9 +2,10 @@
 
 python -m experiments.benchmark
 
-Each row compares ways that take turns in one run, so that a busy machine slows all of them, and
-tells the median of the rounds with their range; compiling is not counted. Prints a table and writes
-it. PyTorch is in the extra `benchmark`; rows against it need it.
+Rows that compare let the ways take turns in one run, so that a busy machine slows all of them, and
+tell the median of the rounds with their range; compiling is not counted. Others run the main job in
+processes of its own: host and memory once, the starts as often as there are rounds. Images are the
+embedded digits, of MNIST's size. Prints a table and writes it. PyTorch is in the extra `benchmark`.
 """
 
 import os
@@ -29,8 +30,8 @@ from experiments.harness.files import write_json
 from wgan_jax.sweep import BATCHING
 
 _TITLES = {
-  "mnist_64": "one MNIST step, width 64, against PyTorch eager",
-  "mnist_32": "one MNIST step, width 32, against PyTorch eager",
+  "mnist_64": "DCGAN step on 28 x 28, width 64, against PyTorch eager",
+  "mnist_32": "DCGAN step on 28 x 28, width 32, against PyTorch eager",
   "native_64": "the same, width 64, against XLA's own convolutions",
   "peak_64": "arithmetic rate over that of a matrix product, width 64",
   "parts_64": "weight gradient of a convolution over a square product",
@@ -38,8 +39,8 @@ _TITLES = {
   "toy_64": "25 Gaussians, 3 x 64, against PyTorch eager",
   "toy_512": "25 Gaussians, 3 x 512, against PyTorch eager",
   "toy_sweep": "32 toy runs, 3 x 64, a run, against PyTorch one by one",
-  "mnist_sweep": "64 MNIST runs, width 64, a run, against PyTorch one by one",
-  "host": "host time between chunks of a default run",
+  "mnist_sweep": "64 DCGAN runs, width 64, a run, against PyTorch one by one",
+  "host": "share of a default run that neither trains nor measures",
   "start_cold": "start to the end of the first chunk, nothing compiled",
   "start_warm": "the same, programs from the cache",
   "memory": "most memory of the process, width 64",
@@ -102,16 +103,24 @@ def _measure(names, rounds, folder, environment):
     try:
       row = _ROWS[name](rounds)
     except TorchMissingError:
-      print(f"{name:11} {_TITLES[name]}: PyTorch is missing: pip install -e '.[benchmark]'")
+      print(f"{name:11} {_TITLES[name]}: no PyTorch for this device: pip install -e '.[benchmark]'")
       continue
     low, middle, high = row.value
     spread = f"({low:.3g} to {high:.3g})" if low < high else ""
     print(f"{name:11} {_TITLES[name]:58} {middle:6.3g} {row.unit} {spread}", flush=True)
-    rows.append({"row": name, "what": _TITLES[name], "unit": row.unit, "value": row.value,
-                 "details": row.details})  # fmt: skip
-    load = os.getloadavg()[0]
-    write_json(folder / "benchmark.json", {"environment": environment, "load": load, "rows": rows})
-  print(f"written: {folder}/benchmark.json")
+    rows.append(
+      {
+        "row": name,
+        "what": _TITLES[name],
+        "unit": row.unit,
+        "value": row.value,
+        "details": row.details,
+        "load": os.getloadavg()[0],
+      }
+    )
+    write_json(folder / "benchmark.json", {"environment": environment, "rows": rows})
+  if rows:
+    print(f"written: {folder}/benchmark.json")
 
 
 def _measure_members(counts, rounds, folder, environment):

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import subprocess
 import sys
 
 import jax
@@ -9,9 +10,12 @@ import pytest
 from launching import launch
 
 from experiments import benchmark
+from experiments.harness import benchmark_steps
+from experiments.harness.benchmark_processes import _PEAK, of_host
 from experiments.harness.benchmark_steps import count_flops, settings_of
 from experiments.harness.timing import Spread, Timing, take_turns
 from wgan_jax import make_training
+from wgan_jax.networks import conv
 
 
 @pytest.mark.slow
@@ -47,7 +51,7 @@ def test_without_pytorch_the_rows_say_so(tmp_path, monkeypatch, capsys):
   monkeypatch.setitem(sys.modules, "torch", None)
   monkeypatch.delitem(sys.modules, "experiments.harness.pytorch", raising=False)
   assert launch(benchmark, "--rows=toy_64", "--rounds=1", f"--workdir={tmp_path}") == 0
-  assert "PyTorch is missing: pip install -e '.[benchmark]'" in capsys.readouterr().out
+  assert "no PyTorch for this device: pip install -e '.[benchmark]'" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -58,6 +62,33 @@ def test_a_row_is_printed_and_written(tmp_path, capsys):
   (row,) = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
   assert row["row"] == "toy_64"
   assert row["details"].keys() >= {"jax_ms", "pytorch_ms", "jax_first_turn_s"}
+
+
+def test_the_hosts_share_is_of_what_comes_after_the_first_picture():
+  """9 s and 1 s; of the latter a half measures."""
+  line = {"step": 300, "chunk_seconds": 9.0, "host_seconds": 1.0, "measure_seconds": 0.5}
+  row = of_host([line | {"step": 200, "host_seconds": 99.0}, line])
+  assert row.value.median == 5.0
+
+
+def test_a_process_is_not_charged_with_the_memory_of_this_one():
+  """The tests hold JAX, a bare Python some 20 MB."""
+  bare = [sys.executable, "-c", "pass"]
+  done = subprocess.run([sys.executable, "-c", _PEAK, *bare], capture_output=True, check=True)
+  assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 60e6
+
+
+def test_the_native_row_is_of_native_convolutions(monkeypatch):
+  seen = []
+
+  def alone(settings, dataset, n_steps):
+    return lambda: seen.append(conv.conv_general_dilated is jax.lax.conv_general_dilated)
+
+  monkeypatch.setattr(benchmark_steps, "_alone", alone)
+  benchmark_steps.against_native(settings_of("digits", width=2), 1, 1)
+  assert seen == [False, True, False, True]
+  layer = conv.conv(2, 4, 2)  # The layers look the function up when they are made.
+  assert layer.conv_general_dilated is conv.conv_general_dilated
 
 
 def test_members_without_their_row_are_refused(tmp_path, capsys):

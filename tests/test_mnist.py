@@ -558,3 +558,11 @@ def test_flags_and_settings_agree():
   chosen = {"dataset", "loss", "penalty", "seed", "architecture", "fixed_generator"}
   chosen |= {"n_funnels", "data_seed", "compute_dtype"}
   assert read | chosen == {field.name for field in dataclasses.fields(Settings)}
+
+
+def test_a_record_from_before_there_was_a_compute_dtype_is_of_float32():
+  defaults = method_defaults("mnist", "wasserstein", "gp")
+  settings = Settings("mnist", "wasserstein", "gp", 0, **defaults)
+  record = dataclasses.asdict(settings)
+  del record["compute_dtype"]
+  assert Settings.of_record(record) == settings

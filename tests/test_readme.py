@@ -73,6 +73,8 @@ def test_the_two_lines_of_the_quick_start():
 def test_files_and_names_exist():
   for source in re.findall(r'src="([^"]+)"', README):
     assert (ROOT / source).is_file(), source
+  for name in re.findall(r"\]\(([^)#:]+)\)", README):
+    assert (ROOT / name).is_file(), name
   for name in re.findall(r"`([A-Za-z.]+\.(?:md|cff))`", README):
     assert (ROOT / name).is_file(), name
 

@@ -75,6 +75,14 @@ def test_a_cache_that_cannot_be_written_is_done_without(prepared, tmp_path):
   assert len(reads) == 2
 
 
+def test_what_is_no_file_in_the_folder_is_no_matter(prepared, tmp_path):
+  folder, reads = prepared
+  (folder / "mine").mkdir()
+  for _ in range(2):
+    load_cached_images("mnist", tmp_path)
+  assert len(reads) == 1
+
+
 def test_what_tfds_refuses_is_refused(prepared, tmp_path, monkeypatch):
   def fail(name, data_dir):
     raise DataError("damaged")
@@ -105,7 +113,7 @@ class TestCompilationCache:
 
   def test_or_nowhere(self, config):
     environment.use_compilation_cache("none")
-    assert config == {}
+    assert config == {"jax_enable_compilation_cache": False}
 
   def test_a_folder_that_jax_was_given_stays(self, config, monkeypatch):
     monkeypatch.setattr(environment, "_given_cache", lambda: "/there")

@@ -39,8 +39,8 @@ class Config:
     batch_size: samples per update, of each network.
     fixed_generator: leave the generator's parameters as they are, so that the critic nears its
       optimum.
-    compute_dtype: in which the networks compute, one of `COMPUTE_DTYPES`; parameters, samples,
-      scores, gradient norms and moments stay in float32.
+    compute_dtype: in which the networks compute, one of `COMPUTE_DTYPES`, and to which samples and
+      scores are rounded; parameters, gradients, their norms and moments stay in float32.
   """
 
   loss: str = "wasserstein"

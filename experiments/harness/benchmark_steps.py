@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 class TorchMissingError(Exception):
-  """PyTorch, which a row is measured against, is not installed."""
+  """PyTorch, which a row is measured against, is not installed for the device."""
 
 
 def against_pytorch(settings: Settings, rounds: int, n_steps: int) -> Row:
@@ -75,14 +75,15 @@ def against_native(settings: Settings, rounds: int, n_steps: int) -> Row:
 def of_peak(settings: Settings, rounds: int, n_steps: int) -> Row:
   """The share of the matrix product's rate at which a step does the arithmetic that it must do."""
   dataset = settings.load()
-  a, b = jax.random.normal(jax.random.key(0), (2, SIDE, SIDE))
+  side = SIDE if jax.default_backend() == "cpu" else 4 * SIDE
+  a, b = jax.random.normal(jax.random.key(0), (2, side, side))
   product = jax.jit(jnp.matmul)
   ways = {
     "jax": _alone(settings, dataset, n_steps),
     "product": lambda: jax.block_until_ready(product(a, b)),
   }
   timing = take_turns(ways, rounds, {"jax": n_steps, "product": 1})
-  step_flops, product_flops = count_flops(settings), 2 * SIDE**3
+  step_flops, product_flops = count_flops(settings), 2 * side**3
   shares = [
     (step_flops / step) / (product_flops / product)
     for step, product in zip(timing.seconds["jax"], timing.seconds["product"], strict=True)
@@ -185,14 +186,23 @@ def _torch_ways(settings, dataset, n_steps) -> dict[str, Callable[[], None]]:
     from experiments.harness import pytorch
   except ImportError as error:
     raise TorchMissingError(str(error)) from error
-  device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
+  device = {"cpu": "cpu", "gpu": "cuda"}.get(jax.default_backend())
+  if device is None or (device == "cuda" and not torch.cuda.is_available()):
+    raise TorchMissingError(f"not for {jax.default_backend()}")
+  if device == "cuda" and jax.config.jax_default_matmul_precision is None:
+    torch.set_float32_matmul_precision("high")  # TF32, as JAX there.
   n, latent_dim = settings.batch_size, settings.latent_dim
 
   def way(critic, generator, sample_real):
     step = pytorch.make_step(
-      critic, generator, sample_real, latent_dim=latent_dim, batch_size=n, n_critic=5,
+      critic,
+      generator,
+      sample_real,
+      latent_dim=latent_dim,
+      batch_size=n,
+      n_critic=settings.n_critic,
       hparams=jax.tree.map(float, settings.hparams()),
-    )  # fmt: skip
+    )
 
     def run():
       for _ in range(n_steps):

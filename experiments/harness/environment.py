@@ -1,6 +1,7 @@
 """What, apart from the settings and the data, may change the bits of a result."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import platform
@@ -50,11 +51,16 @@ def use_compilation_cache(folder: str | None) -> None:
   Raises:
     UserError: the folder was asked for and cannot be written.
   """
-  if folder == "none" or (folder is None and _given_cache()):
+  if folder == "none":
+    jax.config.update("jax_enable_compilation_cache", False)
+    return
+  if folder is None and _given_cache():
     return
   path = user_cache_folder() / "compiled" if folder is None else pathlib.Path(folder).expanduser()
   try:
     path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK | os.X_OK):
+      raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
   except OSError as error:
     if folder is None:
       return

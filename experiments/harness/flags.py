@@ -110,7 +110,7 @@ def register_method(
     text = "The networks; dcgan for images and mlp for points, if not given."
     define("architecture", None, text, flags.EnumParser(list(ARCHITECTURES)))
   define("optimizer", None, "The optimiser of both networks.", flags.EnumParser(list(OPTIMIZERS)))
-  text = "In which the networks compute; parameters and gradient norms stay in float32."
+  text = "In which the networks are trained; parameters and all that is measured are float32."
   define("compute_dtype", None, text, flags.EnumParser(list(COMPUTE_DTYPES)))
   for name, (low, high, text) in _INTEGERS.items():
     define(name, None, text, flags.IntegerParser(low, high))

@@ -29,7 +29,10 @@ def load_cached_images(name: str, data_dir: str | os.PathLike | None = None) -> 
   folder = prepare.prepared_dir(name, prepare.data_root(data_dir))
   if not prepare.has_array_records(folder):
     return load_images(name, data_dir)
-  path = user_cache_folder() / "images" / f"{name}-{_digest(folder)}.npz"
+  try:
+    path = user_cache_folder() / "images" / f"{name}-{_digest(folder)}.npz"
+  except OSError:  # TFDS tells what is wrong with the file.
+    return load_images(name, data_dir)
   with contextlib.suppress(Exception):  # Missing, or damaged in one of many ways.
     return Images(name, **read_arrays(path))
   images = load_images(name, data_dir)
@@ -41,7 +44,7 @@ def load_cached_images(name: str, data_dir: str | os.PathLike | None = None) -> 
 def _digest(folder: pathlib.Path) -> str:
   """Of the names and contents of all files of a prepared data set."""
   digest = hashlib.sha256()
-  for path in sorted(folder.iterdir()):
+  for path in sorted(path for path in folder.iterdir() if path.is_file()):
     content = path.read_bytes()
     digest.update(f"{path.name} {len(content)}\n".encode())
     digest.update(content)

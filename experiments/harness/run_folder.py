@@ -86,7 +86,7 @@ class RunFolder:
     if "members" in record:
       raise UserError(f"--workdir={self.path} holds a sweep: name one of the runs in its members/")
     try:
-      return Settings(**record["settings"])
+      return Settings.of_record(record["settings"])
     except (KeyError, TypeError, ValueError) as error:
       raise UserError(
         f"{self.config}: damaged, or of another version: its settings are not those of a run"

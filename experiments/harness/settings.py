@@ -49,6 +49,11 @@ class Settings:
       raise ValueError(f"architecture is {self.architecture!r}")
     self.config()  # Refuses what it does not know.
 
+  @classmethod
+  def of_record(cls, record: dict) -> "Settings":
+    """The settings in a config.json, also of a run from before there was a choice of the type."""
+    return cls(**{"compute_dtype": "float32"} | record)
+
   def config(self) -> Config:
     """The static part."""
     return Config(

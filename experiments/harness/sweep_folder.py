@@ -73,7 +73,7 @@ class SweepFolder:
     if not self.config.is_file():
       raise UserError(f"--workdir={self.path} holds no sweep: it has no config.json")
     try:
-      return [Settings(**settings) for settings in read_json(self.config)["members"]]
+      return [Settings.of_record(settings) for settings in read_json(self.config)["members"]]
     except (KeyError, TypeError, ValueError) as error:
       raise UserError(
         f"{self.config}: damaged, or of a single run or another version: it lists no members"

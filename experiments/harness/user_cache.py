@@ -49,6 +49,6 @@ def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     with open(descriptor, "wb") as file:
       file.write(content.getvalue())
     os.replace(partial, path)
-  except OSError:
+  except BaseException:  # Ctrl-C, too, must leave nothing.
     os.unlink(partial)
     raise
