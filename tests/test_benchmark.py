@@ -43,6 +43,7 @@ def test_turns_are_in_turn_and_the_first_is_apart():
 def test_a_ratio_is_of_the_turns_of_one_round():
   timing = Timing({}, {"fast": [1.0, 10.0, 2.0], "slow": [2.0, 30.0, 4.0]})
   assert timing.times_faster("fast", than="slow") == Spread(2.0, 2.0, 3.0)
+  assert timing.times_faster("fast", than="slow").scaled(0.5) == Spread(1.0, 1.0, 1.5)
   assert timing.best(["slow", "fast"]) == "fast"
   assert timing.milliseconds() == {"fast": 2000.0, "slow": 4000.0}
 

@@ -28,7 +28,7 @@ axis = st.tuples(
 
 @st.composite
 def problems(draw):
-  """-> images, kernel and the remaining arguments, with an output that is not empty."""
+  """-> images, kernel and the remaining arguments; the output may be empty."""
   (height, width), (kh, kw), (sh, sw), (top, left) = zip(draw(axis), draw(axis), strict=True)
   transposed = draw(st.booleans())
   n, n_in, n_out = draw(st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5)))

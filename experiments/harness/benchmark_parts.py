@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from experiments.harness.benchmark_steps import SIDE, Row, settings_of
 from experiments.harness.settings import Settings
-from experiments.harness.timing import Spread, take_turns
+from experiments.harness.timing import take_turns
 
 
 def convolution_parts(settings: Settings, rounds: int) -> Row:
@@ -45,13 +45,8 @@ def convolution_parts(settings: Settings, rounds: int) -> Row:
   }
   timing = take_turns(ways, rounds, dict.fromkeys(ways, 1))
   flops = 2 * n * 16 * width * 2 * width
-  shares = [
-    (flops / part) / (2 * SIDE**3 / square)
-    for part, square in zip(
-      timing.seconds["weight_gradient"], timing.seconds["square_product"], strict=True
-    )
-  ]
-  return Row(Spread.of(shares), "of peak", timing.milliseconds())
+  share = timing.times_faster("weight_gradient", "square_product").scaled(flops / (2 * SIDE**3))
+  return Row(share, "of peak", timing.milliseconds())
 
 
 def _block(function, *arguments) -> None:

@@ -18,7 +18,6 @@ from wgan_jax.networks import conv
 from wgan_jax.sweep import BATCHING
 
 SIDE = 2048  # Of the square matrices whose product is the peak.
-_N_RUNS = {"toy": 32, "mnist": 64}
 
 
 class Row(NamedTuple):
@@ -84,15 +83,12 @@ def of_peak(settings: Settings, rounds: int, n_steps: int) -> Row:
   }
   timing = take_turns(ways, rounds, {"jax": n_steps, "product": 1})
   step_flops, product_flops = count_flops(settings), 2 * side**3
-  shares = [
-    (step_flops / step) / (product_flops / product)
-    for step, product in zip(timing.seconds["jax"], timing.seconds["product"], strict=True)
-  ]
   rates = {
     "jax_gflops": step_flops / 1e6 / timing.milliseconds()["jax"],
     "product_gflops": product_flops / 1e6 / timing.milliseconds()["product"],
   }
-  return Row(Spread.of(shares), "of peak", rates | _details(timing))
+  share = timing.times_faster("jax", "product").scaled(step_flops / product_flops)
+  return Row(share, "of peak", rates | _details(timing))
 
 
 def penalty_cost(settings: Settings, rounds: int, n_steps: int) -> Row:
@@ -111,7 +107,7 @@ def penalty_cost(settings: Settings, rounds: int, n_steps: int) -> Row:
   arithmetic = count_flops(with_penalty) / count_flops(without)
   cost = timing.times_faster("without", "with")
   details = {"time_ratio": cost.median, "arithmetic_ratio": arithmetic, **_details(timing)}
-  return Row(Spread(*(each / arithmetic for each in cost)), "x arithmetic", details)
+  return Row(cost.scaled(1 / arithmetic), "x arithmetic", details)
 
 
 def members_against_alone(settings: Settings, rounds: int, n_steps: int, n_members: int) -> dict:
@@ -155,25 +151,21 @@ def settings_of(dataset: str, **choices) -> Settings:
 
 
 def _alone(settings: Settings, dataset: Dataset, n_steps: int) -> Callable[[], None]:
-  program = Program(settings, dataset, n_steps)
+  return _advance(Program(settings, dataset, n_steps), n_steps)
+
+
+def _members(settings, dataset, n_steps, way, n_members) -> Callable[[], None]:
+  return _advance(MembersProgram([settings] * n_members, dataset, n_steps, way), n_steps)
+
+
+def _advance(program: Program | MembersProgram, n_steps: int) -> Callable[[], None]:
+  """Each call does so many steps more, and waits for them."""
   state = program.init()
 
   def run():
     nonlocal state
     state, _ = program.chunk(state, n_steps)
     jax.block_until_ready(state)
-
-  return run
-
-
-def _members(settings, dataset, n_steps, way, n_members) -> Callable[[], None]:
-  program = MembersProgram([settings] * n_members, dataset, n_steps, way)
-  members = program.init()
-
-  def run():
-    nonlocal members
-    members, _ = program.chunk(members, n_steps)
-    jax.block_until_ready(members)
 
   return run
 
@@ -261,11 +253,9 @@ STEPS: dict[str, Callable[[int], Row]] = {
   "penalty_64": lambda rounds: penalty_cost(settings_of("digits", width=64), rounds, 1),
   "toy_64": lambda rounds: against_pytorch(settings_of("grid", width=64), rounds, 100),
   "toy_512": lambda rounds: against_pytorch(settings_of("grid", width=512), rounds, 10),
-  "toy_sweep": lambda rounds: sweep_against_pytorch(
-    settings_of("grid", width=64), rounds, 20, _N_RUNS["toy"]
-  ),
+  "toy_sweep": lambda rounds: sweep_against_pytorch(settings_of("grid", width=64), rounds, 20, 32),
   "mnist_sweep": lambda rounds: sweep_against_pytorch(
-    settings_of("digits", width=64), rounds, 2, _N_RUNS["mnist"]
+    settings_of("digits", width=64), rounds, 2, 64
   ),
 }
 """By name, a function of the rounds; all of one MNIST or toy run, or many, as the name says."""

@@ -20,12 +20,11 @@ from wgan_jax.training import Info, State, make_chunk, make_training
 from wgan_jax.types import Pair
 
 N_SAMPLES = 64
-# Of what runs rarely: it compiles up to three times as fast, and what is slow in it is products.
-_RARE = {"xla_backend_optimization_level": 1}  # On a GPU it does not exist.
 
 
 def _rare():
-  return _RARE if jax.default_backend() == "cpu" else None
+  """Options for what runs rarely: up to three times as fast to compile; a GPU has no such level."""
+  return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
 
 
 _N_POINTS = 1000

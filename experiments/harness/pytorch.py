@@ -1,7 +1,7 @@
 """The same networks and the same step in PyTorch, to be measured against: eager, as one writes it.
 
 Real and fake go through the critic in one pass, gradients are freed rather than zeroed, no graph is
-kept for what is not updated, Adam is fused. PyTorch is imported where it is used: it is an extra.
+kept for what is not updated, Adam is fused. PyTorch is an extra: import this module late.
 """
 
 import functools

@@ -18,6 +18,10 @@ class Spread(NamedTuple):
     """Of at least one value."""
     return cls(min(values), statistics.median(values), max(values))
 
+  def scaled(self, factor: float) -> "Spread":
+    """Of the values times a positive factor."""
+    return Spread(*(factor * value for value in self))
+
 
 class Timing(NamedTuple):
   """How long ways took.
