@@ -15,8 +15,7 @@ from absl import flags
 
 from experiments.harness import cli, data_flags
 from experiments.harness import flags as shared_flags
-from experiments.harness.batching import WAYS, Batching, choose_batching, describe_devices
-from experiments.harness.datasets import Dataset
+from experiments.harness.batching import WAYS, describe_devices, plan_members
 from experiments.harness.environment import (
   describe_environment,
   use_all_cores,
@@ -29,7 +28,6 @@ from experiments.harness.methods import methods_table
 from experiments.harness.report import write_report
 from experiments.harness.results import read_members, write_results
 from experiments.harness.run_folder import locked
-from experiments.harness.settings import Settings
 from experiments.harness.sweep_folder import (
   SweepFolder,
   check_sweep_folder,
@@ -118,14 +116,26 @@ def main(flag_values: flags.FlagValues) -> None:
       f"note: --exact_every={flag_values.exact_every} does not divide --steps={flag_values.steps}:"
       " the last line, which the tables are of, holds no slow measures"
     )
+
+  def plan(recorded):
+    return plan_members(
+      runs,
+      dataset,
+      recorded,
+      steps=flag_values.steps,
+      capacity=intervals.capacity(),
+      way=flag_values.batching,
+      at_once=flag_values.members_at_once,
+    )
+
   if flag_values.dry_run:
-    _plan(flag_values, runs, dataset, intervals, SweepFolder(path).read_batching())
+    plan(SweepFolder(path).read_batching())
     return None
   flags_given = flag_values.flag_values_dict()
   with open_sweep(path, runs, dataset, flags_given, environment) as folder:
     print(f"sweep folder {path}", flush=True)
     recorded = folder.read_batching()
-    batching = _plan(flag_values, runs, dataset, intervals, recorded)
+    batching = plan(recorded)
     folder.write_batching(recorded | batching)
     try:
       train_sweep(folder, runs, dataset, batching, steps=flag_values.steps, intervals=intervals)
@@ -138,34 +148,6 @@ def main(flag_values: flags.FlagValues) -> None:
   n_diverged = sum(member.status == "diverged" for member in members)
   print(f"done: {len(members)} members, {n_diverged} of them diverged: {path}/report.html")
   return None
-
-
-def _plan(
-  flag_values: flags.FlagValues,
-  runs: list[Settings],
-  dataset: Dataset,
-  intervals: Intervals,
-  recorded: dict[str, Batching],
-) -> dict[str, Batching]:
-  """How the members of each program run; measured where it is not recorded for these devices."""
-  programs = {}
-  for run in runs:
-    programs.setdefault(run.program_name(), []).append(run)
-  batching = {}
-  for name, members in programs.items():
-    known = recorded.get(name)
-    asked = {"way": flag_values.batching, "at_once": flag_values.members_at_once}
-    if known is None or not known.holds(len(members), **asked):
-      known = choose_batching(members, dataset, intervals.capacity(), **asked)
-    batching[name] = known
-    hours, seconds = divmod(known.seconds * len(members) * flag_values.steps, 3600)
-    print(
-      f"program {name}: {len(members)} members, up to {known.at_once} at once by {known.way},"
-      f" {known.bytes / 1e9:.2g} GB, {1000 * known.seconds:.3g} ms a member's step,"
-      f" {hours:.0f} h {seconds / 60:.1f} min for all steps",
-      flush=True,
-    )
-  return batching
 
 
 def _report_only(flag_values: flags.FlagValues) -> None:

@@ -129,3 +129,13 @@ class TestCompilationCache:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     environment.use_compilation_cache(None)
     assert config == {}
+
+
+def test_the_embedded_digits_are_read_once_a_version_of_scikit_learn(prepared, monkeypatch):
+  _, reads = prepared
+  for _ in range(2):
+    chex.assert_trees_all_equal(load_cached_images("digits")[1:], IMAGES[1:])
+  assert reads == ["digits"]
+  monkeypatch.setattr(image_cache.importlib.metadata, "version", lambda name: "0.0")
+  load_cached_images("digits")
+  assert reads == ["digits"] * 2

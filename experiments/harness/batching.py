@@ -126,6 +126,49 @@ def choose_batching(
   )
 
 
+def plan_members(
+  runs: list[Settings],
+  dataset: Dataset,
+  recorded: dict[str, Batching],
+  *,
+  steps: int,
+  capacity: int,
+  way: str | None = None,
+  at_once: int | None = None,
+) -> dict[str, Batching]:
+  """How the members of each program run; measured where it is not recorded for these devices.
+
+  Args:
+    runs: all members.
+    dataset: their data.
+    recorded: what was chosen before, by `Settings.program_name`.
+    steps: of a member, for the time that is told.
+    capacity: the most steps of one chunk.
+    way: one of `WAYS` that is wanted, or None to choose.
+    at_once: members at once that are wanted, or None for as many as memory allows.
+
+  Returns:
+    By program name. A line is printed for each.
+  """
+  programs = {}
+  for run in runs:
+    programs.setdefault(run.program_name(), []).append(run)
+  batching = {}
+  for name, members in programs.items():
+    known = recorded.get(name)
+    if known is None or not known.holds(len(members), way, at_once):
+      known = choose_batching(members, dataset, capacity, way=way, at_once=at_once)
+    batching[name] = known
+    hours, seconds = divmod(known.seconds * len(members) * steps, 3600)
+    print(
+      f"program {name}: {len(members)} members, up to {known.at_once} at once by {known.way},"
+      f" {known.bytes / 1e9:.2g} GB, {1000 * known.seconds:.3g} ms a member's step,"
+      f" {hours:.0f} h {seconds / 60:.1f} min for all steps",
+      flush=True,
+    )
+  return batching
+
+
 class _Memory:
   """Bytes on one device for any number of members there, from the account of one."""
 

@@ -3,6 +3,7 @@
 import io
 import math
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -37,6 +38,13 @@ _PANELS = [
   ("cosines", "cosine", ["gradient_cosine", "update_cosine"]),
   ("weights at the clipping bound", "share", ["clipped_share"]),
 ]
+
+
+class Picture(NamedTuple):
+  """A PNG and what it shows."""
+
+  caption: str
+  png: bytes
 
 
 def draw_samples(path: pathlib.Path, drawing: Drawing, dataset: Dataset, title: str) -> None:

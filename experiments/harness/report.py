@@ -9,6 +9,7 @@ import jinja2
 from experiments.harness.errors import UserError
 from experiments.harness.files import read_json, read_lines, write_bytes
 from experiments.harness.measures import BEST_BY, GROUPS, MEASURES
+from experiments.harness.plots import Picture
 from experiments.harness.results import (
   Member,
   Spread,
@@ -21,7 +22,7 @@ from experiments.harness.results import (
   varied,
 )
 from experiments.harness.sweep_folder import SweepFolder
-from experiments.harness.sweep_plots import Picture, draw_curves, draw_sensitivity
+from experiments.harness.sweep_plots import draw_curves, draw_sensitivity
 
 _TEMPLATE = pathlib.Path(__file__).with_name("report.html.jinja")
 
@@ -38,7 +39,7 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
   environment = jinja2.Environment(
     autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
   )
-  environment.filters["embed"] = _embed
+  environment.filters["embed"] = embed
   html = environment.from_string(_TEMPLATE.read_text()).render(
     members=members,
     run=members[0].run,
@@ -136,7 +137,7 @@ def _times(folder):
   return times
 
 
-def _embed(picture: Picture) -> str:
+def embed(picture: Picture) -> str:
   return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
 
 

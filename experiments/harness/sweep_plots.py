@@ -2,25 +2,17 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
 from experiments.harness.measures import BEST_BY, MEASURES
-from experiments.harness.plots import render
+from experiments.harness.plots import Picture, render
 from experiments.harness.results import Member, label, spread_of, telling, varied
 from experiments.harness.settings import STATIC
 from wgan_jax.training import Hparams
 
 _MOST_LINES = 10  # That one can tell apart in one picture.
 _SIZE = (6.4, 3.6)
-
-
-class Picture(NamedTuple):
-  """A PNG and what it shows."""
-
-  caption: str
-  png: bytes
 
 
 def draw_curves(settings: list[list[Member]], names: list[str]) -> list[Picture]:
