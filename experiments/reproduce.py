@@ -1,0 +1,123 @@
+"""Puts the claims of the course and the papers to the test, each with a verdict.
+
+python -m experiments.reproduce                        lists the claims
+python -m experiments.reproduce --claim=NAME,NAME      runs some of them
+python -m experiments.reproduce --all --scale=quick    runs all, on 2 CPU cores in an hour
+
+Writes results.json, figures/, verdicts.md and report.html. The same command goes on where it
+stopped; a claim that is there at the same scale is not run again, but with --again.
+"""
+
+import pathlib
+import sys
+import time
+
+from absl import flags
+
+from experiments.claims import NAMES, load_claim
+from experiments.harness import cli
+from experiments.harness import flags as shared_flags
+from experiments.harness.claim import SCALES, Claim, Lab
+from experiments.harness.environment import (
+  describe_environment,
+  use_all_cores,
+  use_compilation_cache,
+)
+from experiments.harness.errors import UserError
+from experiments.harness.reproduction import Reproduction
+from experiments.harness.run_folder import locked
+
+
+def register(flag_values: flags.FlagValues) -> None:
+  """This launcher's flags."""
+  text = "The claims to run, by name."
+  shared_flags.register_list(flag_values, "claim", None, text, flags.EnumParser(list(NAMES)))
+  flags.DEFINE_enum(
+    "scale",
+    "quick",
+    list(SCALES),
+    "quick is for 2 CPU cores, full for a GPU and hours.",
+    flag_values=flag_values,
+  )
+  flags.DEFINE_integer(
+    "seeds",
+    None,
+    "Seeds of each setting; what the claim has at this scale, if not given.",
+    lower_bound=1,
+    upper_bound=1000,
+    flag_values=flag_values,
+  )
+  for name, default, text in [
+    ("workdir", "runs/reproduction", "The folder to write."),
+    ("data_dir", None, "TFDS folder; else TFDS_DATA_DIR, else TFDS's own."),
+    (
+      "compilation_cache",
+      None,
+      "Where compiled programs are kept for the next start; none for nowhere, and the user's cache"
+      " folder if not given.",
+    ),
+  ]:
+    flags.DEFINE_string(name, default, text, flag_values=flag_values)
+  for name, text in [
+    ("all", "Run all claims."),
+    ("again", "Run what is there already, too."),
+  ]:
+    flags.DEFINE_boolean(name, False, text, flag_values=flag_values)
+
+
+def main(flag_values: flags.FlagValues) -> None:
+  """Lists the claims, or runs them."""
+  shared_flags.refuse_empty(flag_values, "workdir", "data_dir", "compilation_cache")
+  if flag_values.claim and flag_values.all:
+    raise UserError("--claim does nothing with --all: leave one of them out")
+  names = NAMES if flag_values.all else flag_values.claim
+  if not names:
+    return _list(flag_values.scale)
+  claims = {name: load_claim(name) for name in names}
+  if flag_values.seeds and not any("seeds" in _scale(claims[each], flag_values) for each in names):
+    raise UserError(f"--seeds does nothing with --claim={','.join(names)}: nothing there is drawn")
+  folder = pathlib.Path(flag_values.workdir).expanduser()
+  if folder.exists() and not folder.is_dir():
+    raise UserError(f"--workdir={folder} is a file: name a folder")
+  use_all_cores()
+  use_compilation_cache(flag_values.compilation_cache)
+  environment = describe_environment()
+  with locked(folder):
+    reproduction = Reproduction(folder, NAMES)
+    for i, name in enumerate(names, 1):
+      claim, scale = claims[name], _scale(claims[name], flag_values)
+      asked = {"scale": flag_values.scale} | scale
+      if reproduction.has(name, asked) and not flag_values.again:
+        print(f"[{i}/{len(names)}] {name}: there already ({reproduction.results[name]['verdict']})")
+        continue
+      minutes = claim.minutes[flag_values.scale]
+      print(f"[{i}/{len(names)}] {name}: some {minutes:g} minutes", flush=True)
+      started = time.perf_counter()
+      lab = Lab(folder / "runs" / f"{name}-{flag_values.scale}", flag_values.data_dir, environment)
+      evidence = claim.measure(lab, **scale)
+      judgement = claim.judge(evidence.numbers)
+      seconds = time.perf_counter() - started
+      reproduction.record(claim, asked, evidence, judgement, seconds, environment)
+      print(f"  {judgement.verdict}, {seconds:.0f} s: {judgement.seen}", flush=True)
+  print(f"written: {folder}/report.html, verdicts.md, results.json, figures/")
+  return None
+
+
+def _scale(claim: Claim, flag_values: flags.FlagValues) -> dict:
+  """The arguments of a claim's measure."""
+  scale = claim.scales[flag_values.scale]
+  if flag_values.seeds and "seeds" in scale:
+    return scale | {"seeds": flag_values.seeds}
+  return scale
+
+
+def _list(scale: str) -> None:
+  claims = {name: load_claim(name) for name in NAMES}
+  for name, claim in claims.items():
+    print(f"{name}  ({claim.source}; {claim.minutes[scale]:g} min)\n    {claim.sentence}")
+  total = sum(claim.minutes[scale] for claim in claims.values())
+  print(f"{len(claims)} claims, some {total:.0f} minutes with --all --scale={scale}")
+
+
+if __name__ == "__main__":
+  sys.exit(cli.run(main, register, __doc__))
