@@ -112,9 +112,9 @@ CLAIM = Claim(
   source="Course, row 6",
   settings="Two normal densities of variance 1 on a grid of cells of 0.05, 0 to 8 apart; network"
   " simplex.",
-  criterion="W1 equals the separation to 0.02 and the sum of amount x distance to 1e-6; its slope is"
-  " 1 to 2 % throughout; Jensen-Shannon stays below log 2 and its last slope is below 2 % of its"
-  " steepest.",
+  criterion="W1 equals the separation to 0.02 and the sum of amount x distance to 1e-6; its slope"
+  " is 1 to 2 % throughout; Jensen-Shannon stays below log 2 and its last slope is below 2 % of"
+  " its steepest.",
   scales={"quick": {"separations": 17}, "full": {"separations": 33}},
   minutes={"quick": 0.3, "full": 0.5},
   measure=_measure,
