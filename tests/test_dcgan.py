@@ -79,6 +79,37 @@ def test_no_bias_before_a_normalisation(generator_variables):
   assert "['Conv_1']['bias']" in names
 
 
+def test_without_normalisation():
+  """Biases in every layer, no statistics, and a sample does not depend on its batch."""
+  generator = dcgan(SHAPE, latent_dim=8, width=8, batch_norm=False).generator
+  params, batch_stats = jax.jit(generator.init)(KEY)
+  assert batch_stats == {}
+  names = {jax.tree_util.keystr(path) for path, _ in ravel_paths(params)}
+  assert names == {
+    f"['{layer}']['{leaf}']"
+    for layer in ("Dense_0", "Conv_0", "Conv_1")
+    for leaf in ("kernel", "bias")
+  }
+  latents = jax.random.normal(KEY, (5, 8))
+  samples, batch_stats = generator.apply(params, {}, latents, train=True)
+  assert batch_stats == {}
+  chex.assert_shape(samples, (5, *SHAPE))
+  alone, _ = generator.apply(params, {}, latents[:1], train=True)
+  chex.assert_trees_all_close(alone[0], samples[0], atol=1e-6)
+  sampled, _ = generator.apply(params, {}, latents, train=False)
+  chex.assert_trees_all_equal(sampled, samples)
+
+
+def test_biases_move_what_they_stand_before():
+  """Each of them reaches the samples, which the kernels alone would leave at zero."""
+  generator = dcgan(SHAPE, latent_dim=8, width=8, batch_norm=False).generator
+  params, _ = jax.jit(generator.init)(KEY)
+  for layer in params:
+    moved = params | {layer: params[layer] | {"bias": params[layer]["bias"] + 0.1}}
+    samples, _ = generator.apply(moved, {}, jnp.zeros((1, 8)), train=False)
+    assert abs(samples).max() > 0
+
+
 def test_weights_start_as_in_the_dcgan_paper():
   params, _ = jax.jit(dcgan(SHAPE, latent_dim=64, width=32).generator.init)(KEY)
   for kernel in (params["Dense_0"]["kernel"], params["Conv_0"]["kernel"]):

@@ -57,26 +57,28 @@ class DCGANGenerator(nn.Module):
   """A dense layer to a quarter of the size, then two transposed 4x4/2 convolutions and tanh.
 
   No bias stands before a normalisation: its true gradient is zero, and Adam would turn the rounding
-  noise there into drift.
+  noise there into drift. Without normalisation every layer has one.
   """
 
   image_shape: tuple[int, int, int]
   width: int
+  batch_norm: bool = True
 
   @nn.compact
   def __call__(self, latents: jax.Array, train: bool) -> jax.Array:
     height, width, channels = self.image_shape
-    x = nn.Dense(
-      height // 4 * (width // 4) * 2 * self.width, use_bias=False, kernel_init=_KERNEL_INIT
-    )(latents)
+    options = {"use_bias": not self.batch_norm, "kernel_init": _KERNEL_INIT}
+    x = nn.Dense(height // 4 * (width // 4) * 2 * self.width, **options)(latents)
     x = x.reshape(-1, height // 4, width // 4, 2 * self.width)
-    x = nn.relu(_batch_norm(train)(x))
-    x = conv_transpose(self.width, 4, 2, use_bias=False, kernel_init=_KERNEL_INIT)(x)
-    x = nn.relu(_batch_norm(train)(x))
+    x = nn.relu(_batch_norm(train)(x) if self.batch_norm else x)
+    x = conv_transpose(self.width, 4, 2, **options)(x)
+    x = nn.relu(_batch_norm(train)(x) if self.batch_norm else x)
     return nn.tanh(conv_transpose(channels, 4, 2, kernel_init=_KERNEL_INIT)(x))
 
 
-def dcgan(image_shape: tuple[int, int, int], *, latent_dim: int, width: int) -> Pair:
+def dcgan(
+  image_shape: tuple[int, int, int], *, latent_dim: int, width: int, batch_norm: bool = True
+) -> Pair:
   """A convolutional pair for images in [-1, 1].
 
   Weights start at N(0, 0.02), the scales of the generator's normalisations at N(1, 0.02).
@@ -85,6 +87,8 @@ def dcgan(image_shape: tuple[int, int, int], *, latent_dim: int, width: int) -> 
     image_shape: (height, width, channels); height and width are multiples of 4.
     latent_dim: the size of the latent.
     width: channels of the critic's first layer and of the generator's last hidden one.
+    batch_norm: whether the generator normalises its hidden layers; without, they have biases, and
+      there are no batch statistics.
 
   Returns:
     The pair.
@@ -96,6 +100,6 @@ def dcgan(image_shape: tuple[int, int, int], *, latent_dim: int, width: int) -> 
     raise ValueError(f"image height and width must be multiples of 4, got {image_shape}")
   return Pair(
     critic=as_critic(DCGANCritic(width), jnp.zeros(image_shape), _critic_layers),
-    generator=as_generator(DCGANGenerator(image_shape, width), latent_dim),
+    generator=as_generator(DCGANGenerator(image_shape, width, batch_norm), latent_dim),
     latent_dim=latent_dim,
   )
