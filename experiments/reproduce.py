@@ -72,6 +72,9 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--claim does nothing with --all: leave one of them out")
   names = NAMES if flag_values.all else flag_values.claim
   if not names:
+    for name in ("seeds", "again"):
+      if flag_values[name].present:
+        raise UserError(f"--{name} does nothing without --claim or --all: add one of them")
     return _list(flag_values.scale)
   claims = {name: load_claim(name) for name in names}
   if flag_values.seeds and not any("seeds" in _scale(claims[each], flag_values) for each in names):

@@ -60,27 +60,29 @@ def _judge(numbers: dict) -> Judgement:
 
 
 def _draw_plan(shift, plan) -> Picture:
-  figure = Figure(figsize=(7.5, 4), layout="constrained")
+  figure = Figure(figsize=(8.5, 3.8), layout="constrained")
   left, right = figure.subplots(1, 2, width_ratios=(3, 2))
   p, q = plan.sum(1), plan.sum(0)
   left.fill_between(_CELLS, p, alpha=0.4, label="earth as it lies: N(0, 1)")
   left.fill_between(_CELLS, q, alpha=0.4, label=f"where it is wanted: N({shift:g}, 1)")
-  for i in range(0, len(_CELLS), 8):
-    if p[i] > 0.05 * p.max():
-      to = plan[i] @ _CELLS / p[i]
-      left.annotate(
-        "", (to, p[i] / 2), (_CELLS[i], p[i] / 2), arrowprops={"arrowstyle": "->", "lw": 0.6}
-      )
-  left.set(xlabel="x", ylabel="amount of earth in a cell of 0.05")
+  # Heaps of earth at a few places, each carried to where the plan has it on average.
+  heaps = [i for i in range(0, len(_CELLS), 10) if p[i] > 0.02 * p.max()]
+  for height, i in zip(np.linspace(0.15, 0.85, len(heaps)), heaps, strict=True):
+    carried = {"arrowstyle": "->", "lw": 150 * p[i]}
+    y = height * p.max()
+    left.annotate("", (plan[i] @ _CELLS / p[i], y), (_CELLS[i], y), arrowprops=carried)
+  left.set(xlabel="x", ylabel="amount of earth in a cell of 0.05", xlim=(-4, shift + 4))
   left.legend(fontsize=7, loc="upper right")
+  coarse = plan[:320, :320].reshape(40, 8, 40, 8).sum((1, 3))
   shown = right.imshow(
-    plan, origin="lower", extent=(-4, 12, -4, 12), cmap="Greys", aspect="equal", vmax=plan.max() / 2
+    coarse, origin="lower", extent=(_CELLS[0], _CELLS[-1]) * 2, cmap="Greys", aspect="equal"
   )
-  right.set(xlabel="to", ylabel="from")
-  figure.colorbar(shown, ax=right, shrink=0.7, label="amount carried")
+  right.set(xlabel="to", ylabel="from", xlim=(-4, shift + 4), ylim=(-4, shift + 4))
+  figure.colorbar(shown, ax=right, shrink=0.8, label="amount carried, cells of 0.4")
   caption = (
-    f"An optimal plan between two normal densities {shift:g} apart, exact (no seeds). Left: every"
-    " arrow carries its amount of earth over its length; right: how much goes from each x to each."
+    f"An optimal plan between two normal densities {shift:g} apart; exact, no seeds. Left: heaps of"
+    " earth and the way that each is carried, as thick as it is large; effort is amount times"
+    " length. Right: how much goes from each x to each. On a line the plan is not the only one."
   )
   return Picture(caption, render(figure))
 

@@ -12,6 +12,8 @@ from experiments.harness.files import read_json, write_bytes, write_json
 from experiments.harness.plots import Picture
 from experiments.harness.report import embed
 
+_OF_CLAIM = ("sentence", "source", "settings", "criterion")
+_FIELDS = {*_OF_CLAIM, "asked", "verdict", "seen", "table", "pictures", "seconds", "environment"}
 _TEMPLATE = pathlib.Path(__file__).with_name("reproduction.html.jinja")
 
 
@@ -31,12 +33,13 @@ class Reproduction:
     self._names = names
     self.results = {}
     if self._file.exists():
-      self.results = read_json(self._file).get("claims", {})
-    for name, result in self.results.items():
-      if name not in names or not {"verdict", "asked", "pictures", "table"} <= set(result):
-        raise UserError(
-          f"{self._file}: damaged, or of another version ({name}): name another folder"
-        )
+      results = read_json(self._file).get("claims")
+      if not isinstance(results, dict) or not all(map(self._is_whole, results, results.values())):
+        raise UserError(f"{self._file}: damaged, or of another version: name another folder")
+      self.results = results
+
+  def _is_whole(self, name, result):
+    return name in self._names and isinstance(result, dict) and set(result) >= _FIELDS
 
   @property
   def _file(self):
@@ -120,8 +123,7 @@ class Reproduction:
       name: result
       | {
         "embedded": [
-          Picture(each["caption"], (self.path / each["file"]).read_bytes())
-          for each in result["pictures"]
+          Picture(each["caption"], self._read(name, each["file"])) for each in result["pictures"]
         ]
       }
       for name, result in self.results.items()
@@ -133,6 +135,14 @@ class Reproduction:
     return environment.from_string(_TEMPLATE.read_text()).render(
       results=shown, counts=self._counts(), machines=sorted(machines)
     )
+
+  def _read(self, name, file):
+    try:
+      return (self.path / file).read_bytes()
+    except OSError as error:
+      raise UserError(
+        f"{self.path / file}: cannot be read ({error.strerror}): run --claim={name} --again"
+      ) from error
 
   def _counts(self):
     verdicts = [result["verdict"] for result in self.results.values()]
