@@ -119,6 +119,12 @@ def test_a_claim_that_fails_loses_nothing(claims, tmp_path, capsys):
   assert list(results(path)) == ["drawn", "exact"]
 
 
+def test_claims_are_told_in_one_order_whichever_ran_first(claims, tmp_path):
+  assert run(tmp_path / "run", "--claim=exact") == 0
+  assert run(tmp_path / "run", "--claim=drawn") == 0
+  assert list(results(tmp_path / "run")) == ["drawn", "exact"]
+
+
 def test_errors_are_one_line(claims, tmp_path, capsys):
   path = tmp_path / "run"
   (tmp_path / "file").touch()
@@ -136,7 +142,10 @@ def test_errors_are_one_line(claims, tmp_path, capsys):
     assert told in err
     assert err.count("\n") == 1
   assert run(path, "--claim=exact") == 0
-  for damage in ("{", '{"claims": {"other": {}}}', '{"claims": []}', '{"claims": {"exact": 1}}'):
+  whole = json.loads((path / "results.json").read_text())["claims"]["exact"]
+  part = {name: value for name, value in whole.items() if name != "seen"}
+  others = [{"other": whole}, [], {"exact": 1}, {"exact": part}]
+  for damage in ["{", *(json.dumps({"claims": each}) for each in others)]:
     (path / "results.json").write_text(damage)
     assert run(path, "--claim=exact") == 2
     err = capsys.readouterr().err
