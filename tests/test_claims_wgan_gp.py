@@ -81,16 +81,18 @@ def test_optimal_critic_runs(tmp_path):
 
 
 def test_level_sets_criterion():
-  clip = {"share": [0.3, 0.5], "cosine": [0.4, 0.2], "largest_norm": [1.0, 1.0]}
-  penalty = {"share": [0.8, 0.7], "cosine": [0.7, 0.7], "largest_norm": [1.0, 1.0]}
-  own = {"exact_wasserstein": 0.6, "clip 0.01": clip, "clip 0.1": clip, "gp": penalty}
+  clip = {"higher_moments": [-0.2, 0.05], "cosine": [0.4, 0.5]}
+  penalty = {"higher_moments": [0.3, 0.25], "cosine": [0.7, 0.6]}
+  own = {"exact_wasserstein": 0.6, "clip 0.01": clip, "clip 0.1": clip, "gp 10": clip}
+  own |= {"gp 0.1": penalty}
   numbers = {"seeds": 2, "ring": own, "grid": own, "swiss_roll": own}
   variants = [
-    ("ring", "gp", "share", 1, 0.59),
-    ("grid", "gp", "cosine", 0, 0.49),
-    ("swiss_roll", "clip 0.1", "share", 0, 0.75),
+    ("ring", "gp 0.1", "higher_moments", 1, 0.12),  # Too near to clipping's.
+    ("grid", "gp 0.1", "higher_moments", 0, 0.05),  # Too little.
+    ("grid", "gp 0.1", "cosine", 0, 0.35),
+    ("swiss_roll", "clip 0.1", "higher_moments", 0, 0.25),
     ("ring", "clip 0.01", "cosine", 1, 0.65),
-    ("ring", "gp", "share", 0, math.nan),
+    ("ring", "gp 0.1", "higher_moments", 0, math.nan),
   ]
   check_variants("level_sets", numbers, variants)
 
@@ -100,7 +102,14 @@ def test_level_sets_run(tmp_path):
   assert len(evidence.table) == 12
   for name in ("ring", "grid", "swiss_roll"):
     assert 0.3 < evidence.numbers[name]["exact_wasserstein"] < 1.5
-    assert 0 < evidence.numbers[name]["cone"]["share"] < 1
+
+
+def test_surrogates_have_the_datas_moments():
+  toy = load_toy("swiss_roll")
+  real = toy.sample_real(jax.random.key(0), toy.data, 1000)
+  points = level_sets._same_moments(jax.random.key(1), real)
+  for moment in (lambda x: x.mean(0), lambda x: np.cov(np.asarray(x).T)):
+    np.testing.assert_allclose(moment(points), moment(real), atol=0.08)
 
 
 @pytest.mark.parametrize("name", ["ring", "grid", "swiss_roll"])
@@ -124,8 +133,10 @@ def test_gradients_by_layer_criterion():
     "slope": [-1.0, -0.8],
     "correlation": [-0.99, -0.98],
     "share_at_bound": [0.6, 0.5],
+    "ends_over_middle": [9.0, 4.0],
   }
   penalty = {"slope": [0.05, -0.02], "correlation": [0.3, -0.1], "share_at_bound": [0.0, 0.001]}
+  penalty["ends_over_middle"] = [0.0, 0.0]
   numbers = {"clip 0.1": clip, "clip 0.01": clip, "clip 0.001": clip, "gp": penalty}
   grown = {**clip, "slope": [1.0, 0.9], "correlation": [0.99, 0.98]}
   assert judged("gradients_by_layer", numbers | {"clip 0.1": grown}) == "reproduced"
@@ -133,7 +144,7 @@ def test_gradients_by_layer_criterion():
     ("clip 0.1", "slope", 0, -0.1),
     ("clip 0.1", "slope", 0, 1.0),  # Of two signs.
     ("clip 0.01", "correlation", 1, -0.5),
-    ("clip 0.001", "share_at_bound", 0, 0.1),
+    ("clip 0.001", "ends_over_middle", 0, 0.8),
     ("gp", "slope", 0, 0.5),
     ("gp", "slope", 0, math.nan),
     ("gp", "share_at_bound", 1, 0.3),
@@ -146,6 +157,13 @@ def test_fit_counts_from_the_score_backwards():
   assert slope == pytest.approx(0.5)
   assert correlation == pytest.approx(1)
   assert gradients_by_layer._fit(np.full(4, np.nan)) == (0.0, 0.0)
+
+
+def test_ends_over_middle_is_of_the_lower_end():
+  piled = np.concatenate([np.full(30, -1.0), np.full(20, 1.0), np.linspace(-0.97, 0.97, 490)])
+  assert gradients_by_layer._ends_over_middle(piled) == pytest.approx(20 / 5, rel=0.3)
+  assert gradients_by_layer._ends_over_middle(np.linspace(-1, 1, 10_000) ** 3) < 0.1
+  assert gradients_by_layer._ends_over_middle(np.array([1.0, np.nan])) == 0
 
 
 @pytest.mark.slow
