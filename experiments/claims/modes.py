@@ -123,8 +123,8 @@ def _judge(numbers: dict) -> Judgement:
     f"{min(n_classes)} of ten classes have a peak of the density, of {numbers['peaks'][0]} peaks in"
     f" all; from {_FROM} to {_TO} it falls to {max(falls):.2f} of the lower peak. Known modes"
     f" found: {numbers['found']['ring']} of 8 with {numbers['high_quality']['ring']:.3f}"
-    f" within 3 sigma, {numbers['found']['grid']} of 25; a classifier finds {images} classes, and {stacked} of"
-    " 1,000 stacked ones.",
+    f" within 3 sigma, {numbers['found']['grid']} of 25; a classifier finds {images}"
+    f" classes, and {stacked} of 1,000 stacked ones.",
   )
 
 
