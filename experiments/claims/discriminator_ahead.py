@@ -52,7 +52,7 @@ def _measure(
     }
     for i, n in enumerate(updates)
   ]
-  return Evidence(numbers, table, [_draw(probabilities, critic, updates, dataset, seeds)])
+  return Evidence(numbers, table, [_draw(probabilities, critic, updates, dataset)])
 
 
 def _observe(lab, dataset, loss, penalty, width, seeds, updates) -> Observed:
@@ -111,15 +111,16 @@ def _judge(numbers: dict) -> Judgement:
   )
 
 
-def _draw(probabilities, critic, updates, dataset, seeds) -> Picture:
+def _draw(probabilities, critic, updates, dataset) -> Picture:
   figure = Figure(figsize=(2.6 * len(updates), 4.6), layout="constrained")
   above, below = figure.subplots(2, len(updates), squeeze=False)
   for i, n in enumerate(updates):
     for name, colour in _COLOURS.items():
       shown = {"alpha": 0.5, "color": colour}
-      weights = np.full(probabilities[name][:, i].size, 1 / probabilities[name][:, i].size)
-      above[i].hist(probabilities[name][:, i].ravel(), _BINS, weights=weights, **shown)
-      scores = critic.seen[name][:, i].ravel()
+      weights = np.full(_N, 1 / _N)
+      # Of one seed: a critic's level means nothing, and each seed has its own.
+      above[i].hist(probabilities[name][0, i], _BINS, weights=weights, **shown)
+      scores = critic.seen[name][0, i]
       if np.isfinite(scores).all():
         below[i].hist(scores, 30, weights=weights, label=name, **shown)
     title = "before any update" if not n else f"after {n:,} updates"
@@ -132,7 +133,7 @@ def _draw(probabilities, critic, updates, dataset, seeds) -> Picture:
   return Picture(
     f"{dataset}: a discriminator (above) and a critic with gradient penalty (below) trained ahead"
     f" of a generator that stays as it starts; their outputs for {_N} real and {_N} generated"
-    f" images of each of {seeds} seeds, together. The probabilities pile up at 1 and 0, the scores"
+    " images, seed 0. The probabilities pile up at 1 and 0, the scores"
     " move apart on a scale that has no end; each panel below has a scale of its own.",
     render(figure),
   )

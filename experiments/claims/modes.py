@@ -133,7 +133,8 @@ def _draw(lines, values, peaks, image_set) -> Picture:
   axes = figure.add_subplot()
   shown = axes.contourf(*lines, values.T, 20, cmap="Blues")
   for c, place in peaks.items():
-    axes.annotate(str(c), place, ha="center", va="center", fontsize=11, fontweight="bold")
+    box = {"boxstyle": "circle", "fc": "white", "ec": "none", "alpha": 0.7}
+    axes.annotate(str(c), place, ha="center", va="center", fontsize=10, bbox=box)
   if {_FROM, _TO} <= peaks.keys():
     path = np.stack([peaks[_FROM], peaks[_TO]])
     axes.plot(*path.T, "--", color="tab:red", lw=1, label=f"path from {_FROM} to {_TO}")
@@ -153,13 +154,15 @@ def _draw_path(numbers) -> Picture:
   for seed, path in enumerate(numbers["path"]):
     if path:
       axes.plot(np.linspace(0, 1, len(path)), path, label=f"seed {seed}")
-  axes.set(xlabel=f"way from the peak of {_FROM} to that of {_TO} (share)", ylabel="density")
+  axes.set(
+    xlabel=f"way from the peak of {_FROM} to that of {_TO} (share)", ylabel="density of the map"
+  )
   axes.set_ylim(bottom=0)
   if any(numbers["path"]):
     axes.legend(fontsize=8)
   return Picture(
-    f"The density on the straight way from a {_FROM} to a {_TO} in the map: two peaks, and a valley"
-    f" of images that hardly exist. {len(numbers['path'])} seeds, a curve each.",
+    f"The density on the straight way from a {_FROM} to a {_TO} in the map: between the two peaks"
+    f" lie valleys of images that hardly exist, and perhaps other digits'. {len(numbers['path'])} seeds, a curve each.",
     render(figure),
   )
 
