@@ -162,7 +162,8 @@ def _draw_path(numbers) -> Picture:
     axes.legend(fontsize=8)
   return Picture(
     f"The density on the straight way from a {_FROM} to a {_TO} in the map: between the two peaks"
-    f" lie valleys of images that hardly exist, and perhaps other digits'. {len(numbers['path'])} seeds, a curve each.",
+    f" lie valleys of images that hardly exist, and perhaps other digits'."
+    f" {len(numbers['path'])} seeds, a curve each.",
     render(figure),
   )
 
