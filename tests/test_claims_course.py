@@ -73,6 +73,7 @@ VANISHING = {
 def _of_set(exact, gp, nonsaturating):
   return {
     "exact": exact,
+    "lambda_gp": 10.0,
     "gp": [[0.0, gp]] * 2,
     "nonsaturating": [[0.0, nonsaturating]] * 2,
     "critic_loss": [-gp] * 2,
@@ -136,6 +137,7 @@ CHANGES = [
   ("vanishing_gradients", ("norms", "wasserstein", 1), [0.1, 170.0, 90.0, 80.0]),
   ("vanishing_gradients", ("norms", "wasserstein", 1), [0.1, 8.0, 90.0, math.nan]),
   ("w_loss", ("sets", "two_gaussians"), _of_set(4.0, 3.5, 0.69)),
+  ("w_loss", ("sets", "two_gaussians"), _of_set(4.0, 5.2, 0.69)),
   ("w_loss", ("sets", "funnels"), _of_set(1.07, 1.3, 0.4)),
   ("w_loss", ("sets", "funnels"), _of_set(-1.07, -1.1, 0.4) | {"exact": 1.07}),
   ("w_loss", ("sets", "funnels", "swapped"), [1.1, -1.1]),
