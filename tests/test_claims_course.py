@@ -173,7 +173,7 @@ SMALL = {
   "modes": {"seeds": 1, "n_images": 100, "iterations": 250},
   "mode_collapse": {"seeds": 1, "steps": 6, "looks": 3, "image_steps": 2, "width": 2},
   "cross_entropy": {"seeds": 1, "steps": 3, "width": 4},
-  "discriminator_ahead": {"seeds": 1, "width": 2, "updates": (0, 2)},
+  "discriminator_ahead": {"seeds": 1, "width": 2, "updates": [0, 2]},
   "vanishing_gradients": {"seeds": 1, "steps": 4, "width": 2},
   "w_loss": {"seeds": 1, "steps": 2, "width": 4},
 }

@@ -16,9 +16,7 @@ _BINS = np.linspace(0, 1, 22)  # An odd number, so that 1/2 is in a bin and not 
 _COLOURS = {"real": "tab:green", "fake": "tab:red"}
 
 
-def _measure(
-  lab: Lab, *, seeds: int, width: int, dataset: str, updates: tuple[int, ...]
-) -> Evidence:
+def _measure(lab: Lab, *, seeds: int, width: int, dataset: str, updates: list[int]) -> Evidence:
   discriminator = _observe(lab, dataset, "nonsaturating", "none", width, seeds, updates)
   critic = _observe(lab, dataset, "wasserstein", "gp", width, seeds, updates)
   probabilities = {name: _sigmoid(scores) for name, scores in discriminator.seen.items()}
@@ -29,7 +27,7 @@ def _measure(
   ]
   scores = {name: values.mean(-1).tolist() for name, values in critic.seen.items()}
   numbers = {
-    "updates": list(updates),
+    "updates": updates,
     "mean_d_real": means["real"],
     "mean_d_fake": means["fake"],
     "overlap": overlap,
@@ -153,8 +151,8 @@ CLAIM = Claim(
   " overlap below 0.01. The critic tells them apart by more than 1, and is not flat: its"
   " mean slope on the lines between real and fake is above 0.5.",
   scales={
-    "quick": {"seeds": 2, "width": 16, "dataset": "digits", "updates": (0, 10, 100, 1000)},
-    "full": {"seeds": 5, "width": 64, "dataset": "mnist", "updates": (0, 10, 100, 1000)},
+    "quick": {"seeds": 2, "width": 16, "dataset": "digits", "updates": [0, 10, 100, 1000]},
+    "full": {"seeds": 5, "width": 64, "dataset": "mnist", "updates": [0, 10, 100, 1000]},
   },
   minutes={"quick": 1.2, "full": 2.0},
   measure=_measure,
