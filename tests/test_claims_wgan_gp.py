@@ -177,7 +177,7 @@ def test_gradients_by_layer_runs(tmp_path):
 
 def test_overfitting_critic_criterion():
   numbers = {
-    "at": [1, 2, 3, 4, 5, 6],
+    "at": [0, 4000, 8000, 12000, 16000, 20000],
     "n_validation": 797,
     "gp": {"train": [[9, 5, 3, 3.1, 3.3, 3.4]], "validation": [[8, 4, 2, 1.5, 1, 0.5]]},
     "clip": {"train": [[9, 5, 3, 3, 3, 3]], "validation": [[9, 5, 2.9, 2.5, 2, 1]]},
@@ -190,6 +190,17 @@ def test_overfitting_critic_criterion():
     ("clip", "train", [[9, 5, 3, math.nan, math.nan, math.nan]]),
   ]
   check_variants("overfitting_critic", numbers, variants)
+  # Before the paper's last step, what has not begun is not decided; what goes wrong, is.
+  short = numbers | {"at": [0, 1, 2, 3, 4, 5]}
+  verdicts = [judged("overfitting_critic", changed(short, *variant)) for variant in variants]
+  assert judged("overfitting_critic", short) == "reproduced"
+  assert verdicts == [
+    "not at this scale",
+    "not reproduced",
+    "not reproduced",
+    "not at this scale",
+    "not at this scale",
+  ]
 
 
 @pytest.mark.slow

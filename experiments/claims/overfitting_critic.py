@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
+from experiments.harness.claim import (
+  NOT_AT_THIS_SCALE,
+  Claim,
+  Evidence,
+  Judgement,
+  Lab,
+  verdict,
+)
 from experiments.harness.observe import observe
 from experiments.harness.plots import Picture, render
 from wgan_jax.data.images import sample_images, to_unit
@@ -18,6 +25,7 @@ from wgan_jax.training import Config, Hparams
 _METHODS = {"gp": "gradient penalty", "clip": "weight clipping, c = 0.01"}
 _TRAIN = 1000
 _LATENT_DIM = 64
+_PAPER_STEPS = 20000
 
 
 def _measure(
@@ -41,7 +49,7 @@ def _measure(
   at = list(range(look_every, steps + 1, look_every))
   hparams = {
     "gp": Hparams(learning_rate, 0.0, 0.9, 10.0),
-    "clip": Hparams(learning_rate, 0.0, 0.99, 0.0, 0.01),
+    "clip": Hparams(5e-5, 0.0, 0.99, 0.0, 0.01),
   }
   optimizers = {"gp": "adam", "clip": "rmsprop"}
   numbers, table = {"at": at, "n_validation": len(data["validation"])}, []
@@ -91,21 +99,29 @@ def _half(at):
 
 def _judge(numbers: dict) -> Judgement:
   steps, half = np.array(numbers["at"], float), _half(numbers["at"])
-  holds, seen = True, []
+  apart, seen = {}, []
   for method, words in _METHODS.items():
     train, validation = (np.array(numbers[method][key]) for key in ("train", "validation"))
     gaps = train - validation
-    slopes = [_slopes(steps[half:], each[:, half:]) for each in (train, validation, gaps)]
-    holds &= bool(np.all(gaps[:, -1] > 0) and np.all(slopes[2] > 0))
+    rises, falls, opens = (
+      _slopes(steps[half:], each[:, half:]) for each in (train, validation, gaps)
+    )
+    apart[method] = bool(np.all(gaps[:, -1] > 0) and np.all(opens > 0))
     if method == "gp":
-      holds &= bool(np.all(slopes[0] > 0) and np.all(slopes[1] < 0))
+      train_rises, validation_falls = bool(np.all(rises > 0)), bool(np.all(falls < 0))
     told = [
       f"{side} {each[:, half].mean():.3g} to {each[:, -1].mean():.3g}"
       for side, each in (("training", train), ("validation", validation))
     ]
-    seen.append(f"{words}: {', '.join(told)}")
+    seen.append(
+      f"{words}: {', '.join(told)}, their gap {gaps[:, half].mean():.2g} to"
+      f" {gaps[:, -1].mean():.2g}"
+    )
+  holds = train_rises and validation_falls and all(apart.values())
+  # What the paper has seen by its last step may not have begun.
+  open_yet = apart["gp"] and validation_falls and steps[-1] < _PAPER_STEPS
   return Judgement(
-    verdict(holds),
+    NOT_AT_THIS_SCALE if open_yet and not holds else verdict(holds),
     f"negative critic loss from step {steps[half]:.0f} to {steps[-1]:.0f}, mean of seeds:"
     f" {'; '.join(seen)}.",
   )
@@ -148,20 +164,23 @@ CLAIM = Claim(
   source="WGAN-GP, figure 5b",
   settings="A random 1,000 digits to train on, up to 1,000 others to validate. Fully connected"
   " pair of 3 ReLU layers, 5 critic updates a step. Penalty: Adam, betas (0, 0.9), lambda 10;"
-  " clipping: RMSProp, c = 0.01. Quick: the 1,797 digits embedded in scikit-learn in place of"
-  " MNIST, 256 units, learning rate 5e-4 for both and fewer updates than the paper's 20,000. The"
-  " paper tells no networks. The curves are E c(x) - E c(g(z)), without the penalty's term.",
+  " clipping: RMSProp 5e-5, c = 0.01. Quick: the 1,797 digits embedded in scikit-learn in place of"
+  " MNIST, 256 units, batches of 32, the penalty's learning rate 5e-4, fewer updates than the"
+  " paper's 20,000. The paper tells no networks. The curves are E c(x) - E c(g(z)), without the"
+  " penalty's term.",
   criterion="Every seed, by least-squares slopes over the later half of training. Both methods:"
   " the loss on training data less that on validation data is positive at the end, and rises. With"
-  " the penalty also: that on training data rises, that on validation data falls.",
+  " the penalty also: that on training data rises, that on validation data falls. Where only the"
+  " rise, or clipping, is missing after fewer steps than the paper's 20,000, the scale does not"
+  " decide.",
   scales={
     "quick": {
       "seeds": 2,
-      "steps": 1200,
-      "look_every": 50,
+      "steps": 2800,
+      "look_every": 100,
       "dataset": "digits",
       "width": 256,
-      "batch_size": 64,
+      "batch_size": 32,
       "learning_rate": 5e-4,
     },
     "full": {
