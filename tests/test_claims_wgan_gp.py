@@ -98,7 +98,8 @@ def test_level_sets_criterion():
 
 
 def test_level_sets_run(tmp_path):
-  evidence = measured("level_sets", tmp_path, seeds=1, steps=1, width=4, batch_size=8)
+  scale = {"seeds": 1, "steps": 1, "width": 4, "batch_size": 8, "learning_rate": 1e-4}
+  evidence = measured("level_sets", tmp_path, **scale)
   assert len(evidence.table) == 12
   for name in ("ring", "grid", "swiss_roll"):
     assert 0.3 < evidence.numbers[name]["exact_wasserstein"] < 1.5
