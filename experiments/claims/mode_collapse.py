@@ -155,13 +155,13 @@ def _judge(numbers: dict) -> Judgement:
     and all(critic["mean"].mean() > each["mean"].mean() for each in others)
   )
   seen = "; ".join(
-    f"{_METHODS[method]}: {each['least'].min()} to {each['least'].max()} of {n_modes} modes held at"
-    f" the fewest, {each['mean'].mean():.1f} on average, the largest share up to"
-    f" {each['largest'].max():.2f}, the lead changed {each['moves'].min()} to"
-    f" {each['moves'].max()} times"
+    f"{_METHODS[method]}: {(each['least'] < n_modes).sum()} of {len(each['least'])} seeds lost modes"
+    f" ({each['least'].min()} of {n_modes} held at the fewest, {each['mean'].mean():.1f} on"
+    f" average), the largest share {each['largest'].max():.2f}, the lead changed in"
+    f" {(each['moves'] > 0).sum()} (up to {each['moves'].max()} times)"
     for method, each in told.items()
   )
-  return Judgement(verdict(holds), f"After the first sixth of the steps, by seed: {seen}.")
+  return Judgement(verdict(holds), f"After the first sixth of the steps, {seen}.")
 
 
 def _draw(shares, at, what) -> bytes:
