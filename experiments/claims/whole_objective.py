@@ -129,8 +129,8 @@ CLAIM = Claim(
   source="Course, row 11; WGAN-GP, equation 3",
   settings="What `python -m experiments.mnist --penalty=gp` trains, with its defaults: DCGAN,"
   " latent 64, batch 64, lambda 10, 5 critic updates, Adam 2e-4 (0.5, 0.9); at quick scale on"
-  " the embedded digits, width 16, few steps. The course prints a plus before lambda under the maximum; the"
-  " penalty is subtracted there, as here.",
+  " the embedded digits, width 16, few steps. The course prints a plus before lambda under the"
+  " maximum; the penalty is subtracted there, as here.",
   criterion="With every seed: at each step the logged critic loss equals -(estimate) + lambda x"
   " penalty to 1e-5 of their size, with a penalty that is seen in it; the sliced distance of"
   " samples to held-out data falls below half its start; over the last fifth of the steps the mean"
