@@ -29,9 +29,8 @@ def _measure(lab: Lab, *, seeds: int, points: int) -> Evidence:
   del lab  # Nothing is trained.
   functions, table, critics = [], [], []
   for name, function, half, constant in _FUNCTIONS:
-    box = jnp.full((1,), half)
-    search = functools.partial(_search, lambda x, function=function: function(x[0]), -box, box)
-    found = [float(search(jax.random.key(seed))) for seed in range(seeds)]
+    search = _searcher(lambda params, x, function=function: function(x[0]), jnp.full((1,), half))
+    found = [float(search({}, jax.random.key(seed))) for seed in range(seeds)]
     x = np.linspace(-half, half, points)
     y = np.asarray(function(x), np.float64)
     with np.errstate(invalid="ignore"):  # A point and itself have no secant.
@@ -40,11 +39,12 @@ def _measure(lab: Lab, *, seeds: int, points: int) -> Evidence:
     functions.append(row)
     table.append({"function": name, "true or certified": constant, "found": max(found)})
   for width in (16, 64):
+    critic = mlp((2,), latent_dim=2, width=width).critic
+    search = _searcher(critic.apply, jnp.full((2,), _SIDE))
     for seed in range(seeds):
-      critic = mlp((2,), latent_dim=2, width=width).critic
-      params = critic.init(jax.random.key(seed))
-      box = jnp.full((2,), _SIDE)
-      found = _search(functools.partial(critic.apply, params), -box, box, jax.random.key(seed))
+      key_params, key_search = jax.random.split(jax.random.key(seed))
+      params = critic.init(key_params)
+      found = search(params, key_search)
       bound = certify(critic.layers(params), (2,)).bound
       own = {"width": width, "seed": seed, "found": float(found), "bound": bound}
       critics.append(own)
@@ -54,8 +54,15 @@ def _measure(lab: Lab, *, seeds: int, points: int) -> Evidence:
   return Evidence(numbers, table, [_draw(functions), _draw_critics(critics, seeds)])
 
 
-def _search(function, low, high, key):
-  return jax.jit(lambda key: largest_gradient_norm(key, function, low, high)[0])(key)
+def _searcher(apply, box):
+  """(params, key) -> the largest gradient norm found in the box, compiled once."""
+
+  @jax.jit
+  def search(params, key):
+    critic_fn = functools.partial(apply, params)
+    return largest_gradient_norm(key, critic_fn, -box, box)[0]
+
+  return search
 
 
 def _judge(numbers: dict) -> Judgement:
