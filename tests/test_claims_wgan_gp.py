@@ -145,6 +145,7 @@ def test_gradients_by_layer_criterion():
     ("clip 0.1", "slope", 0, -0.1),
     ("clip 0.1", "slope", 0, 1.0),  # Of two signs.
     ("clip 0.01", "correlation", 1, -0.5),
+    ("clip 0.001", "share_at_bound", 0, 0.1),
     ("clip 0.001", "ends_over_middle", 0, 0.8),
     ("gp", "slope", 0, 0.5),
     ("gp", "slope", 0, math.nan),
