@@ -72,6 +72,7 @@ def test_optimal_critic_criterion():
   check_variants("optimal_critic", numbers, variants)
 
 
+@pytest.mark.slow
 def test_optimal_critic_runs(tmp_path):
   evidence = measured("optimal_critic", tmp_path, seeds=1, steps=2, width=4, batch_size=8)
   assert set(evidence.numbers) == {
@@ -97,6 +98,7 @@ def test_level_sets_criterion():
   check_variants("level_sets", numbers, variants)
 
 
+@pytest.mark.slow
 def test_level_sets_run(tmp_path):
   scale = {"seeds": 1, "steps": 1, "width": 4, "batch_size": 8, "learning_rate": 1e-4}
   evidence = measured("level_sets", tmp_path, **scale)

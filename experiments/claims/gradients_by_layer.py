@@ -202,7 +202,7 @@ CLAIM = Claim(
       "learning_rate": 1e-4,
     },
   },
-  minutes={"quick": 2.5, "full": 30},
+  minutes={"quick": 2, "full": 30},
   measure=_measure,
   judge=_judge,
 )
