@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from experiments import benchmark, evaluate, mnist, sample, sweep, toy
+from experiments import benchmark, evaluate, mnist, reproduce, sample, sweep, toy
 from experiments.harness.flags import read_choices, read_settings
 from experiments.harness.grid import Grid
 
@@ -49,6 +49,7 @@ def test_commands_parse(command):
     "experiments.benchmark": benchmark,
     "experiments.evaluate": evaluate,
     "experiments.toy": toy,
+    "experiments.reproduce": reproduce,
   }[module]
   flag_values = flags.FlagValues()
   launcher.register(flag_values)
