@@ -184,13 +184,13 @@ def test_every_claim_is_whole(name):
   assert set(claim.scales) == set(claim.minutes) == {"quick", "full"}
   assert claim.scales["quick"].keys() == claim.scales["full"].keys()
   for words in (claim.sentence, claim.source, claim.settings, claim.criterion):
-    assert words[0].isupper()
+    assert words[0].isupper() or words[0].isdigit()
     assert words.endswith(".") or words is claim.source
     assert "  " not in words
 
 
 def test_quick_is_an_hour():
-  assert sum(load_claim(name).minutes["quick"] for name in NAMES) <= 50
+  assert sum(load_claim(name).minutes["quick"] for name in NAMES) <= 55
 
 
 def test_a_verdict_is_one_of_three():

@@ -18,7 +18,6 @@ NAMES = (
   "gradient_penalty",
   "whole_objective",
   "penalty_against_clipping",
-  "course_exercise",
   # Wasserstein GAN.
   "parallel_lines",
   "critic_of_two_gaussians",
@@ -30,7 +29,6 @@ NAMES = (
   "level_sets",
   "gradients_by_layer",
   "overfitting_critic",
-  "random_architectures",
   "one_sided_penalty",
   "second_derivatives",
   "batch_norm_critic",

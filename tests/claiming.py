@@ -1,0 +1,44 @@
+"""What the tests of all claims share."""
+
+import copy
+import json
+import math
+
+from experiments.claims import load_claim
+from experiments.harness.claim import VERDICTS, Lab
+
+
+def judged(name, numbers):
+  return load_claim(name).judge(numbers).verdict
+
+
+def changed(numbers, *path_and_value):
+  """A copy with one value changed."""
+  *path, last, value = path_and_value
+  numbers = copy.deepcopy(numbers)
+  there = numbers
+  for key in path:
+    there = there[key]
+  there[last] = value
+  return numbers
+
+
+def check_variants(name, numbers, variants):
+  assert judged(name, numbers) == "reproduced"
+  for variant in variants:
+    assert judged(name, changed(numbers, *variant)) == "not reproduced", variant
+
+
+def measured(name, tmp_path, **scale):
+  claim = load_claim(name)
+  assert set(scale) == set(claim.scales["quick"]) == set(claim.scales["full"])
+  evidence = claim.measure(Lab(tmp_path, None, {}), **scale)
+  numbers = json.loads(json.dumps(evidence.numbers))
+  assert claim.judge(numbers).verdict in VERDICTS
+  for row in evidence.table:
+    assert list(row) == list(evidence.table[0])
+    assert all(isinstance(cell, str) or math.isfinite(cell) for cell in row.values())
+  for picture in evidence.pictures:
+    assert picture.png.startswith(b"\x89PNG")
+    assert picture.caption.endswith(".")
+  return evidence
