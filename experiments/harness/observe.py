@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from experiments.harness.program import rare_options
 from experiments.harness.settings import Settings
 from wgan_jax.sweep import make_sweep, members_mesh, spread
-from wgan_jax.training import Config, Hparams, Info, SampleRealFn, State, make_training
+from wgan_jax.training import Config, Hparams, Info, SampleRealFn, State, Training, make_training
 from wgan_jax.types import Pair
 
 _LONGEST_CHUNK = 500  # Of steps: what a call may do before it can be stopped.
@@ -65,6 +66,18 @@ def observe(
   Returns:
     What was seen. A member that diverged is looked at as it was before it did.
   """
+  training = make_training(config, networks, sample_real)
+  return observe_training(training, data, members, at, look)
+
+
+def observe_training(
+  training: Training,
+  data: Any,
+  members: Sequence[tuple[Hparams, int]],
+  at: Sequence[int],
+  look: LookFn,
+) -> Observed:
+  """`observe` of a training of one's own, for a claim whose step is no `make_training`."""
   devices = jax.local_devices()[: len(members)]
   mesh = members_mesh(devices)
   laid_out = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
@@ -78,7 +91,6 @@ def observe(
   data = jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
   gaps = np.diff([0, *at])
   capacity = max(1, min(int(gaps.max()), _LONGEST_CHUNK))
-  training = make_training(config, networks, sample_real)
   sweep = make_sweep(training, capacity, batching="map", mesh=mesh)
   chunk = jax.jit(sweep.chunk, donate_argnums=0)
 
@@ -90,7 +102,7 @@ def observe(
     return jax.lax.map(look_at, (states, keys))
 
   look_all = jax.jit(spread(look_at_all, mesh, 2))
-  state = jax.jit(sweep.init)(key_training, hparams)
+  state = jax.jit(sweep.init, compiler_options=rare_options())(key_training, hparams)
   seen, infos = [], []
   for gap in gaps:
     while gap > 0:

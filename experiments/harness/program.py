@@ -22,7 +22,7 @@ from wgan_jax.types import Pair
 N_SAMPLES = 64
 
 
-def _rare():
+def rare_options():
   """Options for what runs rarely: up to three times as fast to compile; a GPU has no such level."""
   return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
 
@@ -63,14 +63,16 @@ class Program:
     self._key_training, self._key_pictures = jax.random.split(jax.random.key(settings.seed))
     self._train = jax.tree.map(jnp.asarray, dataset.train)
     self._held_out = jnp.asarray(dataset.held_out)
-    self._init = jax.jit(training.init, compiler_options=_rare())
+    self._init = jax.jit(training.init, compiler_options=rare_options())
     self._chunk = jax.jit(make_chunk(training.step, capacity), donate_argnums=0)
-    self._measure = jax.jit(make_boundary_measures(config, pair, dataset), compiler_options=_rare())
+    self._measure = jax.jit(
+      make_boundary_measures(config, pair, dataset), compiler_options=rare_options()
+    )
     exact = make_exact_measures(config, pair, dataset, judge)
-    self._compute = jax.jit(exact.compute, compiler_options=_rare())
+    self._compute = jax.jit(exact.compute, compiler_options=rare_options())
     self._finish = exact.finish
     self._classifier = None if judge is None else judge.params
-    self._draw = jax.jit(make_drawing(pair, dataset), compiler_options=_rare())
+    self._draw = jax.jit(make_drawing(pair, dataset), compiler_options=rare_options())
 
   def init(self) -> State:
     """The state before the first step."""
@@ -132,7 +134,7 @@ class MembersProgram:
     self._hparams = jax.device_put(hparams, self._laid_out)
     self._train = jax.device_put(dataset.train, self._whole)
     self._held_out = jax.device_put(dataset.held_out, self._whole)
-    self._init = jax.jit(sweep.init, compiler_options=_rare())
+    self._init = jax.jit(sweep.init, compiler_options=rare_options())
     self._chunk = jax.jit(sweep.chunk, donate_argnums=0)
     started = time.perf_counter()
     self._chunk = self._chunk.lower(
@@ -150,14 +152,14 @@ class MembersProgram:
       def run_all(states, hparams, *whole):
         return jax.lax.map(lambda each: function(*each, *whole), (states, hparams))
 
-      return jax.jit(spread(run_all, mesh, 2), compiler_options=_rare())
+      return jax.jit(spread(run_all, mesh, 2), compiler_options=rare_options())
 
     def draw_all(states, keys):
       return jax.lax.map(lambda each: draw(*each), (states, keys))
 
     self._measure = mapped(make_boundary_measures(config, pair, dataset))
     self._compute = mapped(exact.compute)
-    self._draw = jax.jit(spread(draw_all, mesh, 2), compiler_options=_rare())
+    self._draw = jax.jit(spread(draw_all, mesh, 2), compiler_options=rare_options())
 
   def init(self) -> Members:
     """The members before the first step."""

@@ -3,5 +3,15 @@
 from wgan_jax.networks.dcgan import dcgan
 from wgan_jax.networks.linen import as_critic, as_generator
 from wgan_jax.networks.mlp import mlp
+from wgan_jax.networks.variants import ACTIVATIONS, exercise, smooth_elu, variant
 
-__all__ = ["as_critic", "as_generator", "dcgan", "mlp"]
+__all__ = [
+  "ACTIVATIONS",
+  "as_critic",
+  "as_generator",
+  "dcgan",
+  "exercise",
+  "mlp",
+  "smooth_elu",
+  "variant",
+]
