@@ -70,7 +70,7 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
     fake = generate(networks, state, key_fake, _N)
     x_hat = interpolate(key_epsilon, real, fake)
     found, _ = largest_gradient_norm(
-      key_search, critic_fn, -box, box, x_hat[:64], n_points=128, n_climbers=8, n_steps=20
+      key_search, critic_fn, -box, box, x_hat, n_points=128, n_climbers=8, n_steps=20
     )
     return {"norms": gradient_norms(critic_fn, x_hat), "found": found}
 
