@@ -12,7 +12,7 @@ import pytest
 from launching import draw, launch, sweep_results, train, train_sweep
 
 from experiments import sweep
-from experiments.harness import checkpoints, files, program, sweep_loop
+from experiments.harness import batching, checkpoints, files, program, sweep_loop
 from experiments.harness.batching import Batching
 from experiments.harness.results import spread_of
 from experiments.harness.sweep_folder import SweepFolder
@@ -35,7 +35,7 @@ def choose_at_once(runs, images, capacity, *, way, at_once):
 @pytest.fixture(scope="module", autouse=True)
 def _chosen_at_once():
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(sweep, "choose_batching", choose_at_once)
+    patch.setattr(batching, "choose_batching", choose_at_once)
     yield
 
 
