@@ -18,6 +18,7 @@ NAMES = (
   "gradient_penalty",
   "whole_objective",
   "penalty_against_clipping",
+  "course_exercise",
   # Wasserstein GAN.
   "parallel_lines",
   "critic_of_two_gaussians",
