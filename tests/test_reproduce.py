@@ -1,6 +1,9 @@
 """`experiments.reproduce` end to end on claims made for it, and what holds of every real claim."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -187,6 +190,20 @@ def test_every_claim_is_whole(name):
     assert words[0].isupper() or words[0].isdigit()
     assert words.endswith(".") or words is claim.source
     assert "  " not in words
+
+
+_LOAD = """
+from experiments.claims import NAMES, load_claim
+claims = [load_claim(name) for name in NAMES]
+import jax
+jax.config.update("jax_num_cpu_devices", 3)
+assert len(jax.devices()) == 3
+"""
+
+
+def test_no_claim_uses_jax_before_the_launcher_has_chosen_its_devices():
+  environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+  subprocess.run([sys.executable, "-c", _LOAD], env=environment, check=True)
 
 
 def test_quick_is_an_hour():

@@ -25,7 +25,8 @@ _CENTRE, _SIGMA, _FAKE_SIGMA = 1.5, 0.5, 1.5
 # Real: two heaps. Fake, where the generator is fixed: one broad heap over both.
 _P = (scipy.stats.norm.pdf(_X, -_CENTRE, _SIGMA) + scipy.stats.norm.pdf(_X, _CENTRE, _SIGMA)) / 2
 _Q = scipy.stats.norm.pdf(_X, scale=_FAKE_SIGMA)
-_DATA = Mixture(jnp.array([[-_CENTRE], [_CENTRE]]), jnp.float32(_SIGMA))
+# On the host: JAX is not to be used before the launcher has chosen its devices.
+_DATA = Mixture(np.array([[-_CENTRE], [_CENTRE]], np.float32), np.float32(_SIGMA))
 _GAMES = {"minimax": "tab:red", "nonsaturating": "tab:orange"}
 _N = 4096  # Samples that a trained generator is judged by.
 _SCORES = np.linspace(-12, 12, 97)
