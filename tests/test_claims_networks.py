@@ -7,6 +7,7 @@ import pytest
 from claiming import check_variants, judged, measured
 
 from experiments.claims import second_derivatives
+from experiments.harness import exercise
 
 
 def test_batch_norm_critic():
@@ -56,3 +57,41 @@ def test_the_softplus_is_near_elu():
 def test_second_derivatives_run(tmp_path):
   evidence = measured("second_derivatives", tmp_path, seeds=1, steps=2, width=4, batch_size=4)
   assert np.isfinite(evidence.numbers["smooth"]["wasserstein"]).all()
+
+
+def test_course_exercise():
+  own = {"edge": [0.1, 0.2], "least": [1e-4, 1e-4], "largest": [1.0, 1.0]}
+  good = {
+    "exercise": own | {"edge": [0.0, 0.0], "frechet": [[9, 8]] * 2, "class_kl": [[2, 1]] * 2},
+    "padded": own | {"frechet": [[9, 9]] * 2, "class_kl": [[2, 0.5]] * 2},
+    "dcgan": own | {"frechet": [[9, 7]] * 2, "class_kl": [[2, 0.5]] * 2},
+  }
+  variants = [
+    ("exercise", "edge", 1, 1e-9),
+    ("exercise", "largest", 0, 0.0),
+    ("padded", "least", 1, 0.0),
+    ("dcgan", "least", 0, 0.0),
+    ("dcgan", "frechet", [[9, 9]] * 2),
+    ("dcgan", "class_kl", [[2, 1.5]] * 2),
+    ("dcgan", "frechet", [[9, float("inf")]] * 2),
+  ]
+  check_variants("course_exercise", good, variants)
+
+
+def test_the_exercises_critic_couples_a_batch_and_is_blind():
+  """28 -> 13 -> 5 -> 1: a sample's own score sees 22 x 22 pixels."""
+  params = exercise.init_critic(jax.random.key(0), 4)
+  x = jax.random.uniform(jax.random.key(1), (3, 28, 28, 1), minval=-1.0)
+  for hold in (True, False):
+    seen = jax.jit(jax.grad(lambda x, h=hold: exercise.score_batch(params, x, hold=h)[0]))(x)
+    assert bool((seen[0, :22, :22] != 0).all())
+    assert bool((seen[0, 22:] == 0).all() and (seen[0, :, 22:] == 0).all()) == hold
+    assert bool((seen[1:] == 0).all()) == hold
+
+
+@pytest.mark.slow
+def test_course_exercise_run(tmp_path):
+  scale = {"seeds": 1, "dataset": "digits", "steps": 2, "width": 2, "batch_size": 4, "looks": 2}
+  evidence = measured("course_exercise", tmp_path, **scale)
+  assert evidence.numbers["exercise"]["edge"] == [0.0]
+  assert len(evidence.pictures) == 3
