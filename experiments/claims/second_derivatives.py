@@ -11,19 +11,13 @@ from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
 from experiments.harness.observe import observe
 from experiments.harness.plots import Picture, render
 from wgan_jax.data.toy import load_toy
-from wgan_jax.networks import mlp
+from wgan_jax.networks import mlp, smooth_elu
 from wgan_jax.penalties import gradient_norms
 from wgan_jax.training import Config, Hparams
 from wgan_jax.transport import wasserstein_exact
 from wgan_jax.types import Network
 
-
-def _smooth(x):
-  """softplus(2 x + 2) / 2 - 1, which is near ELU."""
-  return jax.nn.softplus(2 * x + 2) / 2 - 1
-
-
-_ACTIVATIONS = {"elu": jax.nn.elu, "smooth": _smooth, "relu": jax.nn.relu}
+_ACTIVATIONS = {"elu": jax.nn.elu, "smooth": smooth_elu, "relu": jax.nn.relu}
 _WORDS = {"elu": "ELU", "smooth": "softplus(2x + 2) / 2 - 1", "relu": "ReLU"}
 _POINTS = 1000
 _STEP = 1e-3
