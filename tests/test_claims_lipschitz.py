@@ -1,13 +1,9 @@
 """Claims of the course, rows 8 to 12, and around: each clause of a criterion bites; a small run."""
 
-import copy
-import json
 import math
 
 import pytest
-
-from experiments.claims import load_claim
-from experiments.harness.claim import NOT_REPRODUCED, REPRODUCED, VERDICTS, Lab
+from claiming import changed, judged, measured
 
 
 def _function(name, constant):
@@ -169,19 +165,12 @@ CHANGES = [
 
 @pytest.mark.parametrize("name", HOLDS)
 def test_what_the_source_says_is_reproduced(name):
-  judgement = load_claim(name).judge(HOLDS[name])
-  assert judgement.verdict == REPRODUCED, judgement.seen
+  assert judged(name, HOLDS[name]) == "reproduced"
 
 
 @pytest.mark.parametrize(("name", "path", "value"), CHANGES)
 def test_each_clause_bites(name, path, value):
-  numbers = copy.deepcopy(HOLDS[name])
-  target = numbers
-  for step in path[:-1]:
-    target = target[step]
-  target[path[-1]] = value
-  judgement = load_claim(name).judge(numbers)
-  assert judgement.verdict == NOT_REPRODUCED, judgement.seen
+  assert judged(name, changed(HOLDS[name], *path, value)) == "not reproduced"
 
 
 SMALL = {
@@ -212,13 +201,4 @@ SMALL = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_it_runs(name, tmp_path):
-  claim = load_claim(name)
-  evidence = claim.measure(Lab(tmp_path, None, {}), **claim.scales["quick"] | SMALL[name])
-  assert evidence.table
-  assert len({tuple(row) for row in evidence.table}) == 1
-  assert all(isinstance(cell, str | int | float) for row in evidence.table for cell in row.values())
-  for picture in evidence.pictures:
-    assert picture.png.startswith(b"\x89PNG")
-    assert picture.caption.endswith(".")
-  assert claim.judge(json.loads(json.dumps(evidence.numbers))).verdict in VERDICTS
-  assert claim.judge(evidence.numbers).verdict in VERDICTS
+  measured(name, tmp_path, **SMALL[name])

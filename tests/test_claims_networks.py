@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from claiming import check_variants, judged, measured
 
+from experiments.claims import random_architectures
 from experiments.harness import exercise
 from wgan_jax.networks import smooth_elu
 
@@ -57,6 +58,57 @@ def test_the_softplus_is_near_elu():
 def test_second_derivatives_run(tmp_path):
   evidence = measured("second_derivatives", tmp_path, seeds=1, steps=2, width=4, batch_size=4)
   assert np.isfinite(evidence.numbers["smooth"]["wasserstein"]).all()
+
+
+def test_random_architectures():
+  good = {
+    "thresholds": [1.0, 5.0, 9.0],
+    "scores": {"gan": [[1.0], [6.0], [1.5], [7.0]], "wgan_gp": [[2.0], [8.0], [7.0], [4.0]]},
+    "architectures": [{}] * 4,
+  }
+  # Only GAN 0, 1, 0; only WGAN-GP 1, 1, 0: more at one of the two where they differ is not most.
+  assert judged("random_architectures", good) == "not reproduced"
+  good["scores"]["wgan_gp"][3] = [8.0]
+  variants = [
+    ("scores", "wgan_gp", [[1.0], [8.0], [4.0], [8.0]]),  # The same everywhere.
+    ("scores", "gan", [[2.0], [9.5], [7.0], [9.5]]),  # More at no threshold.
+    # More at 1 and 5 by one, but fewer at 9 by three.
+    ("scores", "gan", [[1.0], [9.5], [9.5], [9.5]]),
+  ]
+  check_variants("random_architectures", good, variants)
+
+
+def test_a_score_of_classes(monkeypatch):
+  """1 for one class or no idea, 10 for ten sure and even classes; nothing finite is asked."""
+
+  class Judge:
+    params = None
+
+  class Outputs:
+    def __init__(self, logits):
+      self.logits = np.asarray(logits, np.float32)
+
+  for logits, expected in [
+    (100 * np.eye(10)[np.arange(50) % 10], 10),
+    (100 * np.eye(10)[np.zeros(50, int)], 1),
+    (np.zeros((50, 10)), 1),
+  ]:
+    monkeypatch.setattr(
+      random_architectures, "classify_images", lambda _, images, told=logits: Outputs(told)
+    )
+    np.testing.assert_allclose(random_architectures._score(Judge, np.zeros(1)), expected, rtol=1e-3)
+  assert random_architectures._score(Judge, np.array([np.nan])) == 1
+
+
+@pytest.mark.slow
+def test_random_architectures_run(tmp_path):
+  scale = {"seeds": 1, "architectures": 2, "depths": [2], "widths": [2], "steps": 2}
+  scale |= {"learning_rate": 1e-3, "n_samples": 16, "dataset": "digits"}
+  evidence = measured("random_architectures", tmp_path, **scale)
+  scores = np.array([evidence.numbers["scores"][method] for method in ("gan", "wgan_gp")])
+  assert scores.shape == (2, 2, 1)
+  assert (scores >= 1).all()
+  assert (scores <= 10).all()
 
 
 def test_course_exercise():

@@ -36,6 +36,7 @@ def test_parallel_lines_run(tmp_path):
 def test_critic_of_two_gaussians():
   x = critic_of_two_gaussians._X
   straight = {"value": [x.tolist()] * 2, "slope": [[1.0] * len(x)] * 2}
+  straight["largest_weight"] = [0.01] * 2
   saturated = {"value": [np.sign(x).tolist()] * 2, "slope": [(np.abs(x) < 0.2).tolist()] * 2}
   good = {"discriminator": saturated, "clipping": straight, "penalty": straight}
   bent = {"value": straight["value"], "slope": [np.exp(-4 * np.abs(x)).tolist()] * 2}
@@ -43,10 +44,12 @@ def test_critic_of_two_gaussians():
   nowhere = {"value": [[math.nan] * len(x)] * 2, "slope": straight["slope"]}
   variants = [
     ("discriminator", straight),
-    ("clipping", bent),
+    ("clipping", bent | {"largest_weight": [0.01] * 2}),
     ("penalty", bent),
     ("penalty", curved),
-    ("clipping", nowhere),
+    ("clipping", nowhere | {"largest_weight": [0.01] * 2}),
+    ("clipping", "largest_weight", 1, 0.02),
+    ("clipping", "largest_weight", 1, math.nan),
   ]
   check_variants("critic_of_two_gaussians", good, variants)
 

@@ -30,6 +30,7 @@ NAMES = (
   "level_sets",
   "gradients_by_layer",
   "overfitting_critic",
+  "random_architectures",
   "one_sided_penalty",
   "second_derivatives",
   "batch_norm_critic",

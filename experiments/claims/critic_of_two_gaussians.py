@@ -16,6 +16,7 @@ from wgan_jax.training import Config, Hparams
 _X = np.linspace(-4.0, 4.0, 321)
 _MEAN, _SIGMA = 2.0, 0.5  # Of the real ones; the generator's have mean -2.
 _SEGMENT = np.abs(_X) <= _MEAN
+_CLIP_VALUE = 0.01
 _METHODS = {
   "discriminator": (
     {"loss": "nonsaturating", "penalty": "none"},
@@ -23,7 +24,7 @@ _METHODS = {
   ),
   "clipping": (
     {"penalty": "clip", "optimizer": "rmsprop"},
-    Hparams(learning_rate=5e-5, beta2=0.99, clip_value=0.01),
+    Hparams(learning_rate=5e-5, beta2=0.99, clip_value=_CLIP_VALUE),
   ),
   "penalty": ({"penalty": "gp"}, Hparams(learning_rate=1e-3, beta2=0.9, lambda_gp=10.0)),
 }
@@ -44,13 +45,16 @@ def _measure(lab: Lab, *, seeds: int, steps: int, width: int) -> Evidence:
         return jax.nn.sigmoid(score) if name == "discriminator" else score
 
       value, slope = jax.vmap(jax.value_and_grad(output))(jnp.asarray(_X, jnp.float32))
-      return {"value": value, "slope": slope}
+      weights = jax.tree.map(lambda leaf: jnp.max(jnp.abs(leaf)), state.critic_params)
+      largest = jnp.max(jnp.stack(jax.tree.leaves(weights)))
+      return {"value": value, "slope": slope, "largest_weight": largest}
 
     config = Config(**choices, n_critic=1, batch_size=256, fixed_generator=True)
     members = [(hparams, seed) for seed in range(seeds)]
     seen = observe(config, networks, toy.sample_real, toy.data, members, [steps], look).seen
     values, slopes = seen["value"][:, 0], seen["slope"][:, 0]
     numbers[name] = {"value": values.tolist(), "slope": slopes.tolist()}
+    numbers[name]["largest_weight"] = seen["largest_weight"][:, 0].tolist()
     for seed in range(seeds):
       table.append(
         {
@@ -58,6 +62,7 @@ def _measure(lab: Lab, *, seeds: int, steps: int, width: int) -> Evidence:
           "seed": seed,
           "least slope / largest, between the means": float(_least(slopes)[seed]),
           "correlation with x, between the means": float(_linear(values)[seed]),
+          "largest weight": numbers[name]["largest_weight"][seed],
         }
       )
   return Evidence(numbers, table, [_draw(numbers, seeds)])
@@ -82,18 +87,21 @@ def _linear(values):
 def _judge(numbers: dict) -> Judgement:
   least = {name: _least(numbers[name]["slope"]) for name in _METHODS}
   linear = {name: _linear(numbers[name]["value"]) for name in ("clipping", "penalty")}
+  largest = np.max(numbers["clipping"]["largest_weight"])
   critics = np.concatenate([least["clipping"], least["penalty"]])
   holds = (
     least["discriminator"].max() < 0.01
     and critics.min() > 0.2
     and min(each.min() for each in linear.values()) > 0.95
+    and largest <= _CLIP_VALUE * (1 + 1e-6)
   )
   return Judgement(
     verdict(bool(holds)),
     "Between the means, the least slope over the largest, worst seed: discriminator"
     f" {least['discriminator'].max():.2g}, critic by clipping {least['clipping'].min():.2f}, by"
     f" penalty {least['penalty'].min():.2f}; the critics' correlation with x is at least"
-    f" {min(each.min() for each in linear.values()):.3f}.",
+    f" {min(each.min() for each in linear.values()):.3f}; the largest clipped weight is"
+    f" {largest:.3g}.",
   )
 
 
@@ -146,7 +154,7 @@ CLAIM = Claim(
   " discriminator's probability and of the critic's score.",
   criterion="On the segment between the means, for every seed: the discriminator's least |slope| is"
   " below 1 % of its largest; each critic's is above 20 % of its own, and its score correlates with"
-  " x above 0.95.",
+  " x above 0.95. No clipped weight exceeds c.",
   scales={
     "quick": {"seeds": 3, "steps": 5000, "width": 64},
     "full": {"seeds": 5, "steps": 20000, "width": 512},

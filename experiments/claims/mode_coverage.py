@@ -60,19 +60,12 @@ def _measure(
       ]
       numbers[name][method] = told
       row = {"data": f"{name}, {_MODES[name]} modes", "loss": _WORDS[method]}
-      table.append(row | {title: _words(told[key]) for key, title in _COLUMNS.items()})
+      table.append(row | {title: str(spread_of(told[key])) for key, title in _COLUMNS.items()})
   return Evidence(numbers, table, [_draw(numbers, seeds)])
 
 
 def _method(run) -> str:
   return next(name for name, own in METHODS.items() if own == (run.loss, run.penalty))
-
-
-def _words(values) -> str:
-  spread = spread_of(values)
-  if spread.mean is None:
-    return ""
-  return f"{spread.mean:.3g}" + ("" if spread.half_width is None else f" ± {spread.half_width:.2g}")
 
 
 def _judge(numbers: dict) -> Judgement:
@@ -92,7 +85,7 @@ def _judge(numbers: dict) -> Judgement:
       uneven = min(evenness[method] for method in _CROSS_ENTROPY)
       holds &= lost and uneven > max(evenness[method] for method in _PENALTIES)
     told = ", ".join(
-      f"{_WORDS[method]} {_words(values) or 'none finished'} ({evenness[method]:.2g} nats)"
+      f"{_WORDS[method]} {spread_of(values)} ({evenness[method]:.2g} nats)"
       for method, values in found.items()
     )
     seen.append(f"{name}, modes of {_MODES[name]} (reverse KL): {told}")

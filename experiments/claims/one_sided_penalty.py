@@ -37,17 +37,10 @@ def _measure(lab: Lab, *, seeds: int, dataset: str, steps: int, width: int) -> E
     ]
   table = [
     {"penalty": _WORDS[penalty]}
-    | {title: _told(numbers[penalty][name]) for name, title in _MEASURES.items()}
+    | {title: str(spread_of(numbers[penalty][name])) for name, title in _MEASURES.items()}
     for penalty in _WORDS
   ]
   return Evidence(numbers, table, [_draw(numbers, curves, dataset, steps)])
-
-
-def _told(values) -> str:
-  spread = spread_of(values)
-  if spread.mean is None:
-    return "none finished"
-  return f"{spread.mean:.3g}" + ("" if spread.half_width is None else f" ± {spread.half_width:.2g}")
 
 
 def _judge(numbers: dict) -> Judgement:
@@ -57,7 +50,8 @@ def _judge(numbers: dict) -> Judgement:
   p = float(scipy.stats.ttest_ind(*distances, equal_var=False).pvalue)
   holds = p > _P and max(map(np.mean, distances)) < _LEARNED
   told = " against ".join(
-    f"{_told(values)} ({words})" for values, words in zip(distances, _WORDS.values(), strict=True)
+    f"{spread_of(values)} ({words})"
+    for values, words in zip(distances, _WORDS.values(), strict=True)
   )
   return Judgement(
     verdict(bool(holds)),

@@ -9,6 +9,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+
 from experiments.harness.batching import plan_members
 from experiments.harness.datasets import Dataset, load_dataset
 from experiments.harness.grid import Grid
@@ -126,7 +128,10 @@ class Lab:
     intervals = Intervals(log_every, steps, steps, exact_every)
     with open_sweep(path, runs, data, told, self.environment) as folder:
       recorded = folder.read_batching()
-      batching = plan_members(runs, data, recorded, steps=steps, capacity=intervals.capacity())
+      # No way is faster on a CPU, where to try the others would take longer than many a claim.
+      way = "map" if jax.default_backend() == "cpu" else None
+      capacity = intervals.capacity()
+      batching = plan_members(runs, data, recorded, steps=steps, capacity=capacity, way=way)
       folder.write_batching(recorded | batching)
       train_sweep(folder, runs, data, batching, steps=steps, intervals=intervals)
       return read_members(folder)

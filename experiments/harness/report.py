@@ -12,7 +12,6 @@ from experiments.harness.measures import BEST_BY, GROUPS, MEASURES
 from experiments.harness.plots import Picture
 from experiments.harness.results import (
   Member,
-  Spread,
   by_setting,
   label,
   measures_of,
@@ -96,8 +95,8 @@ def _table(settings, told, names):
         "values": [show(getattr(same[0].run, name)) for name in told],
         "seeds": f"{len(finished)} of {len(same)}",
         "mean": spread_of(end[BEST_BY]).mean if BEST_BY in end else None,
-        "end": [_spread(spread_of(end[name])) for name in names],
-        "best": _spread(spread_of([m.best[BEST_BY] for m in finished])),
+        "end": [str(spread_of(end[name])) for name in names],
+        "best": str(spread_of([m.best[BEST_BY] for m in finished])),
       }
     )
   means = [row["mean"] for row in rows if row["mean"] is not None]
@@ -139,11 +138,3 @@ def _times(folder):
 
 def embed(picture: Picture) -> str:
   return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
-
-
-def _spread(spread: Spread) -> str:
-  if spread.mean is None:
-    return "none"
-  if spread.half_width is None:
-    return f"{spread.mean:.4g}"
-  return f"{spread.mean:.4g} ± {spread.half_width:.2g}"

@@ -65,6 +65,11 @@ class Spread(NamedTuple):
   mean: float | None
   half_width: float | None
 
+  def __str__(self) -> str:
+    if self.mean is None:
+      return "none"
+    return f"{self.mean:.4g}" + ("" if self.half_width is None else f" ± {self.half_width:.2g}")
+
 
 def spread_of(values: list[float]) -> Spread:
   """The mean of some values, and the interval that covers the mean of all seeds 19 times in 20."""
