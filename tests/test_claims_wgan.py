@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from claiming import check_variants, measured
+from claiming import changed, check_variants, judged, measured
 
 from experiments.claims import critic_of_two_gaussians
 
@@ -92,6 +92,7 @@ def test_robustness():
     for loss, frechet in (("wasserstein", 100.0), ("nonsaturating", 120.0))
   }
   good["mlp_nonsaturating"]["frechet"] = [200.0, 220.0]
+  good["steps"] = 5000
   variants = [
     ("mlp_wasserstein", "n_classes", 1, 9),
     ("no_batch_norm_wasserstein", "class_kl", 0, 0.4),
@@ -100,6 +101,10 @@ def test_robustness():
     ("mlp_wasserstein", "class_kl", 0, math.nan),
   ]
   check_variants("robustness", good, variants)
+  early = good | {"steps": 4999}
+  assert judged("robustness", early) == "reproduced"
+  assert judged("robustness", changed(early, *variants[0])) == "not at this scale"
+  assert judged("robustness", changed(early, *variants[2])) == "not reproduced"
 
 
 @pytest.mark.slow

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from experiments.harness.grid import Grid
-from experiments.harness.observe import observe, observe_settings
+from experiments.harness.observe import observe, observe_settings, observe_training
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp
-from wgan_jax.training import Config, Hparams, make_chunk, make_training
+from wgan_jax.training import Config, Hparams, Training, make_chunk, make_training
 
 CONFIG = Config(n_critic=2, batch_size=8)
 PAIR = mlp((2,), latent_dim=2, width=4, depth=1)
@@ -83,3 +83,16 @@ def test_runs_of_flags_are_of_one_program():
   others = Grid("ring", choices | {"width": (4, 8)}).settings([0])
   with pytest.raises(ValueError, match="numbers and seeds only"):
     observe_settings(others, None, [1], look)
+
+
+@pytest.mark.slow
+def test_a_training_of_ones_own():
+  training = make_training(CONFIG, PAIR, RING.sample_real)
+
+  def slower(state, hparams, data):
+    return training.step(state, hparams._replace(learning_rate=hparams.learning_rate / 10), data)
+
+  members = [(Hparams(learning_rate=1e-2), 4)]
+  own = observe_training(Training(training.init, slower), RING.data, members, [2], look)
+  usual = watch([(Hparams(learning_rate=1e-3), 4)], at=[2])
+  chex.assert_trees_all_close(own.seen["params"], usual.seen["params"], rtol=1e-5)

@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
+from experiments.harness.claim import (
+  NOT_AT_THIS_SCALE,
+  Claim,
+  Evidence,
+  Judgement,
+  Lab,
+  verdict,
+)
 from experiments.harness.judge import N_FEATURES_OF, load_judge
 from experiments.harness.measures import generate_many
 from experiments.harness.observe import observe
@@ -18,6 +25,7 @@ _GENERATORS = {"no_batch_norm": "DCGAN without batch normalisation", "mlp": "MLP
 _LOSSES = {"nonsaturating": "cross-entropy (non-saturating)", "wasserstein": "W-loss with penalty"}
 _LATENT_DIM = 64
 _SHOWN = 36
+_ENOUGH = 5000  # Updates after which a generator that draws no digits counts as one that cannot.
 
 
 def _networks(generator, shape, width, mlp_width):
@@ -37,7 +45,7 @@ def _measure(
     "nonsaturating": (Config("nonsaturating", "none", n_critic=1), Hparams(2e-4, 0.5, 0.999)),
     "wasserstein": (Config("wasserstein", "gp"), Hparams(2e-4, 0.5, 0.9, 10.0)),
   }
-  numbers, table, grids = {}, [], {}
+  numbers, table, grids = {"steps": steps}, [], {}
   for generator, words in _GENERATORS.items():
     networks = _networks(generator, data.sample_shape, width, mlp_width)
     for loss, (config, hparams) in methods.items():
@@ -73,10 +81,11 @@ def _nothing_to_see(key, state, data):
 
 
 def _judge(numbers: dict) -> Judgement:
-  holds, worse, seen = True, False, []
+  trained, alive, worse, seen = True, True, False, []
   for generator, words in _GENERATORS.items():
     ours, theirs = (numbers[f"{generator}_{loss}"] for loss in ("wasserstein", "nonsaturating"))
-    holds &= all(ours["finite"]) and min(ours["n_classes"]) == 10 and max(ours["class_kl"]) < 0.3
+    alive &= all(ours["finite"])
+    trained &= min(ours["n_classes"]) == 10 and max(ours["class_kl"]) < 0.3
     frechet = [float(np.mean(own["frechet"])) for own in (theirs, ours)]
     divergence = [float(np.mean(own["class_kl"])) for own in (theirs, ours)]
     worse |= not all(theirs["finite"]) or frechet[0] > 1.5 * frechet[1]
@@ -84,7 +93,11 @@ def _judge(numbers: dict) -> Judgement:
       f"{words}: Fréchet distance {frechet[0]:.0f} against {frechet[1]:.0f}, KL of classes"
       f" {divergence[0]:.2f} against {divergence[1]:.2f}"
     )
-  return Judgement(verdict(holds and worse), f"Cross-entropy against W-loss. {'; '.join(seen)}.")
+  too_early = alive and not trained and numbers["steps"] < _ENOUGH
+  return Judgement(
+    NOT_AT_THIS_SCALE if too_early else verdict(alive and trained and worse),
+    f"After {numbers['steps']:,} updates, cross-entropy against W-loss. {'; '.join(seen)}.",
+  )
 
 
 def _draw(grids, numbers, steps) -> Picture:
@@ -113,12 +126,13 @@ CLAIM = Claim(
   " then. The paper shows bedrooms at 64 x 64, and its generators are larger.",
   criterion="With the W-loss every seed of both generators finds all ten classes with a KL of"
   " classes below 0.3; with the cross-entropy loss the mean Fréchet distance is more than 1.5 times"
-  " that of the W-loss, or a seed diverges, with one generator at least.",
+  " that of the W-loss, or a seed diverges, with one generator at least. Where the W-loss has not"
+  " got that far in fewer than 5,000 updates, the scale does not tell.",
   scales={
-    "quick": {"seeds": 2, "steps": 500, "width": 16, "mlp_width": 128, "batch_size": 64},
+    "quick": {"seeds": 2, "steps": 400, "width": 16, "mlp_width": 128, "batch_size": 64},
     "full": {"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512, "batch_size": 64},
   },
-  minutes={"quick": 4, "full": 60},
+  minutes={"quick": 3, "full": 60},
   measure=_measure,
   judge=_judge,
 )
