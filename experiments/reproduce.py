@@ -4,11 +4,13 @@ python -m experiments.reproduce                        lists the claims
 python -m experiments.reproduce --claim=NAME,NAME      runs some of them
 python -m experiments.reproduce --all --scale=quick    runs all, on 2 CPU cores in an hour
 
-Writes results.json, figures/, verdicts.md and report.html. The same command goes on where it
-stopped; a claim that is there at the same scale is not run again, but with --again.
+Writes results.json, figures/, verdicts.md and report.html. The same command goes on with the claim
+at which it stopped; one that is there at the same scale is not run again, but with --again.
 """
 
+import json
 import pathlib
+import shutil
 import sys
 import time
 
@@ -49,7 +51,7 @@ def register(flag_values: flags.FlagValues) -> None:
   )
   for name, default, text in [
     ("workdir", "runs/reproduction", "The folder to write."),
-    ("data_dir", None, "TFDS folder; else TFDS_DATA_DIR, else TFDS's own."),
+    ("data_dir", None, "TFDS folder of the full scale; else TFDS_DATA_DIR, else TFDS's own."),
     (
       "compilation_cache",
       None,
@@ -70,6 +72,8 @@ def main(flag_values: flags.FlagValues) -> None:
   shared_flags.refuse_empty(flag_values, "workdir", "data_dir", "compilation_cache")
   if flag_values.claim and flag_values.all:
     raise UserError("--claim does nothing with --all: leave one of them out")
+  if flag_values["data_dir"].present and flag_values.scale == "quick":
+    raise UserError("--data_dir does nothing with --scale=quick, which needs no download")
   names = NAMES if flag_values.all else flag_values.claim
   if not names:
     for name in ("seeds", "again"):
@@ -89,14 +93,18 @@ def main(flag_values: flags.FlagValues) -> None:
     reproduction = Reproduction(folder, NAMES)
     for i, name in enumerate(names, 1):
       claim, scale = claims[name], _scale(claims[name], flag_values)
-      asked = {"scale": flag_values.scale} | scale
+      asked = json.loads(json.dumps({"scale": flag_values.scale} | scale))  # As it is recorded.
       if reproduction.has(name, asked) and not flag_values.again:
         print(f"[{i}/{len(names)}] {name}: there already ({reproduction.results[name]['verdict']})")
         continue
       minutes = claim.minutes[flag_values.scale]
       print(f"[{i}/{len(names)}] {name}: some {minutes:g} minutes", flush=True)
       started = time.perf_counter()
-      lab = Lab(folder / "runs" / f"{name}-{flag_values.scale}", flag_values.data_dir, environment)
+      seeds = f"-{scale['seeds']}" if "seeds" in scale else ""
+      runs = folder / "runs" / f"{name}-{flag_values.scale}{seeds}"
+      if flag_values.again and runs.exists():
+        shutil.rmtree(runs)
+      lab = Lab(runs, flag_values.data_dir, environment)
       evidence = claim.measure(lab, **scale)
       judgement = claim.judge(evidence.numbers)
       seconds = time.perf_counter() - started

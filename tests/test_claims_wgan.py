@@ -62,7 +62,7 @@ def test_critic_of_two_gaussians_run(tmp_path):
 
 
 def test_estimate_follows_quality():
-  own = {"estimate": [[0.6, 0.65], [0.6, 0.65]]}
+  own = {"estimate": [[0.1, 0.65], [0.1, 0.65]]}
   good = {
     f"{architecture}_{loss}": own | {"rank_correlation": [r, r]}
     for architecture in ("mlp", "dcgan")
@@ -73,6 +73,7 @@ def test_estimate_follows_quality():
     ("dcgan_gp", "rank_correlation", [-0.8, 0.8]),
     ("mlp_nonsaturating", "rank_correlation", [0.5, 0.4]),
     ("dcgan_gp", "rank_correlation", [math.nan, 0.8]),
+    ("dcgan_nonsaturating", "estimate", [[0.65, 0.02], [0.65, 0.03]]),
   ]
   check_variants("estimate_follows_quality", good, variants)
 
@@ -118,12 +119,17 @@ def test_adam_instability():
       "learning_rate": [5e-5, 5e-5, 1e-3, 1e-3],
       "least_cosine": [0.1, 0.2, -0.3, -0.1],
       "share_of_negative_cosines": [0.0, 0.0, 0.3, 0.1],
+      "largest_change": [0.1, 0.1, 3.0, 2.0],
       "finite": [True] * 4,
     },
-    "rmsprop": {"share_of_negative_cosines": [0.0, 0.0, 0.01, 0.0]},
+    "rmsprop": {
+      "share_of_negative_cosines": [0.0, 0.0, 0.01, 0.0],
+      "largest_change": [0.1, 0.1, 1.0, 0.5],
+    },
   }
   variants = [
     ("adam", "least_cosine", 2, 0.1),
+    ("adam", "largest_change", [0.1, 0.1, 0.5, 0.5]),
     ("rmsprop", "share_of_negative_cosines", [0.1, 0.1, 0.1, 0.1]),
     ("adam", "share_of_negative_cosines", [0.0, 0.0, 0.005, 0.005]),
   ]

@@ -44,7 +44,7 @@ def claims(monkeypatch):
     )  # fmt: skip
 
   there = {
-    "drawn": make("drawn", {"quick": {"seeds": 2, "steps": 3}, "full": {"seeds": 5}}, 0.5),
+    "drawn": make("drawn", {"quick": {"seeds": 2, "steps": (3,)}, "full": {"seeds": 5}}, 0.5),
     "exact": make("exact", {"quick": {}, "full": {}}, 2.0),
   }
   monkeypatch.setattr(reproduce, "NAMES", tuple(there))
@@ -78,7 +78,7 @@ def test_all_is_written_and_can_be_read(claims, tmp_path):
   told = results(path)
   assert list(told) == ["drawn", "exact"]
   assert [each["verdict"] for each in told.values()] == ["reproduced", "not reproduced"]
-  assert told["drawn"]["asked"] == {"scale": "quick", "seeds": 2, "steps": 3}
+  assert told["drawn"]["asked"] == {"scale": "quick", "seeds": 2, "steps": [3]}
   assert told["drawn"]["numbers"] == {"value": 0.5}
   for each in told.values():
     (picture,) = each["pictures"]
@@ -86,12 +86,13 @@ def test_all_is_written_and_can_be_read(claims, tmp_path):
   html = (path / "report.html").read_text()
   assert html.count("data:image/png;base64,") == 2
   assert "saw &lt;0.5&gt;" in html
+  assert "--claim=drawn --scale=quick --seeds=2<" in html
   assert "http" not in html.replace("http-equiv", "")
   table = (path / "verdicts.md").read_text()
   rows = [line for line in table.splitlines() if line.startswith("| **")]
   assert len(rows) == 2
   assert {row.replace("\\|", "").count("|") for row in rows} == {7}
-  assert "1 reproduced, 1 not reproduced" in table
+  assert "1 reproduced, 1 not reproduced, of 2 claims" in table
 
 
 def test_what_is_there_is_not_run_again(claims, tmp_path, capsys):
@@ -105,9 +106,20 @@ def test_what_is_there_is_not_run_again(claims, tmp_path, capsys):
   assert run(path, "--claim=exact", "--again") == 0
   assert run(path, "--claim=drawn", "--seeds=7") == 0
   assert run(path, "--claim=drawn", "--scale=full") == 0
-  assert [scale for _, scale in runs[2:]] == [{}, {"seeds": 7, "steps": 3}, {"seeds": 5}]
+  assert [scale for _, scale in runs[2:]] == [{}, {"seeds": 7, "steps": (3,)}, {"seeds": 5}]
   assert results(path)["exact"]["verdict"] == "reproduced"
   assert results(path)["drawn"]["asked"] == {"scale": "full", "seeds": 5}
+
+
+def test_again_begins_anew_and_other_seeds_are_other_runs(claims, tmp_path):
+  old, other = (tmp_path / "run" / "runs" / f"drawn-quick-{seeds}" for seeds in (2, 7))
+  for folder in (old, other):
+    folder.mkdir(parents=True)
+  assert run(tmp_path / "run", "--claim=drawn") == 0
+  assert old.exists()
+  assert run(tmp_path / "run", "--claim=drawn", "--again") == 0
+  assert other.exists()
+  assert not old.exists()
 
 
 def test_a_claim_that_fails_loses_nothing(claims, tmp_path, capsys):
@@ -137,6 +149,7 @@ def test_errors_are_one_line(claims, tmp_path, capsys):
     (["--claim=exact", "--seeds=3"], "--seeds does nothing with --claim=exact"),
     (["--claim=exact", "--workdir="], "--workdir= is empty"),
     (["--claim=exact", f"--workdir={tmp_path}/file"], "is a file"),
+    (["--claim=exact", "--data_dir=there"], "--data_dir does nothing with --scale=quick"),
     (["--again"], "--again does nothing without"),
     (["--seeds=2"], "--seeds does nothing without"),
   ]:

@@ -131,8 +131,8 @@ def _draw(probabilities, critic, updates, dataset) -> Picture:
   return Picture(
     f"{dataset}: a discriminator (above) and a critic with gradient penalty (below) trained ahead"
     f" of a generator that stays as it starts; their outputs for {_N} real and {_N} generated"
-    " images, seed 0. The probabilities pile up at 1 and 0, the scores"
-    " move apart on a scale that has no end; each panel below has a scale of its own.",
+    " images, seed 0. Probabilities end at 0 and 1; scores have no end, and"
+    " each panel below has a scale of its own.",
     render(figure),
   )
 

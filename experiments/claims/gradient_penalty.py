@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
 from experiments.harness.grid import Grid
 from experiments.harness.measures import generate
-from experiments.harness.observe import observe
+from experiments.harness.observe import observe_settings
 from experiments.harness.plots import Picture, render
 from wgan_jax.lipschitz import largest_gradient_norm
 from wgan_jax.penalties import gradient_norms, interpolate
@@ -74,9 +74,7 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
     )
     return {"norms": gradient_norms(critic_fn, x_hat), "found": found}
 
-  members = [(run.hparams(), run.seed) for run in runs]
-  config = runs[0].config()
-  return observe(config, networks, data.sample_real, data.train, members, [steps], look).seen
+  return observe_settings(runs, lab.data_dir, [steps], look).seen
 
 
 def _judge(numbers: dict) -> Judgement:
@@ -89,8 +87,7 @@ def _judge(numbers: dict) -> Judgement:
       holds &= bool(np.all(~((mean > 0.8) & (mean < 1.25))))
     else:
       holds &= bool(np.all((mean > 0.8) & (mean < 1.25)) and np.all(near >= 0.7))
-      # Soft: it exceeds 1 on the lines, and nothing is asked off them.
-      holds &= bool(np.all(largest > 1) and np.all(found >= 0.99 * largest))
+      holds &= bool(np.all(largest > 1))  # Soft: it exceeds 1 on the lines.
     seen.append(
       f"{name}: mean norm on the lines {mean.min():.3g} to {mean.max():.3g}, {near.min():.0%} or"
       f" more within {_WITHIN} of 1, largest there {largest.max():.3g}, in the box"
@@ -116,8 +113,8 @@ def _draw(norms, numbers, seeds, steps, image_steps) -> Picture:
   return Picture(
     f"Gradient norms of trained critics at {_N} random points on the lines between real and"
     f" generated samples (norms above 2 in the last bin). Ring after {steps:,} steps, {seeds}"
-    f" seeds; digits after {image_steps:,}, seed 0. With the penalty they gather at 1, and some"
-    " exceed it.",
+    f" seeds; digits after {image_steps:,}, seed 0. Dotted, the norm"
+    " of 1 that the penalty asks for.",
     render(figure),
   )
 
@@ -131,9 +128,9 @@ CLAIM = Claim(
   " lambda 10; the same without the penalty; digits, DCGAN of small width, Adam 2e-4, one seed."
   " Largest norms on the lines, and by a search in the data's box.",
   criterion="With the penalty and every seed: mean norm on the lines within 0.8 and 1.25, at least"
-  " 70 % of the norms within 0.3 of 1; a soft constraint, so that the largest norm there exceeds 1"
-  " and what a search finds in the box is no less (to 1 %). Without the penalty no seed's mean norm"
-  " is within 0.8 and 1.25.",
+  " 70 % of the norms within 0.3 of 1; a soft constraint, so that the largest norm there exceeds"
+  " 1. What a search finds in the box, where nothing is asked, is told. Without the penalty no"
+  " seed's mean norm is within 0.8 and 1.25.",
   scales={
     "quick": {"seeds": 2, "steps": 1000, "width": 64, "image_steps": 1200, "image_width": 16},
     "full": {"seeds": 5, "steps": 20_000, "width": 256, "image_steps": 5000, "image_width": 64},

@@ -180,7 +180,8 @@ CLAIM = Claim(
   " normalisation, He-normal start, 5 critic updates a step. Clipping: RMSProp, c = 0.1, 0.01 and"
   " 0.001; penalty: Adam, betas (0, 0.9), lambda 10. Quick: layers of 128 units, 3,500 updates at"
   " a learning rate of 1e-4 for both. Where c is below the start's spread, the first clip already"
-  " puts most weights at the bound: the table has their share after one step too.",
+  " puts most weights at the bound: the table has their share after one step too. With 0.01 and"
+  " 0.001 gradients are then too small for RMSProp to move a weight: what is seen is that start.",
   criterion="Every seed. Clipping, for each c: the least-squares slope of the log norm is at least"
   " 0.4 a layer in size (120 times over 12 layers) and of one sign, its correlation with the layer"
   " at least 0.9, at least a quarter of all weights is within 1 % of the largest, and of the 100"

@@ -4,7 +4,14 @@ import numpy as np
 import scipy.stats
 from matplotlib.figure import Figure
 
-from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
+from experiments.harness.claim import (
+  NOT_AT_THIS_SCALE,
+  Claim,
+  Evidence,
+  Judgement,
+  Lab,
+  verdict,
+)
 from experiments.harness.measures import MEASURES
 from experiments.harness.plots import Picture, render
 from experiments.harness.results import by_setting, label, spread_of
@@ -71,17 +78,17 @@ def _best(numbers, penalty):
 
 
 def _judge(numbers: dict) -> Judgement:
+  if numbers["seeds"] < 2:
+    return Judgement(NOT_AT_THIS_SCALE, "One seed cannot be tested.")
   gp, clip = (_best(numbers, penalty) for penalty in ("gp", "clip"))
   if gp is None or clip is None:
     lost = "penalty" if gp is None else "clipping"
     return Judgement(verdict(False), f"With no setting of the {lost} every seed finished.")
   ours, theirs = gp["end"], clip["end"]
-  p = float("nan")
-  if numbers["seeds"] > 1:
-    test = scipy.stats.ttest_ind(
-      ours["frechet"], theirs["frechet"], equal_var=False, alternative="less"
-    )
-    p = float(test.pvalue)
+  test = scipy.stats.ttest_ind(
+    ours["frechet"], theirs["frechet"], equal_var=False, alternative="less"
+  )
+  p = float(test.pvalue)
   mean = {key: (np.mean(ours[key]), np.mean(theirs[key])) for key in _SHOWN}
   holds = (
     p < _P
@@ -92,7 +99,7 @@ def _judge(numbers: dict) -> Judgement:
     f"{_title(key)} {spread_of(ours[key])} against {spread_of(theirs[key])}" for key in _SHOWN[:4]
   )
   return Judgement(
-    verdict(bool(holds)),
+    NOT_AT_THIS_SCALE if max(mean["recall"]) == 0 else verdict(bool(holds)),
     f"The best penalty ({gp['name']}) against the best clipping ({clip['name']}), mean ± half the"
     f" 95 % interval of {numbers['seeds']} seeds: {told}; Welch test that the penalty's Fréchet"
     f" distance is no less: p = {p:.2g}.",
@@ -143,7 +150,7 @@ CLAIM = Claim(
   criterion="Of the settings with which every seed finished, the best of each by mean Fréchet"
   " distance of classifier features: the penalty's distance is less by Welch's one-sided test, p <"
   " 0.05, its mean recall is larger, and its mean sliced distance smaller. Precision is told and"
-  " not judged.",
+  " not judged. One seed, or no recall with either, does not tell.",
   scales={
     "quick": {
       "seeds": 3,

@@ -16,6 +16,7 @@ from wgan_jax.networks import variant
 from wgan_jax.training import Config, Hparams
 
 _ACTIVATIONS = ("relu", "leaky_relu", "smooth_elu", "tanh")
+_MARGIN = 0.25
 _BATCH_SIZE = 32
 _METHODS = {
   "gan": (
@@ -114,15 +115,15 @@ def _judge(numbers: dict) -> Judgement:
   gan, wgan = np.array(counts["only GAN"]), np.array(counts["only WGAN-GP"])
   differ = gan + wgan > 0
   better = wgan > gan
-  holds = better.sum() > differ.sum() / 2 and wgan.sum() > gan.sum()
+  n = len(numbers["architectures"])
+  holds = better.sum() > differ.sum() / 2 and wgan.sum() - gan.sum() >= _MARGIN * n
   told = "; ".join(
     f"above {threshold:g}: {a}, {b}, {both}, {neither}"
     for threshold, a, b, both, neither in zip(numbers["thresholds"], *counts.values(), strict=True)
   )
   return Judgement(
     verdict(holds),
-    f"Of {len(numbers['architectures'])} architectures, only with GAN, only with WGAN-GP, both,"
-    f" neither, by score: {told}.",
+    f"Of {n} architectures, only with GAN, only with WGAN-GP, both, neither, by score: {told}.",
   )
 
 
@@ -203,7 +204,8 @@ CLAIM = Claim(
   " digits. Quick: fewer, smaller, and hundreds of updates.",
   criterion="At the paper's thresholds 1, 3, 5, 7 and 9 of the score, an architecture's mean over"
   " seeds: at more than half of those where the methods differ, more architectures succeed only"
-  " with WGAN-GP than only with the GAN, and so they do summed over all.",
+  " with WGAN-GP than only with the GAN, and summed over all thresholds they are more by a quarter"
+  " of the architectures at least.",
   scales={
     "quick": {
       "seeds": 1,

@@ -12,7 +12,7 @@ from experiments.harness.observe import observe
 from experiments.harness.plots import Picture, render
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp, smooth_elu
-from wgan_jax.penalties import gradient_norms
+from wgan_jax.penalties import gradient_norms, interpolate
 from wgan_jax.training import Config, Hparams
 from wgan_jax.transport import wasserstein_exact
 from wgan_jax.types import Network
@@ -83,9 +83,8 @@ def _look(pair, toy, key, state, data):
   real = toy.sample_real(key_real, data, _POINTS)
   latents = jax.random.normal(key_latents, (_POINTS, 2))
   fake, _ = pair.generator.apply(state.generator_params, state.batch_stats, latents, train=False)
-  epsilon = jax.random.uniform(key_epsilon, (_POINTS, 1))
   critic_fn = functools.partial(pair.critic.apply, state.critic_params)
-  norms = gradient_norms(critic_fn, epsilon * real + (1 - epsilon) * fake)
+  norms = gradient_norms(critic_fn, interpolate(key_epsilon, real, fake))
   return {"real": real, "fake": fake, "norm": jnp.mean(norms)}
 
 

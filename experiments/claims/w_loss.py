@@ -164,8 +164,8 @@ def _draw_scores(scores) -> Picture:
   return Picture(
     f"two_gaussians, 4 apart, at the end, seed 0: what the critic (left) and the discriminator"
     f" (right) make of {_N} real and {_N} generated points. The means of the scores are as far"
-    " apart as the distributions, and a little more as the penalty is soft; the"
-    " probabilities are at 1 and 0.",
+    " apart as the distributions, and some more as the penalty is soft; a probability has no"
+    " such size.",
     render(figure),
   )
 

@@ -48,7 +48,7 @@ def run(
     return ending.status
   except KeyboardInterrupt:
     print(
-      "interrupted; training goes on from the last checkpoint with the same command",
+      "interrupted; the same command goes on from what is written",
       file=sys.stderr,
     )
     return 130
@@ -59,7 +59,7 @@ def run(
       raise
     sizes = ("batch_size", "width", "members_at_once", "n")
     lower = ", ".join(f"--{name}" for name in sizes if name in flag_values)
-    return _fail(f"out of memory: lower {lower}")
+    return _fail(f"out of memory: {f'lower {lower}' if lower else 'free some, and go on'}")
   return 0
 
 

@@ -29,7 +29,8 @@ class Observed(NamedTuple):
   Attributes:
     at: the steps at which one looked, 0 for the start.
     seen: by name, [members, looks, ...], on the host.
-    info: what each step told, [members, steps], on the host; zero after a member diverged.
+    info: what each step told, [members, steps], on the host; of no meaning from where a member
+      diverged.
     alive: whether each member's steps were all finite, [members].
     state: the members at the end, each leaf [members, ...].
   """

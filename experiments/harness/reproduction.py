@@ -74,7 +74,7 @@ class Reproduction:
         write_bytes(file, picture.png)
         pictures.append({"file": f"figures/{file.name}", "caption": picture.caption})
       self.results[claim.name] = {
-        **{name: getattr(claim, name) for name in ("sentence", "source", "settings", "criterion")},
+        **{name: getattr(claim, name) for name in _OF_CLAIM},
         "asked": asked,
         "verdict": judgement.verdict,
         "seen": judgement.seen,
@@ -82,7 +82,6 @@ class Reproduction:
         "table": evidence.table,
         "pictures": pictures,
         "seconds": round(seconds, 1),
-        "minutes_allowed": claim.minutes[asked["scale"]],
         "time": time.time(),
         "environment": environment,
       }
@@ -111,6 +110,7 @@ class Reproduction:
       cells += [result["seen"], scale, _minutes(result["seconds"])]
       lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     told = ", ".join(f"{n} {each}" for each, n in self._counts().items())
+    told += f", of {len(self._names)} claims"
     head = f"# Claims and verdicts\n\n{told}. `python -m experiments.reproduce` wrote this table;"
     return f"{head} [the report](report.html) has the figures.\n\n" + "\n".join(lines) + "\n"
 
