@@ -203,7 +203,7 @@ CLAIM = Claim(
     "quick": {"seeds": 2, "steps": 3000, "width": 64},
     "full": {"seeds": 5, "steps": 20_000, "width": 256},
   },
-  minutes={"quick": 0.9, "full": 3.0},
+  minutes={"quick": 0.7, "full": 3.0},
   measure=_measure,
   judge=_judge,
 )

@@ -118,7 +118,7 @@ CLAIM = Claim(
   " is 1 to 2 % throughout; Jensen-Shannon stays below log 2 and its last slope is below 2 % of"
   " its steepest.",
   scales={"quick": {"separations": 17}, "full": {"separations": 33}},
-  minutes={"quick": 0.3, "full": 0.5},
+  minutes={"quick": 0.1, "full": 0.5},
   measure=_measure,
   judge=_judge,
 )

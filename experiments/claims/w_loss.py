@@ -187,7 +187,7 @@ CLAIM = Claim(
     "quick": {"seeds": 2, "steps": 1000, "width": 64},
     "full": {"seeds": 5, "steps": 10_000, "width": 128},
   },
-  minutes={"quick": 1.2, "full": 4.0},
+  minutes={"quick": 0.8, "full": 4.0},
   measure=_measure,
   judge=_judge,
 )

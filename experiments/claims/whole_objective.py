@@ -128,8 +128,8 @@ CLAIM = Claim(
   " E (||grad c(x_hat)|| - 1)^2, and so trained samples come nearer to the data.",
   source="Course, row 11; WGAN-GP, equation 3",
   settings="What `python -m experiments.mnist --penalty=gp` trains, but for width and length: a"
-  " DCGAN, latent 64, batch 64, lambda 10, 5 critic updates, Adam 2e-4 (0.5, 0.9); at quick scale on"
-  " the embedded digits, width 16, few steps. The course prints a plus before lambda under the"
+  " DCGAN, latent 64, batch 64, lambda 10, 5 critic updates, Adam 2e-4 (0.5, 0.9); at quick scale"
+  " on the embedded digits, width 16, few steps. The course prints a plus before lambda under the"
   " maximum; the penalty is subtracted there, as here.",
   criterion="With every seed: at each step the logged critic loss equals -(estimate) + lambda x"
   " penalty to 1e-5 of their size, with a penalty that is seen in it; the sliced distance of"
