@@ -150,7 +150,7 @@ CLAIM = Claim(
       "learning_rates": [5e-5, 1e-3],
     },
   },
-  minutes={"quick": 2.5, "full": 20},
+  minutes={"quick": 1.8, "full": 20},
   measure=_measure,
   judge=_judge,
 )

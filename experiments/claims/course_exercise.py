@@ -239,7 +239,7 @@ CLAIM = Claim(
       "looks": 20,
     },
   },
-  minutes={"quick": 5, "full": 60},
+  minutes={"quick": 3.9, "full": 60},
   measure=_measure,
   judge=_judge,
 )

@@ -159,7 +159,7 @@ CLAIM = Claim(
     "quick": {"seeds": 3, "steps": 5000, "width": 64},
     "full": {"seeds": 5, "steps": 20000, "width": 512},
   },
-  minutes={"quick": 0.6, "full": 3.0},
+  minutes={"quick": 0.5, "full": 3.0},
   measure=_measure,
   judge=_judge,
 )

@@ -135,7 +135,7 @@ CLAIM = Claim(
     "quick": {"seeds": 2, "steps": 1000, "width": 64, "image_steps": 1200, "image_width": 16},
     "full": {"seeds": 5, "steps": 20_000, "width": 256, "image_steps": 5000, "image_width": 64},
   },
-  minutes={"quick": 2.5, "full": 10.0},
+  minutes={"quick": 1.7, "full": 10.0},
   measure=_measure,
   judge=_judge,
 )

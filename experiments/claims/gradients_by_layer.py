@@ -203,7 +203,7 @@ CLAIM = Claim(
       "learning_rate": 1e-4,
     },
   },
-  minutes={"quick": 2, "full": 30},
+  minutes={"quick": 1.8, "full": 30},
   measure=_measure,
   judge=_judge,
 )

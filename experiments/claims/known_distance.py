@@ -163,7 +163,7 @@ CLAIM = Claim(
       "width": 128,
     },
   },
-  minutes={"quick": 3.5, "full": 25.0},
+  minutes={"quick": 2.2, "full": 25.0},
   measure=_measure,
   judge=_judge,
 )

@@ -217,7 +217,7 @@ CLAIM = Claim(
       "width": 64,
     },
   },
-  minutes={"quick": 2, "full": 20.0},
+  minutes={"quick": 1.5, "full": 20.0},
   measure=_measure,
   judge=_judge,
 )

@@ -187,7 +187,7 @@ CLAIM = Claim(
     "quick": {"seeds": 1, "image_set": "digits", "n_images": 1500, "iterations": 500},
     "full": {"seeds": 3, "image_set": "mnist", "n_images": 10_000, "iterations": 1000},
   },
-  minutes={"quick": 0.3, "full": 5.0},
+  minutes={"quick": 0.7, "full": 5.0},
   measure=_measure,
   judge=_judge,
 )

@@ -193,7 +193,7 @@ CLAIM = Claim(
       "learning_rate": 1e-4,
     },
   },
-  minutes={"quick": 3.5, "full": 30},
+  minutes={"quick": 2.7, "full": 30},
   measure=_measure,
   judge=_judge,
 )

@@ -169,7 +169,7 @@ CLAIM = Claim(
       "lambdas": (0.1, 1.0, 10.0, 100.0),
     },
   },
-  minutes={"quick": 7.5, "full": 150.0},
+  minutes={"quick": 9.6, "full": 150.0},
   measure=_measure,
   judge=_judge,
 )

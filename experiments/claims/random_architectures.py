@@ -228,7 +228,7 @@ CLAIM = Claim(
       "dataset": "digits",
     },
   },
-  minutes={"quick": 6.3, "full": 400},
+  minutes={"quick": 5.6, "full": 400},
   measure=_measure,
   judge=_judge,
 )
