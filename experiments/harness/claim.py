@@ -1,7 +1,7 @@
 """What a claim of a paper or a course is made of, and what it may use to put itself to the test.
 
-A claim is one file in `experiments/claims`. Its criterion is to be fixed before it is run: `measure`
-gives numbers and pictures and knows nothing of verdicts, `judge` sees the numbers alone.
+A claim is one file in `experiments/claims`. Its criterion is to be fixed before it is run:
+`measure` gives numbers and pictures and knows nothing of verdicts, `judge` sees the numbers alone.
 """
 
 import dataclasses
