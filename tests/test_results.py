@@ -31,6 +31,12 @@ def test_the_interval_covers_19_of_20():
   assert abs(covered - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 2000)
 
 
+def test_a_spread_in_words():
+  assert str(spread_of([])) == "none"
+  assert str(spread_of([0.25])) == "0.25"
+  assert str(spread_of([1.0, 2.0, 3.0])) == "2 ± 2.5"
+
+
 def test_no_interval_without_a_spread():
   assert spread_of([]) == (0, None, None)
   assert spread_of([2.0]) == (1, 2.0, None)
