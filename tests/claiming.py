@@ -37,6 +37,7 @@ def measured(name, tmp_path, **smaller):
   evidence = claim.measure(Lab(tmp_path, None, {}), **quick | smaller)
   numbers = json.loads(json.dumps(evidence.numbers))
   assert claim.judge(numbers).verdict in VERDICTS
+  assert claim.judge(numbers) == claim.judge(evidence.numbers)  # What is recorded, and what is run.
   assert evidence.table
   for row in evidence.table:
     assert list(row) == list(evidence.table[0])

@@ -224,5 +224,5 @@ def test_quick_is_an_hour():
 
 
 def test_a_verdict_is_one_of_three():
-  assert [verdict(True), verdict(False)] == list(VERDICTS[:2])
+  assert [verdict(True), verdict(False), verdict(True, tells=False)] == list(VERDICTS)
   assert verdict(np.bool_(True)) == VERDICTS[0]

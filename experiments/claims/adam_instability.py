@@ -17,8 +17,7 @@ from wgan_jax.training import Hparams, make_optimizer
 # The cosine does not depend on the learning rate, so those of the runs are not needed for it.
 _HPARAMS = {"adam": Hparams(beta1=0.9, beta2=0.999), "rmsprop": Hparams(beta1=0.0, beta2=0.99)}
 _WORDS = {"adam": "Adam, betas (0.9, 0.999)", "rmsprop": "RMSProp"}
-
-_UNSTABLE = 2.0
+_UNSTABLE = 2.0  # Times RMSProp's largest change of the estimate in a step.
 
 
 def _measure(

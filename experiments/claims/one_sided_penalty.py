@@ -4,14 +4,7 @@ import numpy as np
 import scipy.stats
 from matplotlib.figure import Figure
 
-from experiments.harness.claim import (
-  NOT_AT_THIS_SCALE,
-  Claim,
-  Evidence,
-  Judgement,
-  Lab,
-  verdict,
-)
+from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
 from experiments.harness.plots import Picture, render
 from experiments.harness.results import spread_of
 
@@ -54,7 +47,7 @@ def _measure(lab: Lab, *, seeds: int, dataset: str, steps: int, width: int) -> E
 def _judge(numbers: dict) -> Judgement:
   distances = [numbers[penalty]["exact_wasserstein"] for penalty in _WORDS]
   if numbers["seeds"] < 2:
-    return Judgement(NOT_AT_THIS_SCALE, "One seed cannot be tested.")
+    return Judgement(verdict(False, tells=False), "One seed cannot be tested.")
   if min(map(len, distances)) < numbers["seeds"] or not np.isfinite(distances).all():
     return Judgement(verdict(False), "A run did not finish.")
   test = scipy.stats.ttest_ind(*distances, equal_var=False)
@@ -66,7 +59,7 @@ def _judge(numbers: dict) -> Judgement:
     for values, words in zip(distances, _WORDS.values(), strict=True)
   )
   return Judgement(
-    NOT_AT_THIS_SCALE if holds and apart > _APART else verdict(bool(holds)),
+    verdict(bool(holds), tells=not (holds and apart > _APART)),
     f"Exact distance to held-out points {told}, mean ± half the 95 % interval of"
     f" {numbers['seeds']} seeds; Welch's test of equal means: p = {p:.2g}; at 95 % they are"
     f" within {apart:.0%} of each other.",

@@ -7,14 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.harness.claim import (
-  NOT_AT_THIS_SCALE,
-  Claim,
-  Evidence,
-  Judgement,
-  Lab,
-  verdict,
-)
+from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
 from experiments.harness.observe import observe
 from experiments.harness.plots import Picture, render
 from wgan_jax.data.images import sample_images, to_unit
@@ -121,7 +114,7 @@ def _judge(numbers: dict) -> Judgement:
   # What the paper has seen by its last step may not have begun.
   open_yet = apart["gp"] and validation_falls and steps[-1] < _PAPER_STEPS
   return Judgement(
-    NOT_AT_THIS_SCALE if open_yet and not holds else verdict(holds),
+    verdict(holds, tells=holds or not open_yet),
     f"negative critic loss from step {steps[half]:.0f} to {steps[-1]:.0f}, mean of seeds:"
     f" {'; '.join(seen)}.",
   )

@@ -4,14 +4,7 @@ import numpy as np
 import scipy.stats
 from matplotlib.figure import Figure
 
-from experiments.harness.claim import (
-  NOT_AT_THIS_SCALE,
-  Claim,
-  Evidence,
-  Judgement,
-  Lab,
-  verdict,
-)
+from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
 from experiments.harness.measures import MEASURES
 from experiments.harness.plots import Picture, render
 from experiments.harness.results import by_setting, label, spread_of
@@ -79,7 +72,7 @@ def _best(numbers, penalty):
 
 def _judge(numbers: dict) -> Judgement:
   if numbers["seeds"] < 2:
-    return Judgement(NOT_AT_THIS_SCALE, "One seed cannot be tested.")
+    return Judgement(verdict(False, tells=False), "One seed cannot be tested.")
   gp, clip = (_best(numbers, penalty) for penalty in ("gp", "clip"))
   if gp is None or clip is None:
     lost = "penalty" if gp is None else "clipping"
@@ -99,7 +92,7 @@ def _judge(numbers: dict) -> Judgement:
     f"{_title(key)} {spread_of(ours[key])} against {spread_of(theirs[key])}" for key in _SHOWN[:4]
   )
   return Judgement(
-    NOT_AT_THIS_SCALE if max(mean["recall"]) == 0 else verdict(bool(holds)),
+    verdict(bool(holds), tells=max(mean["recall"]) > 0),
     f"The best penalty ({gp['name']}) against the best clipping ({clip['name']}), mean ± half the"
     f" 95 % interval of {numbers['seeds']} seeds: {told}; Welch test that the penalty's Fréchet"
     f" distance is no less: p = {p:.2g}.",

@@ -2,8 +2,8 @@
 
 import functools
 
-import jax
 import numpy as np
+import scipy.special
 from matplotlib.figure import Figure
 
 from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
@@ -93,10 +93,9 @@ def _score(judge, samples) -> float:
   if not np.isfinite(samples).all():
     return 1.0
   logits = classify_images(judge.params, samples).logits.astype(np.float64)
-  log_p = np.asarray(jax.nn.log_softmax(logits, axis=1), np.float64)
-  p = np.exp(log_p)
-  log_mean = np.log(np.maximum(p.mean(0), 1e-300))
-  return float(np.exp(np.sum(p * (log_p - log_mean), axis=1).mean()))
+  log_p = scipy.special.log_softmax(logits, axis=1)
+  log_mean = scipy.special.logsumexp(log_p, axis=0) - np.log(len(log_p))
+  return float(np.exp(np.sum(np.exp(log_p) * (log_p - log_mean), axis=1).mean()))
 
 
 def _counts(numbers) -> dict[str, list[int]]:

@@ -5,14 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.harness.claim import (
-  NOT_AT_THIS_SCALE,
-  Claim,
-  Evidence,
-  Judgement,
-  Lab,
-  verdict,
-)
+from experiments.harness.claim import Claim, Evidence, Judgement, Lab, verdict
 from experiments.harness.judge import N_FEATURES_OF, load_judge
 from experiments.harness.measures import generate_many
 from experiments.harness.observe import observe
@@ -95,7 +88,7 @@ def _judge(numbers: dict) -> Judgement:
     )
   too_early = alive and not trained and numbers["steps"] < _ENOUGH
   return Judgement(
-    NOT_AT_THIS_SCALE if too_early else verdict(alive and trained and worse),
+    verdict(alive and trained and worse, tells=not too_early),
     f"After {numbers['steps']:,} updates, cross-entropy against W-loss. {'; '.join(seen)}.",
   )
 

@@ -137,6 +137,8 @@ class Lab:
       return read_members(folder)
 
 
-def verdict(holds: bool) -> str:
-  """The verdict of a criterion that can be decided at the scale at hand."""
+def verdict(holds: bool, *, tells: bool = True) -> str:
+  """The verdict of a criterion, or, where the scale at hand `tells` nothing, that it does not."""
+  if not tells:
+    return NOT_AT_THIS_SCALE
   return REPRODUCED if holds else NOT_REPRODUCED
