@@ -1,6 +1,7 @@
 """Convolutions as matrix products: XLA's own convolution is the reference, to the second order."""
 
 import functools
+import re
 
 import chex
 import flax.linen as nn
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from jax import lax
 
-from wgan_jax.networks.conv import conv, conv_general_dilated, conv_transpose
+from wgan_jax.networks import columns, toom_cook
+from wgan_jax.networks.conv import choose_way, conv, conv_general_dilated, conv_transpose
 
 NHWC = ("NHWC", "HWIO", "NHWC")
-NATIVE = "conv_general_dilated"
+NATIVE = "stablehlo.convolution"
 
 # Compile time dominates here, and what is compared does not depend on how well LLVM optimises.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -114,12 +116,87 @@ def test_every_order_equals_lax_in_float64(name):
     assert_close(ours, theirs, 1e-13)
 
 
+def lowered(function, *args):
+  return jax.jit(function).lower(*args).as_text()
+
+
 def test_one_matrix_product_and_no_native_convolution(case):
   x, k, options = case
-  value = str(jax.make_jaxpr(lambda x, k: conv_general_dilated(x, k, **options))(x, k))
-  assert value.count("dot_general[") == 1
+  value = lowered(lambda x, k: conv_general_dilated(x, k, **options), x, k)
+  assert value.count("stablehlo.dot_general") == 1
   every_order = jax.vmap(orders(conv_general_dilated, options), (None, 0))
-  assert NATIVE not in str(jax.make_jaxpr(every_order)(x, np.stack([k, k])))
+  assert NATIVE not in lowered(every_order, x, np.stack([k, k]))
+
+
+def test_a_batch_under_vmap_is_one_larger_batch(case):
+  """A critic is for one image: its products must not be batches of small ones."""
+  x, k, options = case
+
+  def one_image(x, k):
+    return conv_general_dilated(x[None], k, **options)[0]
+
+  def every_order(convolve):
+    return lowered(orders(convolve, {}), x, k)
+
+  def shapes(text):
+    return sorted(re.findall(r"stablehlo.dot_general.*: (.*)", text))
+
+  many = every_order(jax.vmap(one_image, (0, None)))
+  assert shapes(many) == shapes(every_order(lambda x, k: conv_general_dilated(x, k, **options)))
+
+
+def test_forward_mode_equals_lax(case):
+  x, k, options = case
+  tangents = (np.cos(x), np.sin(k))
+  ours, theirs = (
+    jax.jvp(lambda x, k, f=f: f(x, k, **options), (x, k), tangents)
+    for f in (conv_general_dilated, lax.conv_general_dilated)
+  )
+  assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize(
+  ("dtype", "preferred"), [(np.float32, None), (jnp.bfloat16, None), (jnp.bfloat16, np.float32)]
+)
+def test_dtypes_are_those_of_lax(dtype, preferred):
+  x, k, options = make_case("strided 4/2 SAME")
+  options["preferred_element_type"] = preferred
+  x, k = jnp.asarray(x, dtype), jnp.asarray(k, dtype)
+
+  def value_and_gradients(convolve):
+    score = lambda x, k: jnp.sum(convolve(x, k, **options).astype(jnp.float32))
+    return convolve(x, k, **options), jax.grad(score, (0, 1))(x, k)
+
+  ours, theirs = (value_and_gradients(f) for f in (conv_general_dilated, lax.conv_general_dilated))
+  chex.assert_trees_all_equal_shapes_and_dtypes(ours, theirs)
+
+
+LAYER = {"x": (64, 14, 14, 64), "k": (4, 4, 64, 128), "dtype": np.float32}
+
+
+@pytest.mark.parametrize(
+  ("changes", "backend", "expected"),
+  [
+    ({}, "cpu", toom_cook),
+    ({"dtype": np.float64}, "cpu", toom_cook),
+    ({}, "gpu", columns),
+    ({"dtype": jnp.bfloat16}, "cpu", columns),
+    ({"precision": "highest"}, "cpu", columns),
+    ({"x": (8, 14, 14, 64)}, "cpu", columns),  # few multiplications
+    ({"k": (5, 5, 64, 128)}, "cpu", columns),  # the stride does not divide the kernel
+    ({"k": (2, 2, 64, 512)}, "cpu", columns),  # a single tap
+    ({"x": (64, 112, 112, 4)}, "cpu", columns),  # a small matrix
+    ({"x": (1, 280, 280, 64)}, "cpu", columns),  # many tiles
+  ],
+)
+def test_which_way_is_chosen(changes, backend, expected, monkeypatch):
+  layer = LAYER | changes
+  (n, height, width, _), (kh, kw, _, n_out) = layer["x"], layer["k"]
+  kernel = (kh, kw, layer["x"][3], n_out)
+  outputs = (n, height // 2, width // 2, n_out)
+  geometry = columns.Geometry(layer["x"], kernel, outputs, (2, 2), (1, 1))
+  monkeypatch.setattr(jax, "default_backend", lambda: backend)
+  assert choose_way(geometry, layer["dtype"], layer.get("precision")) is expected
 
 
 @pytest.mark.parametrize("name", ["strided 5/2 SAME", "transposed 5/2 SAME"])
@@ -168,7 +245,7 @@ def test_everything_else_is_native(name):
   options = {**defaults, **options}
   rng = np.random.default_rng(0)
   x, k = (rng.normal(size=shape).astype(np.float32) for shape in (x_shape, k_shape))
-  assert NATIVE in str(jax.make_jaxpr(lambda x, k: conv_general_dilated(x, k, **options))(x, k))
+  assert NATIVE in lowered(lambda x, k: conv_general_dilated(x, k, **options), x, k)
   ours, theirs = conv_general_dilated(x, k, **options), lax.conv_general_dilated(x, k, **options)
   np.testing.assert_array_equal(ours, theirs)
 
@@ -216,9 +293,10 @@ def test_precision_and_element_type_reach_the_product(name):
   x, k, options = make_case(name)
   x, k = jnp.asarray(x, jnp.bfloat16), jnp.asarray(k, jnp.bfloat16)
   options |= {"precision": lax.Precision.HIGHEST, "preferred_element_type": jnp.float32}
-  jaxpr = jax.make_jaxpr(lambda x, k: conv_general_dilated(x, k, **options))(x, k)
-  (product,) = [eqn for eqn in jaxpr.eqns if eqn.primitive.name == "dot_general"]
-  assert product.params["precision"] == (lax.Precision.HIGHEST, lax.Precision.HIGHEST)
+  text = lowered(lambda x, k: conv_general_dilated(x, k, **options), x, k)
+  (product,) = re.findall("stablehlo.dot_general.*", text)
+  assert "[HIGHEST, HIGHEST]" in product
+  assert product.endswith("f32>")
   wide = lax.conv_general_dilated(x.astype(jnp.float32), k.astype(jnp.float32), **options)
   assert_close(conv_general_dilated(x, k, **options), wide)
 

@@ -1,0 +1,92 @@
+"""Convolutions as one matrix product, of gathered columns.
+
+A kernel is cut into blocks of stride x stride taps, smaller ones at the far edge if the stride does
+not divide it. With space folded into depth, [s h, s w, c] -> [h, w, s, s, c], a block reads whole
+positions at one offset: a row of the matrix of columns is what one output sees.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+  """Which output sees which pixel through which tap.
+
+  outputs[:, p] = sum over q of images[:, stride p + q - low] kernel[q]; outside of the images is
+  zero.
+
+  Attributes:
+    images: [batch, height, width, in].
+    kernel: [kernel height, kernel width, in, out].
+    outputs: [batch, height', width', out].
+    stride: along height and width.
+    low: padding before the first row and column; negative crops.
+  """
+
+  images: tuple[int, int, int, int]
+  kernel: tuple[int, int, int, int]
+  outputs: tuple[int, int, int, int]
+  stride: tuple[int, int]
+  low: tuple[int, int]
+
+
+def lift(role: str, x: jax.Array, geometry: Geometry) -> jax.Array:
+  """What of a convolution's three arrays the matrix product is of.
+
+  Args:
+    role: 'images', 'kernel' or 'outputs'.
+    x: of that shape of the geometry.
+    geometry: of the convolution.
+
+  Returns:
+    Images as [samples, taps], the kernel as [taps, channels], outputs as [samples, channels], where
+    a sample is an output's position in one image, and a tap one of the kernel at one input channel.
+  """
+  return _LIFTS[role](x, geometry)
+
+
+def lower(role: str, matrix: jax.Array, geometry: Geometry) -> jax.Array:
+  """The transpose of `lift`."""
+  shape = jax.ShapeDtypeStruct(getattr(geometry, role), matrix.dtype)
+  (x,) = jax.linear_transpose(lambda x: lift(role, x, geometry), shape)(matrix)
+  return x
+
+
+def _lift_images(x, geometry):
+  (sh, sw), (kh, kw), (n, oh, ow, _) = geometry.stride, geometry.kernel[:2], geometry.outputs
+  rows, columns = oh + (kh - 1) // sh, ow + (kw - 1) // sw
+  x = _resize(x, geometry.low, (sh * rows, sw * columns))
+  x = x.reshape(n, rows, sh, columns, sw, x.shape[3]).transpose(0, 1, 3, 2, 4, 5)
+  windows = [
+    x[:, a // sh : a // sh + oh, b // sw : b // sw + ow, : kh - a, : kw - b]
+    for a, b in _blocks(geometry)
+  ]
+  return jnp.concatenate([w.reshape(n * oh * ow, -1) for w in windows], axis=1)
+
+
+def _lift_kernel(x, geometry):
+  (sh, sw), channels = geometry.stride, geometry.kernel[3]
+  blocks = [x[a : a + sh, b : b + sw] for a, b in _blocks(geometry)]
+  return jnp.concatenate([block.reshape(-1, channels) for block in blocks])
+
+
+def _lift_outputs(x, geometry):
+  return x.reshape(-1, geometry.outputs[3])
+
+
+_LIFTS = {"images": _lift_images, "kernel": _lift_kernel, "outputs": _lift_outputs}
+
+
+def _blocks(geometry):
+  (sh, sw), (kh, kw) = geometry.stride, geometry.kernel[:2]
+  return [(a, b) for a in range(0, kh, sh) for b in range(0, kw, sw)]
+
+
+def _resize(x, low, size):
+  """Pads or crops height and width: by `low` before, and after to make up `size`."""
+  widths = [(lo, new - old - lo, 0) for lo, new, old in zip(low, size, x.shape[1:3], strict=True)]
+  return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *widths, (0, 0, 0)])
