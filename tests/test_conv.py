@@ -164,7 +164,9 @@ def test_dtypes_are_those_of_lax(dtype, preferred):
   x, k = jnp.asarray(x, dtype), jnp.asarray(k, dtype)
 
   def value_and_gradients(convolve):
-    score = lambda x, k: jnp.sum(convolve(x, k, **options).astype(jnp.float32))
+    def score(x, k):
+      return jnp.sum(convolve(x, k, **options).astype(jnp.float32))
+
     return convolve(x, k, **options), jax.grad(score, (0, 1))(x, k)
 
   ours, theirs = (value_and_gradients(f) for f in (conv_general_dilated, lax.conv_general_dilated))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 from test_columns import GEOMETRIES, ROLES, assert_lower_transposes_lift, geometry_of
-from test_conv import CASES, NHWC, assert_close, jit, make_case, orders
+from test_conv import NHWC, assert_close, jit, make_case, orders
 
 from wgan_jax.networks import conv, toom_cook
 from wgan_jax.networks.columns import Geometry
