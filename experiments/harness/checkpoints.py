@@ -18,7 +18,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
 from experiments.harness.errors import UserError
 from experiments.harness.files import read_json, write_json
@@ -56,6 +55,7 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
   Raises:
     UserError: the disk is full, or will not be written.
   """
+  ocp = _orbax()
   state = _to_numpy(checkpoint.state)
   try:
     with _manager(directory) as manager:
@@ -86,6 +86,7 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
   Raises:
     UserError: the checkpoint is damaged or missing.
   """
+  ocp = _orbax()
   folder = directory / str(step)
   damaged = UserError(f"{folder}: damaged, its digests do not agree with its content")
   digests = read_json(folder / _DIGEST)
@@ -175,7 +176,15 @@ def _digest_files(folder: pathlib.Path, pending: list[dict]) -> str:
   return digest.hexdigest()
 
 
+def _orbax():
+  """Loaded late: a start need not wait for it."""
+  import orbax.checkpoint
+
+  return orbax.checkpoint
+
+
 def _manager(directory):
+  ocp = _orbax()
   options = ocp.CheckpointManagerOptions(max_to_keep=_KEEP, enable_async_checkpointing=False)
   return ocp.CheckpointManager(directory.absolute(), options=options)
 
