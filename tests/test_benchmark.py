@@ -48,6 +48,14 @@ def test_a_ratio_is_of_the_turns_of_one_round():
   assert timing.milliseconds() == {"fast": 2000.0, "slow": 4000.0}
 
 
+def test_a_group_of_ways_takes_their_sum():
+  timing = Timing(
+    {"a": 1.0, "b": 2.0, "c": 4.0}, {"a": [1.0, 2.0], "b": [3.0, 5.0], "c": [8.0, 7.0]}
+  )
+  together = timing.together({"ab": ["a", "b"], "c": ["c"]})
+  assert together == Timing({"ab": 3.0, "c": 4.0}, {"ab": [4.0, 7.0], "c": [8.0, 7.0]})
+
+
 def test_without_pytorch_the_rows_say_so(tmp_path, monkeypatch, capsys):
   monkeypatch.setitem(sys.modules, "torch", None)
   monkeypatch.delitem(sys.modules, "experiments.harness.pytorch", raising=False)

@@ -39,6 +39,16 @@ class Timing(NamedTuple):
     pairs = zip(self.seconds[than], self.seconds[way], strict=True)
     return Spread.of([theirs / ours for theirs, ours in pairs])
 
+  def together(self, groups: dict[str, list[str]]) -> "Timing":
+    """The timing of groups of ways, each as the sum of its ways, by the groups' names."""
+    return Timing(
+      {name: sum(self.first[way] for way in ways) for name, ways in groups.items()},
+      {
+        name: [sum(turns) for turns in zip(*(self.seconds[way] for way in ways), strict=True)]
+        for name, ways in groups.items()
+      },
+    )
+
   def best(self, ways: Sequence[str]) -> str:
     """The way of the smallest median."""
     return min(ways, key=lambda way: statistics.median(self.seconds[way]))

@@ -132,43 +132,57 @@ def choose_way(geometry: Geometry, dtype: jax.typing.DTypeLike, precision: Any) 
   return toom_cook if tile > 1 and few_rows and min(pixels, channels) >= 32 else columns
 
 
-# The operands of what yields the third array, and the axes of their lifts that are summed over.
-_OPERANDS = {
-  "outputs": (("images", "kernel"), (-1, -2)),
-  "images": (("outputs", "kernel"), (-1, -1)),
-  "kernel": (("images", "outputs"), (-2, -2)),
+OPERANDS = {
+  "outputs": ("images", "kernel"),
+  "images": ("outputs", "kernel"),
+  "kernel": ("images", "outputs"),
 }
+"""By role, those of the two arrays that yield it."""
+
+_SUMMED = {"outputs": (-1, -2), "images": (-1, -1), "kernel": (-2, -2)}  # Axes of their matrices.
+
+
+def multiply(yields: str, a: jax.Array, b: jax.Array, precision: Any = None) -> jax.Array:
+  """The matrix of one role from those of the other two; of each point, where there are many.
+
+  Args:
+    yields: a key of `OPERANDS`.
+    a: what `lift` made of the first operand, [..., rows, columns].
+    b: what it made of the second.
+    precision: of the product.
+
+  Returns:
+    The matrix that `lower` takes, [..., rows, columns].
+  """
+  # Where a is much wider than b, b.T @ a is up to twice as fast on the CPU as a.T @ b.
+  turned = yields == "kernel" and a.shape[-1] > b.shape[-1]
+  if turned:
+    a, b = b, a
+  points = tuple(range(a.ndim - 2))
+  summed = tuple((axis % a.ndim,) for axis in _SUMMED[yields])
+  product = lax.dot_general(a, b, (summed, (points, points)), precision=precision)
+  if turned:  # The barrier keeps the compiler from undoing that.
+    product = lax.optimization_barrier(product).swapaxes(-1, -2)
+  return product
 
 
 def _bind(yields, geometry, precision, **arrays):
-  operands, _ = _OPERANDS[yields]
   params = {"yields": yields, "geometry": geometry, "precision": precision}
-  return _primitive.bind(*(arrays[role] for role in operands), **params)
+  return _primitive.bind(*(arrays[role] for role in OPERANDS[yields]), **params)
 
 
-def _compute(a, b, *, yields, geometry, precision):
-  """Lifts both, multiplies the matrices, of each point where there are many, and lowers."""
-  way = choose_way(geometry, a.dtype, precision)
-  operands, axes = _OPERANDS[yields]
-  a, b = (way.lift(role, x, geometry) for role, x in zip(operands, (a, b), strict=True))
-  axes = [axis % a.ndim for axis in axes]
-  turned = yields == "kernel" and a.shape[-1] > b.shape[-1]
-  if turned:  # Where a is much wider than b, b.T @ a is up to twice as fast on the CPU as a.T @ b.
-    a, b = b, a
-  points = tuple(range(a.ndim - 2))
-  contracted = tuple((axis,) for axis in axes)
-  product = lax.dot_general(a, b, (contracted, (points, points)), precision=precision)
-  if turned:  # The barrier keeps the compiler from undoing that.
-    product = lax.optimization_barrier(product).swapaxes(-1, -2)
-  return way.lower(yields, product, geometry)
+def _compute(*arrays, yields, geometry, precision):
+  way = choose_way(geometry, arrays[0].dtype, precision)
+  roles = zip(OPERANDS[yields], arrays, strict=True)
+  lifted = (way.lift(role, x, geometry) for role, x in roles)
+  return way.lower(yields, multiply(yields, *lifted, precision), geometry)
 
 
 def _transpose_rule(place, cotangent, a, b, *, yields, geometry, precision):
   """The operand at this place from the other one and the cotangent."""
-  operands, _ = _OPERANDS[yields]
   other = 1 - place
-  arrays = {yields: cotangent, operands[other]: (a, b)[other]}
-  return _bind(operands[place], geometry, precision, **arrays)
+  arrays = {yields: cotangent, OPERANDS[yields][other]: (a, b)[other]}
+  return _bind(OPERANDS[yields][place], geometry, precision, **arrays)
 
 
 def _batch_rule(arrays, axes, *, yields, geometry, precision):
@@ -181,7 +195,7 @@ def _batch_rule(arrays, axes, *, yields, geometry, precision):
   _, *output = geometry.outputs
   total = x.shape[0] * n
   larger = dataclasses.replace(geometry, images=(total, *image), outputs=(total, *output))
-  merged = {_OPERANDS[yields][0][0]: x.reshape(total, *x.shape[2:]), "kernel": arrays[1]}
+  merged = {OPERANDS[yields][0]: x.reshape(total, *x.shape[2:]), "kernel": arrays[1]}
   y = _bind(yields, larger, precision, **merged)
   return y.reshape(-1, n, *y.shape[1:]), 0
 
