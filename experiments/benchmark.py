@@ -34,7 +34,7 @@ _TITLES = {
   "mnist_32": "DCGAN step on 28 x 28, width 32, against PyTorch eager",
   "native_64": "the same, width 64, against XLA's own convolutions",
   "peak_64": "arithmetic rate over that of a matrix product, width 64",
-  "parts_64": "a convolution and its gradients by Toom and Cook, against columns",
+  "parts_64": "a convolution and its gradients by Toom-Cook, against columns",
   "penalty_64": "cost of the penalty over that of its arithmetic",
   "toy_64": "25 Gaussians, 3 x 64, against PyTorch eager",
   "toy_512": "25 Gaussians, 3 x 512, against PyTorch eager",

@@ -16,6 +16,7 @@ GEOMETRIES = {
   "3/1": ((5, 4), (3, 3), (1, 1), (1, 1), (5, 4)),
   "stride per axis": ((8, 9), (4, 3), (2, 1), (2, 0), (4, 7)),
   "cropped": ((9, 8), (4, 4), (2, 2), (-1, -3), (3, 2)),
+  "tall, the last tile cut": ((34, 3), (4, 4), (2, 2), (1, 1), (17, 2)),
   "padded far": ((3, 3), (4, 4), (2, 2), (5, 4), (6, 7)),
 }
 RAGGED = {
@@ -33,23 +34,23 @@ def draw(geometry, role, seed=0):
   return np.random.default_rng(seed).normal(size=getattr(geometry, role))
 
 
-def assert_lower_transposes_lift(way, geometry, role):
-  """<lift(x), y> = <x, lower(y)> for every x and y."""
+def assert_from_matrix_transposes_to_matrix(way, geometry, role):
+  """<to_matrix(x), y> = <x, from_matrix(y)> for every x and y."""
   with jax.enable_x64(True):
     x = draw(geometry, role)
-    lifted = way.lift(role, x, geometry)
-    y = np.random.default_rng(1).normal(size=lifted.shape)
-    lowered = way.lower(role, y, geometry)
-    assert lowered.shape == x.shape
-    left, right = np.vdot(lifted, y), np.vdot(x, lowered)
+    matrix = way.to_matrix(role, x, geometry)
+    y = np.random.default_rng(1).normal(size=matrix.shape)
+    array = way.from_matrix(role, y, geometry)
+    assert array.shape == x.shape
+    left, right = np.vdot(matrix, y), np.vdot(x, array)
     assert abs(left) > 1e-3
     np.testing.assert_allclose(left, right, rtol=1e-12)
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("name", [*GEOMETRIES, *RAGGED])
-def test_lower_transposes_lift(name, role):
-  assert_lower_transposes_lift(columns, geometry_of(name), role)
+def test_from_matrix_transposes_to_matrix(name, role):
+  assert_from_matrix_transposes_to_matrix(columns, geometry_of(name), role)
 
 
 @pytest.mark.parametrize("name", [*GEOMETRIES, *RAGGED])
@@ -57,7 +58,7 @@ def test_the_product_of_columns_and_taps_is_the_convolution(name):
   with jax.enable_x64(True):
     geometry = geometry_of(name)
     x, k = draw(geometry, "images"), draw(geometry, "kernel", 1)
-    product = columns.lift("images", x, geometry) @ columns.lift("kernel", k, geometry)
+    product = columns.to_matrix("images", x, geometry) @ columns.to_matrix("kernel", k, geometry)
     high = [
       s * (o - 1) + n - low - size
       for s, o, n, low, size in zip(
@@ -73,4 +74,6 @@ def test_the_product_of_columns_and_taps_is_the_convolution(name):
     expected = lax.conv_general_dilated(
       x, k, geometry.stride, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    np.testing.assert_allclose(columns.lower("outputs", product, geometry), expected, atol=1e-12)
+    np.testing.assert_allclose(
+      columns.from_matrix("outputs", product, geometry), expected, atol=1e-12
+    )

@@ -23,6 +23,7 @@ jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_lev
 # name: (height and width, kernel, stride, padding)
 STRIDED = {
   "4/2 SAME": ((6, 6), (4, 4), (2, 2), "SAME"),
+  "4/2 SAME tall": ((26, 4), (4, 4), (2, 2), "SAME"),
   "4/2 SAME odd": ((7, 5), (4, 4), (2, 2), "SAME"),
   "5/2 SAME": ((6, 7), (5, 5), (2, 2), "SAME"),
   "5/2 SAME_LOWER": ((6, 7), (5, 5), (2, 2), "SAME_LOWER"),
@@ -40,6 +41,7 @@ STRIDED = {
 # name: (height and width, kernel, lhs dilation, padding)
 TRANSPOSED = {
   "4/2 SAME": ((3, 4), (4, 4), (2, 2), ((2, 2), (2, 2))),
+  "4/2 SAME tall": ((13, 2), (4, 4), (2, 2), ((2, 2), (2, 2))),
   "3/2 SAME": ((4, 3), (3, 3), (2, 2), ((2, 1), (2, 1))),
   "5/2 SAME": ((3, 3), (5, 5), (2, 2), ((3, 2), (3, 2))),
   "4/1 SAME": ((3, 4), (4, 4), (1, 1), ((2, 1), (2, 1))),
@@ -158,7 +160,7 @@ def test_forward_mode_equals_lax(case):
 @pytest.mark.parametrize(
   ("dtype", "preferred"), [(np.float32, None), (jnp.bfloat16, None), (jnp.bfloat16, np.float32)]
 )
-def test_dtypes_are_those_of_lax(dtype, preferred):
+def test_dtypes_and_values_are_those_of_lax(dtype, preferred):
   x, k, options = make_case("strided 4/2 SAME")
   options["preferred_element_type"] = preferred
   x, k = jnp.asarray(x, dtype), jnp.asarray(k, dtype)
@@ -170,7 +172,35 @@ def test_dtypes_are_those_of_lax(dtype, preferred):
     return convolve(x, k, **options), jax.grad(score, (0, 1))(x, k)
 
   ours, theirs = (value_and_gradients(f) for f in (conv_general_dilated, lax.conv_general_dilated))
-  chex.assert_trees_all_equal_shapes_and_dtypes(ours, theirs)
+  assert_close(ours, theirs, 1e-5 if dtype == np.float32 else 0.02)
+
+
+def test_the_default_precision_is_that_of_the_trace():
+  x, k, options = make_case("strided 4/2 SAME")
+
+  def gradient(x, k):
+    with jax.default_matmul_precision("highest"):
+      return jax.grad(lambda k: jnp.sum(conv_general_dilated(x, k, **options) ** 2))(k)
+
+  products = re.findall("stablehlo.dot_general.*", lowered(gradient, x, k))
+  assert len(products) == 2
+  assert all("[HIGHEST, HIGHEST]" in product for product in products)
+
+
+@pytest.mark.parametrize("precision", [["highest", "default"], ("highest", "default")])
+def test_a_precision_for_each_operand(precision):
+  x, k, options = make_case("strided 4/2 SAME")
+  options["precision"] = precision
+  ours, theirs = orders(conv_general_dilated, options), orders(lax.conv_general_dilated, options)
+  assert_close(*jit(lambda x, k: (ours(x, k), theirs(x, k)))(x, k))
+
+
+def test_vmap_over_nothing():
+  x, k, options = make_case("strided 4/2 SAME")
+  convolve = functools.partial(conv_general_dilated, **options)
+  out = convolve(x, k).shape
+  assert jax.vmap(convolve, (0, None))(x[None][:0], k).shape == (0, *out)
+  assert jax.vmap(convolve, (None, 0))(x, k[None][:0]).shape == (0, *out)
 
 
 LAYER = {"x": (64, 14, 14, 64), "k": (4, 4, 64, 128), "dtype": np.float32}

@@ -1,11 +1,12 @@
-"""Convolutions by the algorithm of Toom and Cook: exact but for rounding, and that is bounded."""
+"""Convolutions by the Toom-Cook algorithm: exact but for rounding, and that is bounded."""
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from test_columns import GEOMETRIES, ROLES, assert_lower_transposes_lift, geometry_of
+from test_columns import GEOMETRIES, ROLES, assert_from_matrix_transposes_to_matrix, geometry_of
 from test_conv import NHWC, assert_close, jit, make_case, orders
 
 from wgan_jax.networks import conv, toom_cook
@@ -16,8 +17,8 @@ from wgan_jax.networks.conv import conv_general_dilated
 DIVIDED = [
   f"{kind} {name}"
   for kind, names in {
-    "strided": ("4/2 SAME", "4/2 SAME odd", "3/1 SAME", "1/1 SAME"),
-    "transposed": ("4/2 SAME", "4/1 SAME", "asymmetric"),
+    "strided": ("4/2 SAME", "4/2 SAME tall", "4/2 SAME odd", "3/1 SAME", "1/1 SAME"),
+    "transposed": ("4/2 SAME", "4/2 SAME tall", "4/1 SAME", "asymmetric"),
   }.items()
   for name in names
 ]
@@ -29,6 +30,13 @@ def everywhere(monkeypatch):
   monkeypatch.setattr(conv, "choose_way", lambda *_: toom_cook)
 
 
+def points_of(role, geometry):
+  """What each row of an array of one column and channel gives: [rows, points, tiles]."""
+  rows = getattr(geometry, role)[0 if role == "kernel" else 1]
+  units = np.eye(rows).reshape(rows, *getattr(geometry, role))
+  return jnp.stack([toom_cook.to_matrix(role, unit, geometry)[..., 0] for unit in units])
+
+
 @pytest.mark.parametrize("n_taps", [1, 2, 3, 5])
 @pytest.mark.parametrize("height", [1, 2, 3, 7, 13, 14, 17])
 def test_points_give_the_sums_of_products(height, n_taps):
@@ -36,28 +44,20 @@ def test_points_give_the_sums_of_products(height, n_taps):
   images, kernel, outputs = (1, height + n_taps - 1, 1, 1), (n_taps, 1, 1, 1), (1, height, 1, 1)
   geometry = Geometry(images, kernel, outputs, (1, 1), (0, 0))
   with jax.enable_x64(True):
-    rows = {
-      role: np.stack(
-        [
-          toom_cook.lift(role, row.reshape(getattr(geometry, role)), geometry).reshape(
-            -1, *([1] if role == "kernel" else [toom_cook.tiling_of(geometry)[1]])
-          )
-          for row in np.eye(np.prod(getattr(geometry, role)))
-        ]
-      )
-      for role in ROLES
-    }
-  taken = np.einsum("ipt,jpt,kps->ijk", rows["outputs"], rows["images"], rows["kernel"])
+    points = {role: points_of(role, geometry) for role in ROLES}
+  taken = np.einsum(
+    "ipt,jpt,kp->ijk", points["outputs"], points["images"], points["kernel"][..., 0]
+  )
   i, j, k = np.ogrid[:height, : images[1], :n_taps]
   np.testing.assert_allclose(taken, j == i + k, atol=1e-12)
 
 
 def test_seven_rows_of_two_taps_take_eight_points():
   geometry = Geometry((64, 14, 14, 64), (4, 4, 64, 128), (64, 7, 7, 128), (2, 2), (1, 1))
-  assert toom_cook.taps_of(geometry) == (2, 2)
+  assert toom_cook.blocks_of(geometry) == (2, 2)
   assert toom_cook.tiling_of(geometry) == (7, 1)
   kernel = jax.eval_shape(
-    lambda x: toom_cook.lift("kernel", x, geometry),
+    lambda x: toom_cook.to_matrix("kernel", x, geometry),
     jax.ShapeDtypeStruct(geometry.kernel, np.float32),
   )
   chex.assert_shape(kernel, (8, 256, 256))
@@ -65,8 +65,14 @@ def test_seven_rows_of_two_taps_take_eight_points():
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_lower_transposes_lift(name, role):
-  assert_lower_transposes_lift(toom_cook, geometry_of(name), role)
+def test_from_matrix_transposes_to_matrix(name, role):
+  assert_from_matrix_transposes_to_matrix(toom_cook, geometry_of(name), role)
+
+
+def test_outputs_that_see_no_pixel_are_zero():
+  geometry = Geometry((2, 3, 3, 3), (2, 2, 3, 4), (2, 8, 4, 4), (1, 1), (10, 1))
+  matrix = toom_cook.to_matrix("images", np.ones(geometry.images, np.float32), geometry)
+  assert not matrix.any()
 
 
 @pytest.mark.parametrize("name", DIVIDED)
@@ -102,7 +108,7 @@ def test_rounding_is_within_ten_times_that_of_a_plain_sum():
   x, k = x.astype(np.float32), k.astype(np.float32)
   ours = jax.jit(lambda x, k: conv_general_dilated(x, k, **options))
   plain = jax.jit(lambda x, k: lax.conv_general_dilated(x, k, **options))
-  assert ours.lower(x, k).as_text().count("stablehlo.dot_general") == 4  # Lifts, product, lowering.
+  assert ours.lower(x, k).as_text().count("stablehlo.dot_general") == 4  # To points, product, back.
   error, plain_error = (np.std(f(x, k) - exact) / np.std(exact) for f in (ours, plain))
   assert plain_error < error < 10 * plain_error
   assert error < 3e-6

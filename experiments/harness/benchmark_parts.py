@@ -20,32 +20,32 @@ def convolution_parts(settings: Settings, rounds: int) -> Row:
   """The second convolution of a DCGAN critic, taken apart in both ways.
 
   The value is how many times faster than by columns its outputs, its images' gradient and its
-  kernel's are together by the algorithm of Toom and Cook; the details have milliseconds of each, of
+  kernel's are together by the Toom-Cook algorithm; the details have milliseconds of each, of
   its parts, and of a square product.
   """
   n, width = settings.batch_size, settings.width
   images, kernel = (n, 14, 14, width), (4, 4, width, 2 * width)
   geometry = Geometry(images, kernel, (n, 7, 7, 2 * width), (2, 2), (1, 1))
-  keys = jax.random.split(jax.random.key(0), 4)
+  key, *keys = jax.random.split(jax.random.key(0), 1 + len(OPERANDS))
   arrays = {
     role: jax.random.normal(key, getattr(geometry, role))
-    for role, key in zip(OPERANDS, keys, strict=False)
+    for role, key in zip(OPERANDS, keys, strict=True)
   }
-  square = jax.random.normal(keys[3], (SIDE, SIDE))
+  square = jax.random.normal(key, (SIDE, SIDE))
   ways = {"square_product": (jnp.matmul, square, square)}
   for name, way in _WAYS.items():
-    lift, lower = (
+    to_matrix, from_matrix = (
       {role: functools.partial(f, role, geometry=geometry) for role in arrays}
-      for f in (way.lift, way.lower)
+      for f in (way.to_matrix, way.from_matrix)
     )
-    lifted = {role: jax.jit(lift[role])(x) for role, x in arrays.items()}
+    matrices = {role: jax.jit(to_matrix[role])(x) for role, x in arrays.items()}
     for role, (a, b) in OPERANDS.items():
-      whole = functools.partial(_whole, role, lift[a], lift[b], lower[role])
+      whole = functools.partial(_whole, role, to_matrix[a], to_matrix[b], from_matrix[role])
       ways |= {
         f"{name}_{role}": (whole, arrays[a], arrays[b]),
-        f"{name}_{role}_lift": (lift[role], arrays[role]),
-        f"{name}_{role}_product": (functools.partial(multiply, role), lifted[a], lifted[b]),
-        f"{name}_{role}_lower": (lower[role], lifted[role]),
+        f"{name}_{role}_to_matrix": (to_matrix[role], arrays[role]),
+        f"{name}_{role}_product": (functools.partial(multiply, role), matrices[a], matrices[b]),
+        f"{name}_{role}_from_matrix": (from_matrix[role], matrices[role]),
       }
   timing = take_turns(
     {
@@ -59,8 +59,8 @@ def convolution_parts(settings: Settings, rounds: int) -> Row:
   return Row(together.times_faster("toom_cook", "columns"), "x faster", timing.milliseconds())
 
 
-def _whole(role, lift_a, lift_b, lower, a, b):
-  return lower(multiply(role, lift_a(a), lift_b(b)))
+def _whole(role, a_to_matrix, b_to_matrix, from_matrix, a, b):
+  return from_matrix(multiply(role, a_to_matrix(a), b_to_matrix(b)))
 
 
 def _block(function, *arguments) -> None:

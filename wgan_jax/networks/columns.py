@@ -1,4 +1,4 @@
-"""Convolutions as one matrix product, of gathered columns.
+"""Convolutions as one matrix product, of gathered columns (im2col).
 
 A kernel is cut into blocks of stride x stride taps, smaller ones at the far edge if the stride does
 not divide it. With space folded into depth, [s h, s w, c] -> [h, w, s, s, c], a block reads whole
@@ -34,8 +34,8 @@ class Geometry:
   low: tuple[int, int]
 
 
-def lift(role: str, x: jax.Array, geometry: Geometry) -> jax.Array:
-  """What of a convolution's three arrays the matrix product is of.
+def to_matrix(role: str, x: jax.Array, geometry: Geometry) -> jax.Array:
+  """One of a convolution's three arrays as a matrix.
 
   Args:
     role: 'images', 'kernel' or 'outputs'.
@@ -46,17 +46,17 @@ def lift(role: str, x: jax.Array, geometry: Geometry) -> jax.Array:
     Images as [samples, taps], the kernel as [taps, channels], outputs as [samples, channels], where
     a sample is an output's position in one image, and a tap one of the kernel at one input channel.
   """
-  return _LIFTS[role](x, geometry)
+  return _TO_MATRIX[role](x, geometry)
 
 
-def lower(role: str, matrix: jax.Array, geometry: Geometry) -> jax.Array:
-  """The transpose of `lift`."""
+def from_matrix(role: str, matrix: jax.Array, geometry: Geometry) -> jax.Array:
+  """The transpose of `to_matrix`; of images, col2im."""
   shape = jax.ShapeDtypeStruct(getattr(geometry, role), matrix.dtype)
-  (x,) = jax.linear_transpose(lambda x: lift(role, x, geometry), shape)(matrix)
+  (x,) = jax.linear_transpose(lambda x: to_matrix(role, x, geometry), shape)(matrix)
   return x
 
 
-def _lift_images(x, geometry):
+def _images(x, geometry):
   (sh, sw), (kh, kw), (n, oh, ow, _) = geometry.stride, geometry.kernel[:2], geometry.outputs
   rows, columns = oh + (kh - 1) // sh, ow + (kw - 1) // sw
   x = _resize(x, geometry.low, (sh * rows, sw * columns))
@@ -68,17 +68,17 @@ def _lift_images(x, geometry):
   return jnp.concatenate([w.reshape(n * oh * ow, -1) for w in windows], axis=1)
 
 
-def _lift_kernel(x, geometry):
+def _kernel(x, geometry):
   (sh, sw), channels = geometry.stride, geometry.kernel[3]
   blocks = [x[a : a + sh, b : b + sw] for a, b in _blocks(geometry)]
   return jnp.concatenate([block.reshape(-1, channels) for block in blocks])
 
 
-def _lift_outputs(x, geometry):
+def _outputs(x, geometry):
   return x.reshape(-1, geometry.outputs[3])
 
 
-_LIFTS = {"images": _lift_images, "kernel": _lift_kernel, "outputs": _lift_outputs}
+_TO_MATRIX = {"images": _images, "kernel": _kernel, "outputs": _outputs}
 
 
 def _blocks(geometry):
