@@ -70,7 +70,7 @@ def test_from_matrix_transposes_to_matrix(name, role):
 
 
 def test_outputs_that_see_no_pixel_are_zero():
-  geometry = Geometry((2, 3, 3, 3), (2, 2, 3, 4), (2, 8, 4, 4), (1, 1), (10, 1))
+  geometry = Geometry((2, 3, 3, 3), (2, 2, 3, 4), (2, 8, 4, 4), (1, 1), (13, 1))
   matrix = toom_cook.to_matrix("images", np.ones(geometry.images, np.float32), geometry)
   assert not matrix.any()
 
