@@ -6,6 +6,7 @@ positions at one offset: a row of the matrix of columns is what one output sees.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +60,7 @@ def from_matrix(role: str, matrix: jax.Array, geometry: Geometry) -> jax.Array:
 def _images(x, geometry):
   (sh, sw), (kh, kw), (n, oh, ow, _) = geometry.stride, geometry.kernel[:2], geometry.outputs
   rows, columns = oh + (kh - 1) // sh, ow + (kw - 1) // sw
-  x = _resize(x, geometry.low, (sh * rows, sw * columns))
+  x = resize(x, geometry.low, (sh * rows, sw * columns))
   x = x.reshape(n, rows, sh, columns, sw, x.shape[3]).transpose(0, 1, 3, 2, 4, 5)
   windows = [
     x[:, a // sh : a // sh + oh, b // sw : b // sw + ow, : kh - a, : kw - b]
@@ -86,7 +87,7 @@ def _blocks(geometry):
   return [(a, b) for a in range(0, kh, sh) for b in range(0, kw, sw)]
 
 
-def _resize(x, low, size):
-  """Pads or crops height and width: by `low` before, and after to make up `size`."""
+def resize(x: jax.Array, low: Sequence[int], size: Sequence[int]) -> jax.Array:
+  """Pads images' height and width with zeros, or crops: by `low` before, then to make up `size`."""
   widths = [(lo, new - old - lo, 0) for lo, new, old in zip(low, size, x.shape[1:3], strict=True)]
   return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *widths, (0, 0, 0)])
