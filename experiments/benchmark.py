@@ -14,19 +14,14 @@ import sys
 
 from absl import flags
 
-from experiments.harness import cli
-from experiments.harness import flags as shared_flags
-from experiments.harness.benchmark_parts import PARTS
-from experiments.harness.benchmark_processes import PROCESSES
-from experiments.harness.benchmark_steps import (
-  STEPS,
-  TorchMissingError,
-  members_against_alone,
-  settings_of,
-)
-from experiments.harness.environment import describe_environment, use_all_cores
-from experiments.harness.errors import UserError
-from experiments.harness.files import write_json
+from experiments.host import cli
+from experiments.host.environment import describe_environment, use_all_cores
+from experiments.host.errors import UserError
+from experiments.host.files import write_json
+from experiments.spec import flags as shared_flags
+from experiments.speed.parts import PARTS
+from experiments.speed.processes import PROCESSES
+from experiments.speed.steps import STEPS, TorchMissingError, members_against_alone, settings_of
 from wgan_jax.sweep import BATCHING
 
 _TITLES = {
@@ -124,7 +119,7 @@ def _measure(names, rounds, folder, environment):
 
 
 def _measure_members(counts, rounds, folder, environment):
-  from experiments.harness.plots import draw_ratios
+  from experiments.speed.ratios import draw_ratios
 
   print("network           members  alone, ms a step  times faster by vmap       by map")
   rows = []

@@ -15,11 +15,17 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.harness import cli, data_flags
-from experiments.harness.datasets import IMAGES, POINTS, load_dataset
-from experiments.harness.environment import describe_environment
-from experiments.harness.errors import UserError
-from experiments.harness.evaluation import (
+from experiments.engine.folder import RunFolder
+from experiments.engine.program import make_snapshot
+from experiments.figures.evaluation import draw_evaluation
+from experiments.host import cli
+from experiments.host.environment import describe_environment
+from experiments.host.errors import UserError
+from experiments.host.files import write_json
+from experiments.measures.classes import load_judge
+from experiments.measures.rows import MEASURES
+from experiments.measures.samples import N_MODE_SAMPLES, Snapshot, generate_many
+from experiments.report.evaluation import (
   LEAST,
   N_EXACT,
   evaluate_critic,
@@ -27,13 +33,9 @@ from experiments.harness.evaluation import (
   read_samples,
   real_samples,
 )
-from experiments.harness.evaluation_plot import draw_evaluation
-from experiments.harness.files import write_json
-from experiments.harness.flags import MAX_SEED, MAX_STEPS, check_data_dir, refuse_empty
-from experiments.harness.judge import load_judge
-from experiments.harness.measures import MEASURES, N_MODE_SAMPLES, generate_many
-from experiments.harness.program import Drawing, make_drawing
-from experiments.harness.run_folder import RunFolder
+from experiments.spec import data_flags
+from experiments.spec.datasets import IMAGES, POINTS, load_dataset
+from experiments.spec.flags import MAX_SEED, MAX_STEPS, check_data_dir, refuse_empty
 from wgan_jax.data.images import to_uint8
 
 _MAX_N = 100_000
@@ -122,9 +124,9 @@ def main(flag_values: flags.FlagValues) -> None:
     "flags": flag_values.flag_values_dict(),
     "environment": describe_environment(),
   }
-  drawing = Drawing(to_uint8(samples[:64]) if judge else samples[:1000], None)
+  drawing = Snapshot(to_uint8(samples[:64]) if judge else samples[:1000], None)
   if settings is not None:
-    drawing = make_drawing(settings.networks(), dataset)(state, key_picture)
+    drawing = make_snapshot(settings.networks(), dataset)(state, key_picture)
   shares = None if judge is None else {"samples": judged.shares, "training data": judge.shares}
   params = None if state is None else state.critic_params
   try:

@@ -12,11 +12,12 @@ import sys
 
 from absl import flags
 
-from experiments.harness import cli, data_flags
-from experiments.harness import flags as shared_flags
-from experiments.harness.methods import methods_table
-from experiments.harness.run_folder import recorded_dataset
-from experiments.harness.start import start
+from experiments.engine.folder import recorded_dataset
+from experiments.engine.start import start
+from experiments.host import cli
+from experiments.spec import data_flags
+from experiments.spec import flags as shared_flags
+from experiments.spec.methods import methods_table
 
 
 def register(flag_values: flags.FlagValues) -> None:

@@ -17,17 +17,14 @@ import time
 from absl import flags
 
 from experiments.claims import NAMES, load_claim
-from experiments.harness import cli
-from experiments.harness import flags as shared_flags
-from experiments.harness.claim import SCALES, Claim, Lab
-from experiments.harness.environment import (
-  describe_environment,
-  use_all_cores,
-  use_compilation_cache,
-)
-from experiments.harness.errors import UserError
-from experiments.harness.reproduction import Reproduction
-from experiments.harness.run_folder import locked
+from experiments.claims.claim import SCALES, Claim
+from experiments.claims.lab import Lab
+from experiments.claims.reproduction import Reproduction
+from experiments.engine.folder import locked
+from experiments.host import cli
+from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
+from experiments.host.errors import UserError
+from experiments.spec import flags as shared_flags
 
 
 def register(flag_values: flags.FlagValues) -> None:

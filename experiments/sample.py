@@ -15,14 +15,14 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.harness import cli
-from experiments.harness.datasets import POINTS
-from experiments.harness.errors import UserError
-from experiments.harness.files import write_bytes
-from experiments.harness.flags import MAX_SEED, MAX_STEPS, refuse_empty
-from experiments.harness.measures import generate_many
-from experiments.harness.plots import draw_grid, draw_points
-from experiments.harness.run_folder import RunFolder
+from experiments.engine.folder import RunFolder
+from experiments.figures.samples import draw_grid, draw_points
+from experiments.host import cli
+from experiments.host.errors import UserError
+from experiments.host.files import write_bytes
+from experiments.measures.samples import generate_many
+from experiments.spec.datasets import POINTS
+from experiments.spec.flags import MAX_SEED, MAX_STEPS, refuse_empty
 from wgan_jax.data.images import to_uint8
 
 _MAX_GRID = 2500

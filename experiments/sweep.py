@@ -13,28 +13,25 @@ import sys
 
 from absl import flags
 
-from experiments.harness import cli, data_flags
-from experiments.harness import flags as shared_flags
-from experiments.harness.batching import WAYS, describe_devices, plan_members
-from experiments.harness.environment import (
-  describe_environment,
-  use_all_cores,
-  use_compilation_cache,
-)
-from experiments.harness.errors import Stopped, UserError
-from experiments.harness.grid import Grid
-from experiments.harness.loop import Intervals
-from experiments.harness.methods import methods_table
-from experiments.harness.report import write_report
-from experiments.harness.results import read_members, write_results
-from experiments.harness.run_folder import locked
-from experiments.harness.sweep_folder import (
+from experiments.engine.batching import WAYS, describe_devices, plan_members
+from experiments.engine.folder import locked
+from experiments.engine.loop import Intervals
+from experiments.engine.sweep_folder import (
   SweepFolder,
   check_sweep_folder,
   open_sweep,
   recorded_sweep_dataset,
 )
-from experiments.harness.sweep_loop import train_sweep
+from experiments.engine.sweep_loop import train_sweep
+from experiments.host import cli
+from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
+from experiments.host.errors import Stopped, UserError
+from experiments.report.html import write_report
+from experiments.report.results import read_members, write_results
+from experiments.spec import data_flags
+from experiments.spec import flags as shared_flags
+from experiments.spec.grid import Grid
+from experiments.spec.methods import methods_table
 
 _MANY = 1000
 

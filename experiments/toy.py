@@ -13,11 +13,12 @@ import sys
 
 from absl import flags
 
-from experiments.harness import cli, data_flags
-from experiments.harness import flags as shared_flags
-from experiments.harness.datasets import POINTS
-from experiments.harness.methods import methods_table, paper_preset
-from experiments.harness.start import start
+from experiments.engine.start import start
+from experiments.host import cli
+from experiments.spec import data_flags
+from experiments.spec import flags as shared_flags
+from experiments.spec.datasets import POINTS
+from experiments.spec.methods import methods_table, paper_preset
 
 _STEPS = {None: 5000, "paper": 100_000}
 

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from wgan_jax.layers import Conv, Dense, Layer
 from wgan_jax.losses import LOSSES
-from wgan_jax.types import Conv, Dense, Layer, Pair, Params
+from wgan_jax.types import Pair, Params
 
 
 def activation_gradient_norms(

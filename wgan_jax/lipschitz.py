@@ -25,8 +25,9 @@ import optax
 import scipy  # Loads its modules where they are first used: they take a second.
 from jax import lax
 
+from wgan_jax.layers import Conv, Dense, Flatten, Layer, Opaque, Pointwise
 from wgan_jax.penalties import gradient_norms
-from wgan_jax.types import Conv, CriticFn, Dense, Flatten, Layer, Opaque, Pointwise
+from wgan_jax.types import CriticFn
 
 _MOST_ROWS = 2**14
 _EPS = float(np.finfo(np.float64).eps)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from wgan_jax.networks.conv import conv
+from wgan_jax.networks.convolution import conv
 from wgan_jax.types import Params
 
 N_CLASSES = 10

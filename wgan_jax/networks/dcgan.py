@@ -12,9 +12,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from wgan_jax.networks.conv import conv, conv_transpose
+from wgan_jax.layers import Conv, Dense, Flatten, Pointwise
+from wgan_jax.networks.convolution import conv, conv_transpose
 from wgan_jax.networks.linen import as_critic, as_generator
-from wgan_jax.types import Conv, Dense, Flatten, Pair, Pointwise
+from wgan_jax.types import Pair
 
 _KERNEL_INIT = nn.initializers.normal(0.02)
 _leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)

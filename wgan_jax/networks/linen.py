@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from wgan_jax.types import Layer, Network, Params
+from wgan_jax.layers import Layer
+from wgan_jax.types import Network, Params
 
 
 def as_critic(

@@ -7,8 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from wgan_jax.layers import Dense, Flatten, Pointwise
 from wgan_jax.networks.linen import as_critic, as_generator
-from wgan_jax.types import Dense, Flatten, Pair, Pointwise
+from wgan_jax.types import Pair
 
 _KERNEL_INIT = nn.initializers.he_normal()
 

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from wgan_jax.networks.conv import conv, conv_transpose
+from wgan_jax.networks.convolution import conv, conv_transpose
 from wgan_jax.networks.linen import as_critic, as_generator
 from wgan_jax.types import Pair
 

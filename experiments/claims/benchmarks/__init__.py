@@ -1,0 +1,1 @@
+"""Claims on benchmarks around the papers."""

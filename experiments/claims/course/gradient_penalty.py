@@ -1,0 +1,142 @@
+"""Course, row 10: the penalty keeps gradient norms near 1 on the lines, softly."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.claims.claim import Claim, Evidence, Judgement, verdict
+from experiments.claims.lab import Lab
+from experiments.engine.observe import observe_settings
+from experiments.figures.pictures import Picture, render
+from experiments.measures.samples import generate
+from experiments.spec.grid import Grid
+from wgan_jax.lipschitz import largest_gradient_norm
+from wgan_jax.penalties import gradient_norms, interpolate
+
+_N = 500  # Points on lines, of each member.
+_SIDE = 1.5  # Half the side of the box that is searched on points.
+_WITHIN = 0.3
+
+
+def _measure(
+  lab: Lab, *, seeds: int, steps: int, width: int, image_steps: int, image_width: int
+) -> Evidence:
+  cases = {
+    "points, penalty": ("ring", "gp", width, steps, seeds),
+    "points, no penalty": ("ring", "none", width, steps, seeds),
+    "digits, penalty": ("digits", "gp", image_width, image_steps, 1),
+  }
+  numbers, norms, table = {}, {}, []
+  for name, case in cases.items():
+    seen = _watch(lab, *case)
+    norms[name] = seen["norms"][:, 0]
+    numbers[name] = {
+      "mean": norms[name].mean(1).tolist(),
+      "near": (np.abs(norms[name] - 1) < _WITHIN).mean(1).tolist(),
+      "largest_on_lines": norms[name].max(1).tolist(),
+      "largest_in_box": seen["found"][:, 0].tolist(),
+    }
+    table += [
+      {
+        "run": name,
+        "seed": seed,
+        "mean norm on the lines": numbers[name]["mean"][seed],
+        "share within 0.3 of 1": numbers[name]["near"][seed],
+        "largest on the lines": numbers[name]["largest_on_lines"][seed],
+        "largest found in the box": numbers[name]["largest_in_box"][seed],
+      }
+      for seed in range(len(norms[name]))
+    ]
+  return Evidence(numbers, table, [_draw(norms, numbers, seeds, steps, image_steps)])
+
+
+def _watch(lab, dataset, penalty, width, steps, seeds):
+  data = lab.load(dataset)
+  choices = {"loss": ("wasserstein",), "penalty": (penalty,), "width": (width,)}
+  if penalty == "gp":
+    choices["lambda_gp"] = (10.0,)
+  else:  # Without a penalty the defaults are others; only the penalty is to differ.
+    choices |= {"n_critic": (5,), "beta2": (0.9,)}
+  runs = Grid(dataset, choices).settings(range(seeds))
+  networks = runs[0].networks()
+  box = jnp.full(data.sample_shape, _SIDE if dataset == "ring" else 1.0)
+
+  def look(key, state, train):
+    key_real, key_fake, key_epsilon, key_search = jax.random.split(key, 4)
+    critic_fn = functools.partial(networks.critic.apply, state.critic_params)
+    real = data.sample_real(key_real, train, _N)
+    fake = generate(networks, state, key_fake, _N)
+    x_hat = interpolate(key_epsilon, real, fake)
+    found, _ = largest_gradient_norm(
+      key_search, critic_fn, -box, box, x_hat, n_points=128, n_climbers=8, n_steps=20
+    )
+    return {"norms": gradient_norms(critic_fn, x_hat), "found": found}
+
+  return observe_settings(runs, lab.data_dir, [steps], look).seen
+
+
+def _judge(numbers: dict) -> Judgement:
+  holds, seen = True, []
+  for name, own in numbers.items():
+    mean, near, largest, found = (
+      np.array(own[key]) for key in ("mean", "near", "largest_on_lines", "largest_in_box")
+    )
+    if name == "points, no penalty":
+      holds &= bool(np.all(~((mean > 0.8) & (mean < 1.25))))
+    else:
+      holds &= bool(np.all((mean > 0.8) & (mean < 1.25)) and np.all(near >= 0.7))
+      holds &= bool(np.all(largest > 1))  # Soft: it exceeds 1 on the lines.
+    seen.append(
+      f"{name}: mean norm on the lines {mean.min():.3g} to {mean.max():.3g}, {near.min():.0%} or"
+      f" more within {_WITHIN} of 1, largest there {largest.max():.3g}, in the box"
+      f" {found.max():.3g}"
+    )
+  return Judgement(verdict(holds), "; ".join(seen) + ".")
+
+
+def _draw(norms, numbers, seeds, steps, image_steps) -> Picture:
+  figure = Figure(figsize=(10, 3.6), layout="constrained")
+  edges = np.linspace(0, 2, 51)
+  for axes, (name, values) in zip(figure.subplots(1, 3), norms.items(), strict=True):
+    for seed, own in enumerate(values):
+      shares = np.histogram(np.clip(own, *edges[[0, -1]]), edges)[0] / len(own)
+      axes.stairs(shares, edges, color=f"C{seed}", label=f"seed {seed}")
+    axes.axvline(1, color="gray", linestyle=":", linewidth=0.8)
+    largest = max(numbers[name]["largest_on_lines"]), max(numbers[name]["largest_in_box"])
+    axes.set_title(
+      f"{name}\nlargest {largest[0]:.3g} on the lines, {largest[1]:.3g} in the box", fontsize=9
+    )
+    axes.set(xlabel="gradient norm on x_hat", ylabel="share of points in a bin of 0.04")
+    axes.legend(fontsize=7)
+  return Picture(
+    f"Gradient norms of trained critics at {_N} random points on the lines between real and"
+    f" generated samples (norms above 2 in the last bin). Ring after {steps:,} steps, {seeds}"
+    f" seeds; digits after {image_steps:,}, seed 0. Dotted, the norm"
+    " of 1 that the penalty asks for.",
+    render(figure),
+  )
+
+
+CLAIM = Claim(
+  name="gradient_penalty",
+  sentence="The penalty lambda E (||grad c(x_hat)|| - 1)^2 on the lines between real and generated"
+  " samples keeps the critic's gradient norms near 1 there; the constraint is soft.",
+  source="Course, row 10; WGAN-GP, section 4",
+  settings="Ring of 8 Gaussians, MLP pairs, Adam 1e-3 (0.5, 0.9), batch 256, 5 critic updates,"
+  " lambda 10; the same without the penalty; digits, DCGAN of small width, Adam 2e-4, one seed."
+  " Largest norms on the lines, and by a search in the data's box.",
+  criterion="With the penalty and every seed: mean norm on the lines within 0.8 and 1.25, at least"
+  " 70 % of the norms within 0.3 of 1; a soft constraint, so that the largest norm there exceeds"
+  " 1. What a search finds in the box, where nothing is asked, is told. Without the penalty no"
+  " seed's mean norm is within 0.8 and 1.25.",
+  scales={
+    "quick": {"seeds": 2, "steps": 1000, "width": 64, "image_steps": 1200, "image_width": 16},
+    "full": {"seeds": 5, "steps": 20_000, "width": 256, "image_steps": 5000, "image_width": 64},
+  },
+  minutes={"quick": 1.7, "full": 10.0},
+  measure=_measure,
+  judge=_judge,
+)

@@ -1,0 +1,159 @@
+"""Course, row 8: 1-Lipschitz is a gradient norm of at most 1 at every point of a stated domain."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.claims.claim import Claim, Evidence, Judgement, verdict
+from experiments.claims.lab import Lab
+from experiments.figures.pictures import Picture, render
+from wgan_jax.lipschitz import certify, largest_gradient_norm
+from wgan_jax.networks import mlp
+
+# (in words, function of one number, half the domain, its Lipschitz constant there)
+_FUNCTIONS = (
+  ("x^2 on [-2, 2]", lambda x: x**2, 2.0, 4.0),
+  ("2x on [-2, 2]", lambda x: 2 * x, 2.0, 2.0),
+  ("x^2 on [-1/2, 1/2]", lambda x: x**2, 0.5, 1.0),
+  ("sin x on [-4, 4]", jnp.sin, 4.0, 1.0),
+  ("softplus on [-4, 4]", jax.nn.softplus, 4.0, 0.9820138),  # The sigmoid of 4.
+  ("|x| on [-2, 2]", jnp.abs, 2.0, 1.0),
+)
+_SIDE = 1.0  # The networks' box is [-1, 1]^2.
+_ROUNDING = 1e-5
+
+
+def _measure(lab: Lab, *, seeds: int, points: int) -> Evidence:
+  del lab  # Nothing is trained.
+  functions, table, critics = [], [], []
+  for name, function, half, constant in _FUNCTIONS:
+    search = _searcher(lambda params, x, function=function: function(x[0]), jnp.full((1,), half))
+    found = [float(search({}, jax.random.key(seed))) for seed in range(seeds)]
+    # Rounded as JAX will, or the secants of neighbours are steeper by that rounding.
+    x = np.linspace(-half, half, points).astype(np.float32).astype(np.float64)
+    y = np.asarray(function(x), np.float64)
+    with np.errstate(invalid="ignore"):  # A point and itself have no secant.
+      steepest = np.nanmax(np.abs(y[:, None] - y) / np.abs(x[:, None] - x))
+    row = {"name": name, "constant": constant, "found": found, "secant": float(steepest)}
+    functions.append(row)
+    table.append({"function": name, "true or certified": constant, "found": max(found)})
+  for width in (16, 64):
+    critic = mlp((2,), latent_dim=2, width=width).critic
+    search = _searcher(critic.apply, jnp.full((2,), _SIDE))
+    for seed in range(seeds):
+      key_params, key_search = jax.random.split(jax.random.key(seed))
+      params = critic.init(key_params)
+      found = search(params, key_search)
+      bound = certify(critic.layers(params), (2,)).bound
+      own = {"width": width, "seed": seed, "found": float(found), "bound": bound}
+      critics.append(own)
+      name = f"critic of 3 x {width}, seed {seed}"
+      table.append({"function": name, "true or certified": bound, "found": float(found)})
+  numbers = {"functions": functions, "critics": critics}
+  return Evidence(numbers, table, [_draw(functions), _draw_critics(critics, seeds)])
+
+
+def _searcher(apply, box):
+  """(params, key) -> the largest gradient norm found in the box, compiled once."""
+
+  @jax.jit
+  def search(params, key):
+    critic_fn = functools.partial(apply, params)
+    return largest_gradient_norm(key, critic_fn, -box, box)[0]
+
+  return search
+
+
+def _judge(numbers: dict) -> Judgement:
+  holds, steep, gentle = True, [], []
+  for each in numbers["functions"]:
+    found = np.array(each["found"])
+    holds &= bool(np.all(np.abs(found - each["constant"]) <= 0.01 * each["constant"]))
+    holds &= bool(abs(each["secant"] - each["constant"]) <= 0.02 * each["constant"])
+    told = f"{each['name']} {found.max():.4g}"
+    if each["constant"] > 1:
+      holds &= bool(found.min() > 1)
+      steep.append(told)
+    else:
+      holds &= bool(found.max() <= 1 + _ROUNDING and each["secant"] <= 1 + _ROUNDING)
+      gentle.append(told)
+  holds &= bool(steep and gentle)
+  found, bound = (
+    np.array([each[key] for each in numbers["critics"]]) for key in ("found", "bound")
+  )
+  holds &= bool(np.all((found > 0) & (found <= bound) & np.isfinite(bound)))
+  ratio = bound / np.maximum(found, 1e-30)
+  return Judgement(
+    verdict(holds),
+    f"Largest gradient norms found: {', '.join(steep)}, which refutes; {', '.join(gentle)}. Of"
+    f" {len(found)} critics the certified bound is {ratio.min():.2g} to"
+    f" {ratio.max():.2g} times what is found.",
+  )
+
+
+def _draw(functions) -> Picture:
+  figure = Figure(figsize=(10, 6), layout="constrained")
+  for axes, (name, function, half, _), told in zip(
+    figure.subplots(2, 3).ravel(), _FUNCTIONS, functions, strict=True
+  ):
+    x = np.linspace(-half, half, 401)
+    y = np.asarray(function(x), np.float64)
+    for i, at in enumerate((-0.6 * half, 0.0, 0.7 * half)):
+      value = float(function(jnp.float32(at)))
+      low, high = value - np.abs(x - at), value + np.abs(x - at)
+      words = "where a slope of at most 1 leads" if i == 0 else None
+      axes.fill_between(x, low, high, color=f"C{i}", alpha=0.15, linewidth=0, label=words)
+      axes.plot([at], [value], ".", color=f"C{i}", markersize=9)
+      left = np.where((y < low - 1e-6) | (y > high + 1e-6), y, np.nan)
+      axes.plot(x, left, color="tab:red", linewidth=4, alpha=0.35)
+    axes.plot(x, y, color="black", linewidth=1.3, label="function (red: outside a cone)")
+    axes.set(xlabel="x", ylabel="f(x)", xlim=(-half, half))
+    axes.set_ylim(y.min() - 0.3 * np.ptp(y), y.max() + 0.3 * np.ptp(y))
+    axes.set_title(f"{name}: largest norm found {max(told['found']):.3g}", fontsize=9)
+  figure.axes[0].legend(fontsize=7, loc="upper center")
+  return Picture(
+    "Functions and their cones at three points. A function is 1-Lipschitz on its domain if from"
+    " every point it stays between the lines of slope 1 and -1, the shaded double cone. x^2 leaves"
+    " it on [-2, 2] and not on [-1/2, 1/2].",
+    render(figure),
+  )
+
+
+def _draw_critics(critics, seeds) -> Picture:
+  figure = Figure(figsize=(5.4, 4), layout="constrained")
+  axes = figure.add_subplot()
+  for width in sorted({each["width"] for each in critics}):
+    own = [each for each in critics if each["width"] == width]
+    values = [[each[key] for each in own] for key in ("found", "bound")]
+    axes.plot(*values, "o", label=f"critics of 3 x {width}")
+  ends = [min(each["found"] for each in critics), max(each["bound"] for each in critics)]
+  axes.plot(ends, ends, color="gray", linewidth=0.8, linestyle=":", label="equal")
+  axes.set(xlabel="largest gradient norm found", ylabel="certified bound of it")
+  axes.legend(fontsize=8)
+  return Picture(
+    f"Critics as they start, {seeds} seeds: the largest gradient norm that a search finds in"
+    " [-1, 1]^2, which can refute and never prove, and a proved bound, which is never below it.",
+    render(figure),
+  )
+
+
+CLAIM = Claim(
+  name="lipschitz_condition",
+  sentence="A function is 1-Lipschitz where its gradient's norm is at most 1 at every point: x^2 is"
+  " not, nor is 2x; a smooth curve of bounded slope is.",
+  source="Course, row 8",
+  settings="Functions of one number on stated domains, on which the answer depends: x^2 passes on"
+  " [-1/2, 1/2]. ReLU critics of the plane with random weights. A search for the largest gradient"
+  " norm, the steepest secant of a grid as a reference that knows no gradient, and for critics a"
+  " product of operator norms as a proved bound.",
+  criterion="For each function every search finds its known constant to 1 % and the steepest secant"
+  " is that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. For every"
+  " critic what is found is positive and not above the finite certified bound.",
+  scales={"quick": {"seeds": 3, "points": 401}, "full": {"seeds": 20, "points": 401}},
+  minutes={"quick": 0.3, "full": 2.0},
+  measure=_measure,
+  judge=_judge,
+)

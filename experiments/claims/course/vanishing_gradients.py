@@ -1,0 +1,138 @@
+"""Course, row 5: a sure discriminator teaches the generator nothing; a critic goes on teaching."""
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.claims.claim import Claim, Evidence, Judgement, verdict
+from experiments.claims.lab import Lab
+from experiments.engine.observe import observe_settings
+from experiments.figures.pictures import Picture, render
+from experiments.spec.grid import Grid
+from wgan_jax.diagnostics import generator_gradient_norms
+
+_BATCH = 64  # Latents of which a gradient is.
+# By name: whose gradient, trained with which loss and penalty, and the colour of its curves.
+_CURVES = {
+  "minimax": ("nonsaturating", "none", "tab:red"),
+  "nonsaturating": ("nonsaturating", "none", "tab:orange"),
+  "wasserstein": ("wasserstein", "gp", "tab:blue"),
+}
+
+
+def _measure(lab: Lab, *, seeds: int, steps: int, width: int, dataset: str) -> Evidence:
+  at = sorted({round(steps * share) for share in (0, 0.01, 0.02, *np.linspace(0.05, 1, 20))})
+  # Both cross-entropy losses are a generator's: their discriminator is the same.
+  found = {
+    loss: _observe(lab, dataset, loss, penalty, width, seeds, at)
+    for loss, penalty, _ in _CURVES.values()
+  }
+  norms = {name: found[loss].seen[name].tolist() for name, (loss, _, _) in _CURVES.items()}
+  estimates = {loss: each.info.estimate[:, -1].tolist() for loss, each in found.items()}
+  numbers = {
+    "updates": at,
+    "norms": norms,
+    "jensen_shannon": estimates["nonsaturating"],
+    "wasserstein": estimates["wasserstein"],
+  }
+  shown = [at.index(min(at, key=lambda n, s=s: abs(n - s * steps))) for s in (0.05, 0.2, 0.5, 1)]
+  table = [
+    {"updates": at[i]}
+    | {
+      f"{name}, gradient norm by seed": ", ".join(f"{each[i]:.2g}" for each in values)
+      for name, values in norms.items()
+    }
+    for i in shown
+  ]
+  return Evidence(numbers, table, [_draw(numbers, dataset)])
+
+
+def _observe(lab, dataset, loss, penalty, width, seeds, at):
+  choices = {"loss": (loss,), "penalty": (penalty,), "width": (width,)}
+  choices |= {"n_critic": (1,), "fixed_generator": (True,)}
+  runs = Grid(dataset, choices).settings(range(seeds))
+  networks = runs[0].networks()
+
+  def look(key, state, data):
+    del data
+    latents = jax.random.normal(key, (_BATCH, networks.latent_dim))
+    params = (state.critic_params, state.generator_params, state.batch_stats)
+    return generator_gradient_norms(networks, *params, latents)
+
+  return observe_settings(runs, lab.data_dir, at, look)
+
+
+def _judge(numbers: dict) -> Judgement:
+  updates = np.array(numbers["updates"])
+  norms = {name: np.array(values) for name, values in numbers["norms"].items()}
+  half = int(np.abs(updates - updates[-1] / 2).argmin())
+  early = int(np.abs(updates - updates[-1] / 20).argmin())
+  last = {name: each[:, -1] for name, each in norms.items()}
+  with np.errstate(divide="ignore", invalid="ignore"):  # A gradient may be 0.
+    fall = norms["minimax"].max(1) / last["minimax"]
+    apart = last["nonsaturating"] / last["minimax"]
+    stays = last["nonsaturating"] / norms["nonsaturating"][:, early]
+    levels = last["wasserstein"] / norms["wasserstein"][:, half]
+    keeps = last["wasserstein"] / norms["wasserstein"][:, early]
+  holds = (
+    (fall >= 20).all()
+    and (apart >= 500).all()
+    and (stays >= 1).all()
+    and ((levels >= 0.5) & (levels <= 2)).all()
+    and (keeps >= 0.5).all()
+  )
+  return Judgement(
+    verdict(holds),
+    f"After {updates[-1]:,} updates of the discriminator (JS estimate"
+    f" {_span(numbers['jensen_shannon'])} of .693) the minimax gradient is {_span(fall)} times"
+    f" smaller than at its largest and {_span(apart)} times smaller than the non-saturating one,"
+    f" which is {_span(stays)} times what it was after {updates[early]}; the"
+    f" Wasserstein gradient is {_span(levels)} times what it was after {updates[half]}"
+    " (the least and the most of the seeds).",
+  )
+
+
+def _span(values) -> str:
+  return f"{np.min(values):.3g} to {np.max(values):.3g}"
+
+
+def _draw(numbers, dataset) -> Picture:
+  figure = Figure(figsize=(6.4, 4), layout="constrained")
+  axes = figure.add_subplot()
+  for name, (_, penalty, colour) in _CURVES.items():
+    label = f"{name}, its critic with penalty" if penalty == "gp" else f"{name}, discriminator"
+    for i, values in enumerate(numbers["norms"][name]):
+      axes.plot(numbers["updates"], values, ".-", color=colour, lw=1, label=None if i else label)
+  axes.set(xlabel="updates of the critic or discriminator", ylabel="generator's gradient norm")
+  axes.set_yscale("log")
+  axes.legend(fontsize=8)
+  seeds = len(numbers["norms"]["minimax"])
+  return Picture(
+    f"{dataset}: a critic or discriminator is trained against a generator that stays as it starts;"
+    f" norm of the gradient that each loss would give the generator, over all its parameters."
+    f" {seeds} seeds, a curve each. Sizes of different losses are in different units; what tells is"
+    " whether a curve falls.",
+    render(figure),
+  )
+
+
+CLAIM = Claim(
+  name="vanishing_gradients",
+  sentence="As the discriminator improves its loss goes flat and the generator's gradient vanishes;"
+  " a critic with the W-loss may improve without that harm.",
+  source="Course, row 5",
+  settings="DCGAN without batch normalisation in the critic, a generator fixed at its start, Adam"
+  " 2e-4, batch 64, one critic update a step; the gradient of each generator loss is of 64 new"
+  " latents. The course has no experiment for it.",
+  criterion="In every seed: minimax's gradient ends at least 20 times below its largest, and at"
+  " least 500 times below the non-saturating one; that one ends no smaller than after a 20th of the"
+  " updates; the Wasserstein gradient ends within a factor of 2 of what it was half way, and at"
+  " no less than half of what it was after a 20th.",
+  scales={
+    "quick": {"seeds": 2, "steps": 1000, "width": 16, "dataset": "digits"},
+    "full": {"seeds": 5, "steps": 5000, "width": 64, "dataset": "mnist"},
+  },
+  minutes={"quick": 2, "full": 5.0},
+  measure=_measure,
+  judge=_judge,
+)

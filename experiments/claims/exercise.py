@@ -1,0 +1,131 @@
+"""The course's exercise: a critic that normalises over the batch, and its training. INVALID.
+
+The penalty is of one sample's gradient, and such a critic has none: it does not fit `CriticFn`.
+Written out to show what comes of it; nothing but the claim on the exercise uses it.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from wgan_jax.convolution.primitive import conv_general_dilated
+from wgan_jax.data.images import sample_images
+from wgan_jax.losses import LOSSES
+from wgan_jax.penalties import interpolate, penalize
+from wgan_jax.training import Config, Hparams, Info, State, Training, make_optimizer
+from wgan_jax.types import Pair
+
+
+def init_critic(key, width):
+  """Three unpadded 4x4/2 convolutions of `width`, 2 `width` and 1 channels.
+
+  The normalisations' scales start at N(0, 0.02), as the weights do.
+  """
+  key_kernels, key_scales = jax.random.split(key)
+  sizes = [(1, width), (width, 2 * width), (2 * width, 1)]
+  keys = zip(jax.random.split(key_kernels, 3), jax.random.split(key_scales, 3), strict=True)
+  return [
+    {
+      "kernel": 0.02 * jax.random.normal(key_kernel, (4, 4, *size)),
+      "scale": 0.02 * jax.random.normal(key_scale, size[1:]),  # The last is not used.
+      "bias": jnp.zeros(size[1]),
+    }
+    for size, (key_kernel, key_scale) in zip(sizes, keys, strict=True)
+  ]
+
+
+def score_batch(params, x, *, hold=False):
+  """[n, 28, 28, 1] -> [n]: the scores, each of which depends on all images.
+
+  Args:
+    params: of `init_critic`.
+    x: images in [-1, 1].
+    hold: take the batch's statistics as constants in gradients: what is left is a sample's own.
+  """
+
+  def conv(x, layer):
+    return conv_general_dilated(
+      x, layer["kernel"], (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+  *hidden, last = params
+  for layer in hidden:
+    x = conv(x, layer)
+    mean, variance = (jnp.reshape(f(x, (0, 1, 2)), (1, 1, 1, -1)) for f in (jnp.mean, jnp.var))
+    if hold:
+      mean, variance = jax.lax.stop_gradient((mean, variance))
+    scale, bias = (jnp.reshape(layer[name], (1, 1, 1, -1)) for name in ("scale", "bias"))
+    x = jax.nn.leaky_relu(scale * (x - mean) / jnp.sqrt(variance + 1e-5) + bias, 0.2)
+  return conv(x, last).reshape(x.shape[0]) + last["bias"][0]
+
+
+def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
+  """The exercise's steps: one real batch for all critic updates, the penalty of the scores' sum.
+
+  Args:
+    config: batch size and critic updates of a step.
+    pair: its generator and size of the latent; the critic is that of `init_critic`.
+    width: of the critic.
+  """
+  loss, generator = LOSSES["wasserstein"], pair.generator
+
+  def critic_objective(params, key, real, fake, lambda_gp):
+    real_scores, fake_scores = score_batch(params, real), score_batch(params, fake)
+    x_hat = interpolate(key, real, fake)
+    gradients = jax.grad(lambda x: jnp.sum(score_batch(params, x)))(x_hat)
+    norms = jnp.sqrt(jnp.sum(gradients.reshape(len(gradients), -1) ** 2, axis=1) + 1e-12)
+    objective = loss.critic(real_scores, fake_scores) + lambda_gp * penalize(norms)
+    return objective, (loss.estimate(real_scores, fake_scores), penalize(norms), objective, norms)
+
+  def generator_objective(params, batch_stats, critic_params, latents):
+    fake, batch_stats = generator.apply(params, batch_stats, latents, train=True)
+    return loss.generator(score_batch(critic_params, fake)), batch_stats
+
+  def latents(key):
+    return jax.random.normal(key, (config.batch_size, pair.latent_dim))
+
+  def update(hparams, gradients, params, opt_state):
+    updates, opt_state = make_optimizer(config, hparams).update(gradients, opt_state, params)
+    return jax.tree.map(jnp.add, params, updates), opt_state
+
+  def init(key, hparams: Hparams):
+    key_critic, key_generator, key_steps = jax.random.split(key, 3)
+    critic_params = init_critic(key_critic, width)
+    params, batch_stats = generator.init(key_generator)
+    optimizer = make_optimizer(config, hparams)
+    return State(
+      jnp.zeros((), jnp.int32), key_steps, critic_params, params, batch_stats,
+      optimizer.init(critic_params), optimizer.init(params),
+    )  # fmt: skip
+
+  def step(state, hparams, data):
+    keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+    real = sample_images(keys[0], data, config.batch_size)
+
+    def update_critic(carry, key):
+      key_latents, key_epsilon = jax.random.split(key)
+      fake, _ = generator.apply(
+        state.generator_params, state.batch_stats, latents(key_latents), train=True
+      )
+      gradients, told = jax.grad(critic_objective, has_aux=True)(
+        carry[0], key_epsilon, real, fake, hparams.lambda_gp
+      )
+      return update(hparams, gradients, *carry), told
+
+    critic, told = jax.lax.scan(
+      update_critic,
+      (state.critic_params, state.critic_opt_state),
+      jax.random.split(keys[1], config.n_critic),
+    )
+    (generator_loss, batch_stats), gradients = jax.value_and_grad(
+      generator_objective, has_aux=True
+    )(state.generator_params, state.batch_stats, critic[0], latents(keys[2]))
+    params, opt_state = update(
+      hparams, gradients, state.generator_params, state.generator_opt_state
+    )
+    state = State(state.step + 1, state.key, critic[0], params, batch_stats, critic[1], opt_state)
+    estimate, penalty, objective, norms = (values[-1] for values in told)
+    finite = jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state[2:])]))
+    told = (estimate, penalty, objective, generator_loss, norms.mean(), norms.max(), finite)
+    return state, Info(*told)
+
+  return Training(init, step)

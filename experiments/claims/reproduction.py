@@ -1,0 +1,157 @@
+"""The folder of reproduced claims: results.json, figures, verdicts.md and report.html."""
+
+import pathlib
+import time
+from collections.abc import Sequence
+
+import jinja2
+
+from experiments.claims.claim import VERDICTS, Claim, Evidence, Judgement
+from experiments.figures.pictures import Picture
+from experiments.host.errors import UserError
+from experiments.host.files import read_json, write_bytes, write_json
+from experiments.report.html import embed
+
+_OF_CLAIM = ("sentence", "source", "settings", "criterion")
+_FIELDS = {*_OF_CLAIM, "asked", "verdict", "seen", "table", "pictures", "seconds", "environment"}
+_TEMPLATE = pathlib.Path(__file__).with_name("reproduction.html.jinja")
+
+
+class Reproduction:
+  """The results of claims in a folder, of one scale each.
+
+  Args:
+    path: the folder.
+    names: of all claims that there are, in the order in which they are told.
+
+  Raises:
+    UserError: what is there is damaged, or of other claims.
+  """
+
+  def __init__(self, path: pathlib.Path, names: Sequence[str]):
+    self.path = path
+    self._names = names
+    self.results = {}
+    if self._file.exists():
+      results = read_json(self._file).get("claims")
+      if not isinstance(results, dict) or not all(map(self._is_whole, results, results.values())):
+        raise UserError(f"{self._file}: damaged, or of another version: name another folder")
+      self.results = results
+
+  def _is_whole(self, name, result):
+    return name in self._names and isinstance(result, dict) and set(result) >= _FIELDS
+
+  @property
+  def _file(self):
+    return self.path / "results.json"
+
+  def has(self, name: str, asked: dict) -> bool:
+    """Whether a claim was put to the test in just this way."""
+    return self.results.get(name, {}).get("asked") == asked
+
+  def record(
+    self,
+    claim: Claim,
+    asked: dict,
+    evidence: Evidence,
+    judgement: Judgement,
+    seconds: float,
+    environment: dict,
+  ) -> None:
+    """Writes what a claim gave, and all that is made of it.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    figures = self.path / "figures"
+    try:
+      figures.mkdir(parents=True, exist_ok=True)
+      for old in figures.glob(f"{claim.name}-*.png"):
+        old.unlink()
+      pictures = []
+      for i, picture in enumerate(evidence.pictures, 1):
+        file = figures / f"{claim.name}-{i}.png"
+        write_bytes(file, picture.png)
+        pictures.append({"file": f"figures/{file.name}", "caption": picture.caption})
+      self.results[claim.name] = {
+        **{name: getattr(claim, name) for name in _OF_CLAIM},
+        "asked": asked,
+        "verdict": judgement.verdict,
+        "seen": judgement.seen,
+        "numbers": evidence.numbers,
+        "table": evidence.table,
+        "pictures": pictures,
+        "seconds": round(seconds, 1),
+        "time": time.time(),
+        "environment": environment,
+      }
+      self.write()
+    except OSError as error:
+      raise UserError(
+        f"{self.path} cannot be written ({error.strerror}): make room and run the claim again"
+      ) from error
+
+  def write(self) -> None:
+    """Writes results.json, verdicts.md and report.html."""
+    self.results = {name: self.results[name] for name in self._names if name in self.results}
+    write_json(self._file, {"claims": self.results})
+    write_bytes(self.path / "verdicts.md", self._verdicts().encode())
+    write_bytes(self.path / "report.html", self._report().encode())
+
+  def _verdicts(self):
+    lines = [
+      "| claim | source | verdict | seen | scale, seeds | time |",
+      "|---|---|---|---|---|---|",
+    ]
+    for name, result in self.results.items():
+      asked = result["asked"]
+      scale = ", ".join(str(asked[each]) for each in ("scale", "seeds") if each in asked)
+      cells = [f"**`{name}`** {result['sentence']}", result["source"], result["verdict"]]
+      cells += [result["seen"], scale, _minutes(result["seconds"])]
+      lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    told = ", ".join(f"{n} {each}" for each, n in self._counts().items())
+    told += f", of {len(self._names)} claims"
+    head = f"# Claims and verdicts\n\n{told}. `python -m experiments.reproduce` wrote this table;"
+    return f"{head} [the report](report.html) has the figures.\n\n" + "\n".join(lines) + "\n"
+
+  def _report(self):
+    environment = jinja2.Environment(
+      autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"embed": embed, "cell": _cell, "minutes": _minutes}
+    shown = {
+      name: result
+      | {
+        "embedded": [
+          Picture(each["caption"], self._read(name, each["file"])) for each in result["pictures"]
+        ]
+      }
+      for name, result in self.results.items()
+    }
+    machines = {
+      f"{each['devices']} x {each['device']}, {each['threads']} threads, jax {each['jax']}"
+      for each in (result["environment"] for result in self.results.values())
+    }
+    return environment.from_string(_TEMPLATE.read_text()).render(
+      results=shown, counts=self._counts(), machines=sorted(machines)
+    )
+
+  def _read(self, name, file):
+    try:
+      return (self.path / file).read_bytes()
+    except OSError as error:
+      raise UserError(
+        f"{self.path / file}: cannot be read ({error.strerror}): run --claim={name} --again"
+      ) from error
+
+  def _counts(self):
+    verdicts = [result["verdict"] for result in self.results.values()]
+    return {each: verdicts.count(each) for each in VERDICTS if each in verdicts}
+
+
+def _minutes(seconds: float) -> str:
+  return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def _cell(value: object) -> str:
+  return f"{value:.4g}" if isinstance(value, float) else str(value)

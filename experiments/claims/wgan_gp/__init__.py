@@ -1,0 +1,1 @@
+"""Claims of Improved Training of Wasserstein GANs."""

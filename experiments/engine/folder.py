@@ -1,0 +1,237 @@
+"""The run folder: what it holds, how it is opened, and when the same command may go on in it.
+
+config.json      settings, flags and environment: all that is needed to repeat the run
+metrics.jsonl    one line an interval, without any wall-clock figure
+timing.jsonl     the wall-clock figures
+samples/         pictures from fixed latents, step_000300.png
+curves.png       the metrics drawn
+checkpoints/     the last three, each with a digest
+summary.json     how the run ended
+tensorboard/     events, with --tensorboard
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import jax
+
+from experiments.host import checkpoints
+from experiments.host.errors import UserError
+from experiments.host.files import read_json, write_json
+from experiments.spec.datasets import Dataset
+from experiments.spec.settings import Settings
+from wgan_jax.training import State, make_training
+
+_OTHER_DATA = (
+  "--workdir={} was trained on other data of the same name: give the --data_dir and the package"
+  " versions that its config.json tells"
+)
+_BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+  """The paths of a run."""
+
+  path: pathlib.Path
+
+  @property
+  def config(self) -> pathlib.Path:
+    return self.path / "config.json"
+
+  @property
+  def metrics(self) -> pathlib.Path:
+    return self.path / "metrics.jsonl"
+
+  @property
+  def timing(self) -> pathlib.Path:
+    return self.path / "timing.jsonl"
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    return self.path / "checkpoints"
+
+  @property
+  def curves(self) -> pathlib.Path:
+    return self.path / "curves.png"
+
+  @property
+  def summary(self) -> pathlib.Path:
+    return self.path / "summary.json"
+
+  @property
+  def tensorboard(self) -> pathlib.Path:
+    return self.path / "tensorboard"
+
+  @property
+  def samples(self) -> pathlib.Path:
+    return self.path / "samples"
+
+  def sample(self, step: int) -> pathlib.Path:
+    return self.samples / f"step_{step:06d}.png"
+
+  def read_settings(self) -> Settings:
+    """The settings of the run that is here.
+
+    Raises:
+      UserError: there is no run here, or its config.json is damaged.
+    """
+    if not self.config.is_file():
+      raise UserError(f"--workdir={self.path} holds no run: it has no config.json")
+    record = read_json(self.config)
+    if "members" in record:
+      raise UserError(f"--workdir={self.path} holds a sweep: name one of the runs in its members/")
+    try:
+      return Settings.of_record(record["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+      raise UserError(
+        f"{self.config}: damaged, or of another version: its settings are not those of a run"
+      ) from error
+
+  def check_data(self, dataset: Dataset) -> None:
+    """Whether these are the data that the run was trained on.
+
+    Raises:
+      UserError: they are others of the same name.
+    """
+    if read_json(self.config).get("data_sha256") != dataset.digest():
+      raise UserError(_OTHER_DATA.format(self.path))
+
+  def read_state(self, step: int | None = None) -> State:
+    """The training state of a checkpoint of the run that is here; the newest, if none is named.
+
+    Raises:
+      UserError: there is no run, no such checkpoint, or none that verifies.
+    """
+    settings = self.read_settings()
+    # Only the shapes: no data are needed for it.
+    training = make_training(settings.config(), settings.networks(), sample_real=None)
+    like = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())
+    if step is None:
+      checkpoint = checkpoints.restore_newest(self.checkpoints, like)
+      if checkpoint is None:
+        raise UserError(f"{self.checkpoints} holds no checkpoint: train the run first")
+      return checkpoint.state
+    kept = checkpoints.steps(self.checkpoints)
+    if step not in kept:
+      raise UserError(f"--step={step} has no checkpoint; there are {', '.join(map(str, kept))}")
+    return checkpoints.restore(self.checkpoints, step, like).state
+
+
+def recorded_dataset(path: pathlib.Path) -> str | None:
+  """The data set of the run in `path`, or None where there is no run yet."""
+  folder = RunFolder(path)
+  return folder.read_settings().dataset if folder.config.exists() else None
+
+
+def check_folder(path: pathlib.Path, settings: Settings) -> None:
+  """Whether a run with these settings may begin or go on in `path`; nothing is written.
+
+  Raises:
+    UserError: it is a file, holds other files, or another run.
+  """
+  if path.exists() and not path.is_dir():
+    raise UserError(f"--workdir={path} is a file: name a folder")
+  folder = RunFolder(path)
+  if not folder.config.exists():
+    if path.exists() and {child.name for child in path.iterdir()} - _BEFORE_CONFIG:
+      raise UserError(f"--workdir={path} holds other files and no run: name another folder")
+    return
+  recorded = folder.read_settings()
+  differ = [
+    f"--{field.name} ({getattr(recorded, field.name)} there, {getattr(settings, field.name)} here)"
+    for field in dataclasses.fields(Settings)
+    if getattr(recorded, field.name) != getattr(settings, field.name)
+  ]
+  if differ:
+    raise UserError(
+      f"--workdir={path} holds another run, which differs in {', '.join(differ)}: agree with it or"
+      " name another folder"
+    )
+
+
+@contextlib.contextmanager
+def open_run(
+  path: pathlib.Path, settings: Settings, dataset: Dataset, flags: dict, environment: dict
+) -> Iterator[RunFolder]:
+  """Makes a run folder, or opens that of an earlier start of the same run; locked while open.
+
+  Args:
+    path: the folder; made where it does not exist.
+    settings: must agree with the recorded ones.
+    dataset: must be the recorded one.
+    flags: all flags, recorded.
+    environment: `describe_environment()`, recorded; told where it differs from the recorded one.
+
+  Yields:
+    The folder, its config.json written.
+
+  Raises:
+    UserError: the folder cannot be used, is in use, or holds another run.
+  """
+  check_folder(path, settings)
+  folder = RunFolder(path)
+  with locked(path):
+    record = {"settings": dataclasses.asdict(settings), "flags": flags}
+    write_record(folder.config, record, dataset.digest(), environment)
+    yield folder
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+  """Makes the folder where it does not exist, and keeps other processes out of it.
+
+  Raises:
+    UserError: it cannot be written, or is in use.
+  """
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+    lock = (path / ".lock").open("w")
+  except OSError as error:
+    raise UserError(f"--workdir={path} cannot be written ({error.strerror})") from error
+  with lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise UserError(f"--workdir={path} is in use by another process: wait for it") from error
+    except OSError:
+      pass  # A file system without locks.
+    yield
+
+
+def write_record(
+  path: pathlib.Path, record: dict, data_sha256: str, environment: dict, *, tell: bool = True
+) -> None:
+  """Writes a config.json: what is recorded, the data, and each environment that had a part.
+
+  Raises:
+    UserError: the file that is there is damaged, or of other data.
+  """
+  record = record | {
+    "data_sha256": data_sha256,
+    "environment": environment,
+    "resumed_in": [],
+  }
+  if path.exists():
+    earlier = read_json(path)
+    try:
+      record["environment"], record["resumed_in"] = earlier["environment"], earlier["resumed_in"]
+      last = [record["environment"], *record["resumed_in"]][-1]
+      changed = [name for name in environment if environment[name] != last.get(name)]
+    except (AttributeError, KeyError, TypeError) as error:
+      raise UserError(f"{path}: damaged, or of another version") from error
+    if earlier.get("data_sha256") != data_sha256:
+      raise UserError(_OTHER_DATA.format(path.parent))
+    if changed:
+      record["resumed_in"].append(environment)
+      if tell:
+        print(
+          f"warning: {', '.join(changed)} changed since the run was started: it goes on, but"
+          " perhaps not bit for bit as it would have",
+          file=sys.stderr,
+        )
+  write_json(path, record)

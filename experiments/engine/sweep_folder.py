@@ -1,0 +1,208 @@
+"""The sweep's folder: many run folders, and what they have in common.
+
+config.json      every member's settings, flags, environment, how the members of each program run
+members/NAME/    a run folder each: metrics.jsonl, samples/, a checkpoint at the end, summary.json
+group/           the members that are being trained: which they are, and their checkpoints
+timing.jsonl     the wall-clock figures
+results.csv, results.json, report.html
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+from experiments.engine.batching import Batching
+from experiments.engine.folder import RunFolder, locked, write_record
+from experiments.host.errors import UserError
+from experiments.host.files import read_json, write_json
+from experiments.spec.datasets import Dataset
+from experiments.spec.settings import Settings
+
+_BEFORE_CONFIG = {".lock", ".config.json.partial"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """Members that are trained side by side.
+
+  Attributes:
+    runs: all of one program.
+    start: the step that all of them were at when the group was made.
+    way: one of `batching.WAYS`.
+  """
+
+  runs: list[Settings]
+  start: int
+  way: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepFolder:
+  """The paths of a sweep, and what is recorded there."""
+
+  path: pathlib.Path
+
+  @property
+  def config(self) -> pathlib.Path:
+    return self.path / "config.json"
+
+  @property
+  def timing(self) -> pathlib.Path:
+    return self.path / "timing.jsonl"
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    return self._group / "checkpoints"
+
+  @property
+  def _group(self) -> pathlib.Path:
+    return self.path / "group"
+
+  def member(self, run: Settings) -> RunFolder:
+    """The run folder of a member."""
+    return RunFolder(self.path / "members" / run.run_name())
+
+  def read_runs(self) -> list[Settings]:
+    """The settings of all members.
+
+    Raises:
+      UserError: there is no sweep here, or its config.json is damaged.
+    """
+    if not self.config.is_file():
+      raise UserError(f"--workdir={self.path} holds no sweep: it has no config.json")
+    try:
+      return [Settings.of_record(settings) for settings in read_json(self.config)["members"]]
+    except (KeyError, TypeError, ValueError) as error:
+      raise UserError(
+        f"{self.config}: damaged, or of a single run or another version: it lists no members"
+      ) from error
+
+  def read_batching(self) -> dict[str, Batching]:
+    """How the members of each program run, by its name, as far as it was measured."""
+    recorded = read_json(self.config).get("batching", {}) if self.config.exists() else {}
+    try:
+      return {name: Batching(**values) for name, values in recorded.items()}
+    except (AttributeError, TypeError) as error:
+      raise UserError(f"{self.config}: damaged, or of another version") from error
+
+  def write_batching(self, batching: dict[str, Batching]) -> None:
+    """Records it for the next start."""
+    record = read_json(self.config)
+    record["batching"] = {name: dataclasses.asdict(each) for name, each in batching.items()}
+    write_json(self.config, record)
+
+  def read_group(self) -> Group | None:
+    """The group that is being trained, as the last start left it; None where there is none."""
+    path = self._group / "config.json"
+    if not path.exists():
+      return None
+    try:
+      record = read_json(path)
+      return Group([Settings(**each) for each in record["runs"]], record["start"], record["way"])
+    except (KeyError, TypeError, UserError, ValueError) as error:
+      raise UserError(
+        f"{path}: damaged; remove {self._group} to train its members again"
+      ) from error
+
+  def write_group(self, group: Group) -> None:
+    """Begins a group."""
+    shutil.rmtree(self._group, ignore_errors=True)
+    self._group.mkdir()
+    write_json(self._group / "config.json", dataclasses.asdict(group))
+
+  def remove_group(self) -> None:
+    """Ends the group, and removes what a kill may have left of one."""
+    (self._group / "config.json").unlink(missing_ok=True)  # Without it, what is left is no group.
+    shutil.rmtree(self._group, ignore_errors=True)
+
+
+def recorded_sweep_dataset(path: pathlib.Path) -> str | None:
+  """The data set of the sweep in `path`, or None where there is no sweep yet."""
+  folder = SweepFolder(path)
+  return folder.read_runs()[0].dataset if folder.config.exists() else None
+
+
+def check_sweep_folder(
+  path: pathlib.Path, runs: list[Settings], *, steps: int, log_every: int
+) -> None:
+  """Whether a sweep of these members may begin or go on in `path`; nothing is written.
+
+  Raises:
+    UserError: it is a file, holds other files, a sweep with members that these are not, lines at
+      other steps, which would not compare, or a member that is beyond `steps`.
+  """
+  if path.exists() and not path.is_dir():
+    raise UserError(f"--workdir={path} is a file: name a folder")
+  folder = SweepFolder(path)
+  if not folder.config.exists():
+    if path.exists() and {child.name for child in path.iterdir()} - _BEFORE_CONFIG:
+      raise UserError(f"--workdir={path} holds other files and no sweep: name another folder")
+    return
+  wanted = set(runs)
+  group = folder.read_group()
+  begun = [run for run in folder.read_runs() if folder.member(run).metrics.exists()]
+  begun += [] if group is None else group.runs
+  missing = list(dict.fromkeys(run.run_name() for run in begun if run not in wanted))
+  if missing:
+    raise UserError(
+      f"--workdir={path} holds another sweep: {len(missing)} of its members are not among these,"
+      f" such as {missing[0]}: add their values and seeds, or name another folder"
+    )
+  there = read_json(folder.config).get("flags", {}).get("log_every")
+  if begun and there != log_every:
+    raise UserError(
+      f"--log_every={log_every}, but the sweep in {path} has {there}: its members would not"
+      " compare; agree with it or name another folder"
+    )
+  for run in runs:
+    step, _ = reached(folder.member(run))
+    if step > steps:
+      raise UserError(
+        f"{folder.member(run).path} is at step {step} already: --steps={steps} asks for less"
+      )
+
+
+def reached(folder: RunFolder) -> tuple[int, bool]:
+  """How far a member is: the step that it finished, 0 for none, and whether it diverged there."""
+  if not folder.summary.exists():
+    return 0, False
+  summary = read_json(folder.summary)
+  if summary.get("status") == "diverged":
+    return summary["first_bad_step"] - 1, True
+  return summary.get("steps", 0), False
+
+
+@contextlib.contextmanager
+def open_sweep(
+  path: pathlib.Path, runs: list[Settings], dataset: Dataset, flags: dict, environment: dict
+) -> Iterator[SweepFolder]:
+  """Makes a sweep's folder, or opens that of an earlier start, perhaps of fewer members; locked.
+
+  Args:
+    path: the folder; made where it does not exist.
+    runs: the members.
+    dataset: must be the recorded one.
+    flags: all flags, recorded.
+    environment: `describe_environment()`, recorded; told where it differs from the recorded one.
+
+  Yields:
+    The folder, its config.json and those of the members written.
+
+  Raises:
+    UserError: the folder cannot be used, is in use, or holds another sweep.
+  """
+  folder = SweepFolder(path)
+  with locked(path):
+    check_sweep_folder(path, runs, steps=flags["steps"], log_every=flags["log_every"])
+    batching = {name: dataclasses.asdict(each) for name, each in folder.read_batching().items()}
+    digest = dataset.digest()
+    record = {"members": [dataclasses.asdict(run) for run in runs], "flags": flags}
+    write_record(folder.config, record | {"batching": batching}, digest, environment)
+    for run in runs:
+      member = folder.member(run)
+      member.samples.mkdir(parents=True, exist_ok=True)
+      own = {"settings": dataclasses.asdict(run), "flags": flags}
+      write_record(member.config, own, digest, environment, tell=False)
+    yield folder

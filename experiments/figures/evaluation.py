@@ -1,0 +1,72 @@
+"""The picture of an evaluation: samples, classes, and how a critic's layers behave."""
+
+import pathlib
+
+import chex
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.figures.pictures import render
+from experiments.figures.samples import compose_grid, fill_points
+from experiments.host.files import write_bytes
+from experiments.measures.samples import Snapshot
+from experiments.spec.datasets import Dataset
+
+
+def draw_evaluation(
+  path: pathlib.Path,
+  title: str,
+  drawing: Snapshot,
+  dataset: Dataset,
+  shares: dict[str, np.ndarray] | None,
+  critic: dict,
+  params: chex.ArrayTree | None,
+) -> None:
+  """Draws what there is of it.
+
+  Args:
+    path: the PNG to write.
+    title: stands above.
+    drawing: the samples.
+    dataset: their data set.
+    shares: of the classes, by whose they are, each [classes]; None without classes.
+    critic: the critic's measures; without "activation_gradient_norms" nothing is drawn of it.
+    params: the critic's parameters, or None.
+  """
+  panels = 1 + (shares is not None) + 2 * (params is not None)
+  figure = Figure(figsize=(5.2 * min(panels, 2), 4.4 * -(-panels // 2)), layout="constrained")
+  figure.suptitle(title, fontsize=10)
+  places = iter(range(1, panels + 1))
+
+  def panel(**labels):
+    axes = figure.add_subplot(-(-panels // 2), min(panels, 2), next(places))
+    axes.set(**labels)
+    return axes
+
+  axes = panel()
+  if dataset.images is None:
+    fill_points(figure, axes, np.asarray(drawing.samples), dataset, drawing.levels)
+  else:
+    axes.imshow(compose_grid(np.asarray(drawing.samples)), cmap="gray", vmin=0, vmax=255)
+    axes.set_axis_off()
+  if shares is not None:
+    axes = panel(title="classes, by a classifier", xlabel="class", ylabel="share")
+    for place, (name, each) in enumerate(shares.items()):
+      if len(each) <= 10:
+        axes.bar(np.arange(len(each)) + 0.4 * place - 0.2, each, 0.4, label=name)
+        axes.set_xticks(range(len(each)))
+      else:
+        axes.plot(np.sort(each)[::-1], label=name)
+        axes.set(xlabel="classes, from the most to the least frequent")
+    axes.legend(fontsize=7)
+  if params is not None:
+    norms = critic["activation_gradient_norms"]
+    axes = panel(
+      title="gradient of the critic's loss", xlabel="layer, input to output", ylabel="norm"
+    )
+    axes.semilogy(range(1, len(norms) + 1), norms, ".-")
+    axes.set_xticks(range(1, len(norms) + 1))
+    axes = panel(title="the critic's parameters", xlabel="value", ylabel="entries")
+    axes.hist(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)]), 100, log=True)
+  write_bytes(path, render(figure))

@@ -1,0 +1,22 @@
+"""A picture as PNG, the same bytes for the same figure."""
+
+import io
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+DPI = 100
+
+
+class Picture(NamedTuple):
+  """A PNG and what it shows."""
+
+  caption: str
+  png: bytes
+
+
+def render(figure: Figure) -> bytes:
+  """A figure as PNG, the same bytes for the same figure."""
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+  return buffer.getvalue()

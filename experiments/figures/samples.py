@@ -1,0 +1,92 @@
+"""Pictures of samples: grids of images, points on a critic's level sets."""
+
+import math
+import pathlib
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.figures.pictures import DPI, render
+from experiments.host.files import write_bytes
+from experiments.measures.samples import Snapshot
+from experiments.spec.datasets import Dataset
+
+_GRID_SIDE = 672
+_TITLE_HEIGHT = 24
+
+
+def draw_samples(path: pathlib.Path, drawing: Snapshot, dataset: Dataset, title: str) -> None:
+  """Draws a run's own picture: a grid of images, or points on the critic's level sets."""
+  if drawing.levels is None:
+    draw_grid(path, drawing.samples, title)
+  else:
+    draw_points(path, drawing.samples, dataset, title, drawing.levels)
+
+
+def draw_points(
+  path: pathlib.Path,
+  points: np.ndarray,
+  dataset: Dataset,
+  title: str,
+  levels: np.ndarray | None = None,
+) -> None:
+  """Draws points beside those that are held out, on level sets of a critic.
+
+  Args:
+    path: the PNG to write.
+    points: [n, 2].
+    dataset: has the held-out points.
+    title: stands above.
+    levels: the critic on the square of the data set's extent, rows from its lower end, or None.
+  """
+  # Fixed margins here and below: finding a layout takes as long as drawing.
+  figure = Figure(figsize=(6, 5.2))
+  axes = figure.add_axes((0.1, 0.06, 0.86, 0.87))
+  fill_points(figure, axes, points, dataset, levels)
+  axes.set_title(title, fontsize=9)
+  write_bytes(path, render(figure))
+
+
+def fill_points(figure: Figure, axes, points: np.ndarray, dataset: Dataset, levels) -> None:
+  """Draws what `draw_points` does into axes of a figure."""
+  extent = dataset.extent
+  if levels is not None:
+    side = np.linspace(-extent, extent, len(levels))
+    drawn = axes.contourf(side, side, levels, levels=24, cmap="Greys", alpha=0.55)
+    figure.colorbar(drawn, ax=axes, shrink=0.75, label="critic's score")
+  axes.plot(*dataset.held_out.T, ".", color="tab:orange", markersize=3, label="held out")
+  axes.plot(*points.T, ".", color="tab:green", markersize=3, label="generated")
+  axes.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
+  axes.legend(fontsize=7, loc="upper right", markerscale=2)
+
+
+def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
+  """Draws images in a square grid.
+
+  Args:
+    path: the PNG to write.
+    images: uint8 [n, height, width, channels], of 1 or 3 channels.
+    title: stands above the grid.
+  """
+  grid = compose_grid(images)
+  # Every pixel of a sample is a square of whole screen pixels.
+  scale = max(1, _GRID_SIDE // grid.shape[1])
+  image_width, image_height = scale * grid.shape[1], scale * grid.shape[0]
+  total = image_height + _TITLE_HEIGHT
+  figure = Figure(figsize=(image_width / DPI, total / DPI))
+  axes = figure.add_axes((0, 0, 1, image_height / total))
+  axes.imshow(grid, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+  axes.set_axis_off()
+  figure.text(0.5, 1 - _TITLE_HEIGHT / total / 2, title, ha="center", va="center", fontsize=9)
+  write_bytes(path, render(figure))
+
+
+def compose_grid(images: np.ndarray) -> np.ndarray:
+  """Images [n, height, width, channels] in a square grid, [rows height, columns width, ...]."""
+  n, height, width, channels = images.shape
+  columns = math.ceil(math.sqrt(n))
+  rows = math.ceil(n / columns)
+  grid = np.zeros((rows, columns, height, width, channels), np.uint8)
+  grid.reshape(-1, height, width, channels)[:n] = images
+  grid = grid.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+  return grid[..., 0] if channels == 1 else grid

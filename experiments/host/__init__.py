@@ -1,0 +1,1 @@
+"""The machine: files, checkpoints, caches, environment, terminal."""

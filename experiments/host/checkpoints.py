@@ -1,0 +1,179 @@
+"""Checkpoints: orbax writes them, and two digests beside each tell damage when it is read.
+
+checkpoints/300/state is orbax's. checkpoints/300/digest.json is written last, so that a checkpoint
+without it is one whose saving was cut short. It holds a digest of the files, verified before orbax
+opens them, one of the state, verified on what orbax read, and the metrics that wait for their line.
+"""
+
+import hashlib
+import json
+import logging
+import pathlib
+import shutil
+import sys
+import time
+from typing import NamedTuple
+
+import chex
+import jax
+
+from experiments.host.digest import digest_state, is_key, to_numpy, without_keys
+from experiments.host.errors import UserError
+from experiments.host.files import read_json, write_json
+
+# An error in orbax is raised here; its unfinished tasks would tell it again, each in a traceback.
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+_KEEP = 3
+_DIGEST = "digest.json"
+
+
+class Checkpoint(NamedTuple):
+  """What a run needs to go on.
+
+  Attributes:
+    step: under which it is saved.
+    state: arrays, such as the training state.
+    pending: rows of Info, as plain dicts, of the steps since the last line of metrics; or anything
+      that JSON holds.
+  """
+
+  step: int
+  state: chex.ArrayTree
+  pending: list
+
+
+def steps(directory: pathlib.Path) -> list[int]:
+  """The steps whose checkpoints were saved to the end, ascending; damaged ones too."""
+  return [step for step in _all_steps(directory) if (directory / str(step) / _DIGEST).exists()]
+
+
+def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
+  """Saves a checkpoint, and keeps the last few.
+
+  Raises:
+    UserError: the disk is full, or will not be written.
+  """
+  ocp = _orbax()
+  state = to_numpy(checkpoint.state)
+  try:
+    with _manager(directory) as manager:
+      items = ocp.args.Composite(state=ocp.args.StandardSave(state))
+      manager.save(checkpoint.step, args=items, force=True)  # Else it may skip one without a word.
+  except (OSError, ValueError) as error:  # ValueError: tensorstore's, for a full disk too.
+    raise UserError(
+      f"{directory}: the checkpoint of step {checkpoint.step} cannot be saved: is the disk full?"
+      " With room made, the same command goes on from the one before"
+    ) from error
+  folder = directory / str(checkpoint.step)
+  digests = {
+    "files": _digest_files(folder, checkpoint.pending),
+    "state": digest_state(checkpoint.state),
+    "pending": checkpoint.pending,
+  }
+  write_json(folder / _DIGEST, digests)
+
+
+def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpoint:
+  """Reads the checkpoint of `step`, and verifies its digests.
+
+  Args:
+    directory: the run's checkpoints.
+    step: one of `steps(directory)`.
+    like: a state, or the shapes and types of one, of the same structure.
+
+  Raises:
+    UserError: the checkpoint is damaged or missing.
+  """
+  ocp = _orbax()
+  folder = directory / str(step)
+  damaged = UserError(f"{folder}: damaged, its digests do not agree with its content")
+  digests = read_json(folder / _DIGEST)
+  try:
+    intact = digests.get("files") == _digest_files(folder, digests.get("pending"))
+  except OSError as error:
+    raise damaged from error
+  if not intact:
+    raise damaged
+  keyed, like = like, jax.eval_shape(without_keys, like)
+  sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
+  try:
+    with _manager(directory) as manager:
+      items = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))
+  except (KeyError, TypeError, ValueError) as error:
+    raise UserError(
+      f"{folder}: whole, but its state has another structure than this one"
+    ) from error
+  state = jax.tree.map(
+    lambda x, was: jax.random.wrap_key_data(x) if is_key(was) else x, items.state, keyed
+  )
+  if digests["state"] != digest_state(state):
+    raise damaged
+  return Checkpoint(step, state, digests["pending"])
+
+
+def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint | None:
+  """The newest checkpoint that verifies, None where there is none; damaged ones are told of.
+
+  Raises:
+    UserError: there are checkpoints, and none verifies.
+  """
+  kept = steps(directory)
+  for step in reversed(kept):
+    try:
+      return restore(directory, step, like)
+    except UserError as error:
+      print(f"warning: {error}", file=sys.stderr)
+  if kept:
+    raise UserError(
+      f"{directory}: none of the {len(kept)} checkpoints verifies; restore one, or remove"
+      f" {directory.parent} to start again"
+    )
+  return None
+
+
+def clear_after(directory: pathlib.Path, step: int) -> None:
+  """Makes room to save later steps again: what was cut short goes, what is damaged is kept.
+
+  Args:
+    directory: the run's checkpoints.
+    step: the step that the run goes on from; later checkpoints did not verify.
+  """
+  whole = steps(directory)
+  for later in _all_steps(directory):
+    folder = directory / str(later)
+    if later > step and later in whole:
+      folder.rename(directory / f"damaged-{later}-{time.time_ns()}")
+    elif later not in whole:
+      shutil.rmtree(folder)
+
+
+def _all_steps(directory):
+  if not directory.is_dir():
+    return []
+  return sorted(int(child.name) for child in directory.iterdir() if child.name.isdecimal())
+
+
+def _digest_files(folder: pathlib.Path, pending: list[dict]) -> str:
+  """SHA-256 of every file's name and content, and of the pending rows."""
+  digest = hashlib.sha256(json.dumps(pending).encode())
+  for path in sorted(folder.rglob("*")):
+    if path.is_file() and path != folder / _DIGEST:
+      content = path.read_bytes()
+      digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+      digest.update(content)
+  return digest.hexdigest()
+
+
+def _orbax():
+  """Loaded late: a start need not wait for it."""
+  import orbax.checkpoint
+
+  return orbax.checkpoint
+
+
+def _manager(directory):
+  ocp = _orbax()
+  options = ocp.CheckpointManagerOptions(max_to_keep=_KEEP, enable_async_checkpointing=False)
+  return ocp.CheckpointManager(directory.absolute(), options=options)

@@ -1,0 +1,80 @@
+"""From a command line to a launcher's `main`, and from its errors to one line and a status."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import jax
+from absl import flags
+
+from experiments.host.errors import Stopped, UserError
+from wgan_jax.data.images import DataError
+
+
+def run(
+  main: Callable[[flags.FlagValues], None],
+  register: Callable[[flags.FlagValues], None],
+  doc: str,
+  argv: Sequence[str] | None = None,
+) -> int:
+  """Runs a launcher.
+
+  The flags live in a FlagValues of their own, not in absl's global one, so that one process can run
+  several launchers, or one launcher twice.
+
+  Args:
+    main: does the work; may raise UserError, DataError or Stopped.
+    register: defines the launcher's flags.
+    doc: what `--help` prints before the flags.
+    argv: the command line with the program's name first; None for this process's.
+
+  Returns:
+    The exit status: 0, 2 for an error that a user can mend, 130 for Ctrl-C, or that of `Stopped`.
+  """
+  flag_values = flags.FlagValues()
+  register(flag_values)
+  flags.DEFINE_boolean("help", False, "Show this help and exit.", flag_values=flag_values)
+  try:
+    _, *stray = flag_values(list(sys.argv if argv is None else argv))
+    if flag_values.help:
+      print(f"{doc.strip()}\n\nFlags:\n{_help(flag_values)}")
+      return 0
+    if stray:
+      raise UserError(f"stray argument {stray[0]!r}: every option is written --name=value")
+    main(flag_values)
+  except (flags.Error, UserError, DataError) as error:
+    return _fail(error)
+  except Stopped as ending:
+    print(ending, file=sys.stderr)
+    return ending.status
+  except KeyboardInterrupt:
+    print(
+      "interrupted; the same command goes on from what is written",
+      file=sys.stderr,
+    )
+    return 130
+  except OSError as error:
+    return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+  except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    sizes = ("batch_size", "width", "members_at_once", "n")
+    lower = ", ".join(f"--{name}" for name in sizes if name in flag_values)
+    return _fail(f"out of memory: {f'lower {lower}' if lower else 'free some, and go on'}")
+  return 0
+
+
+def _fail(message: object) -> int:
+  print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+  return 2
+
+
+def _help(flag_values: flags.FlagValues) -> str:
+  lines = []
+  for name in flag_values:
+    flag = flag_values[name]
+    default = "" if flag.default is None else f" (default: {flag.default})"
+    choices = getattr(flag.parser, "enum_values", None)
+    values = "{" + ",".join(choices) + "}" if choices else flag.flag_type()
+    text = flag.help.rpartition(">: ")[2]  # absl writes the choices before an enum's help.
+    lines.append(f"  --{name}={values}\n      {text}{default}")
+  return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""What, apart from the settings and the data, may change the bits of a result."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import platform
+import subprocess
+from importlib import metadata
+
+import jax
+import jax.numpy as jnp
+
+from experiments.host.cache import user_cache_folder
+from experiments.host.errors import UserError
+
+# Those that compute, and those that make the pixels of the digits and of the pictures.
+_PACKAGES = (
+  "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
+  "matplotlib", "pillow", "scikit-learn",
+)  # fmt: skip
+
+
+def use_all_cores() -> None:
+  """Makes each core of the CPU a device of its own, over which members can be laid.
+
+  Two members on a core each take less time than one after the other on both: what a member does is
+  too small to be shared out. Only before JAX is first used; XLA_FLAGS decides where it tells the
+  number of host devices.
+  """
+  if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+    return
+  # Where JAX has been used in this process already, its devices stay as they are.
+  with contextlib.suppress(RuntimeError):
+    jax.config.update("jax_num_cpu_devices", _cores())
+
+
+def _cores() -> int:
+  return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def use_compilation_cache(folder: str | None) -> None:
+  """Keeps compiled programs, so that the next start of the same program compiles nothing.
+
+  The key of a program has its code, the versions and the device in it: a stale one is never used.
+  Where JAX has been given a folder otherwise (JAX_COMPILATION_CACHE_DIR), that one stays.
+
+  Args:
+    folder: None for `wgan_jax/compiled` in the user's cache folder, "none" for none.
+
+  Raises:
+    UserError: the folder was asked for and cannot be written.
+  """
+  if folder == "none":
+    jax.config.update("jax_enable_compilation_cache", False)
+    return
+  if folder is None and _given_cache():
+    return
+  path = user_cache_folder() / "compiled" if folder is None else pathlib.Path(folder).expanduser()
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK | os.X_OK):
+      raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+  except OSError as error:
+    if folder is None:
+      return
+    raise UserError(
+      f"--compilation_cache={folder} cannot be written ({error.strerror}): name another folder,"
+      " or none"
+    ) from error
+  jax.config.update("jax_compilation_cache_dir", str(path))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _given_cache() -> str | None:
+  return jax.config.jax_compilation_cache_dir
+
+
+def describe_environment() -> dict:
+  """Versions, device, threads, precision and commit, by name.
+
+  Raises:
+    UserError: JAX has no device of the platform that JAX_PLATFORMS asks for.
+  """
+  try:
+    device = jax.devices()[0]
+  except (AssertionError, RuntimeError) as error:
+    raise UserError(
+      f"JAX finds no device of JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: unset it, or"
+      " install that platform's extra"
+    ) from error
+  return {
+    "python": platform.python_version(),
+    **{name: metadata.version(name) for name in _PACKAGES},
+    "platform": device.platform,
+    "device": device.device_kind,
+    "devices": jax.local_device_count(),
+    "threads": _cores(),
+    "dtype": str(jnp.zeros(()).dtype),
+    "matmul_precision": str(jax.config.jax_default_matmul_precision or "default"),
+    "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    "commit": _commit(),
+  }
+
+
+def _commit() -> str | None:
+  """The commit of this clone, marked where files differ from it; None outside a repository."""
+  try:
+    return subprocess.run(
+      ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+      cwd=pathlib.Path(__file__).parent,
+      capture_output=True,
+      text=True,
+      check=True,
+      timeout=10,
+    ).stdout.strip()
+  except (OSError, subprocess.SubprocessError):
+    return None

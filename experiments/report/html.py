@@ -1,0 +1,140 @@
+"""The report of a sweep: one HTML file with its pictures inside."""
+
+import base64
+import dataclasses
+import pathlib
+
+import jinja2
+
+from experiments.engine.sweep_folder import SweepFolder
+from experiments.figures.pictures import Picture
+from experiments.host.errors import UserError
+from experiments.host.files import read_json, read_lines, write_bytes
+from experiments.measures.rows import BEST_BY, GROUPS, MEASURES
+from experiments.report.plots import draw_curves, draw_sensitivity
+from experiments.report.results import (
+  Member,
+  by_setting,
+  label,
+  measures_of,
+  show,
+  spread_of,
+  telling,
+  varied,
+)
+
+_TEMPLATE = pathlib.Path(__file__).with_name("sweep.html.jinja")
+
+
+def write_report(folder: SweepFolder, members: list[Member]) -> None:
+  """Writes report.html.
+
+  Raises:
+    UserError: it cannot be written.
+  """
+  settings = by_setting(members)
+  differ, told = varied(members), telling(members)
+  record = read_json(folder.config)
+  environment = jinja2.Environment(
+    autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+  )
+  environment.filters["embed"] = embed
+  html = environment.from_string(_TEMPLATE.read_text()).render(
+    members=members,
+    run=members[0].run,
+    common={
+      k: v
+      for k, v in dataclasses.asdict(members[0].run).items()
+      if k not in (*differ, "seed") and v is not None
+    },
+    steps=record["flags"]["steps"],
+    environment=record["environment"],
+    n_seeds=max(len(same) for same in settings),
+    diverged=[member for member in members if member.status == "diverged"],
+    unfinished=[member for member in members if member.status == "unfinished"],
+    told=told,
+    brought=_brought(members, [name for name in differ if name not in told]),
+    tables={
+      title: (
+        {name: MEASURES[name] for name in measures_of(members) if name in group},
+        _table(settings, told, [name for name in measures_of(members) if name in group]),
+      )
+      for title, group in GROUPS.items()
+      if any(name in group for name in measures_of(members))
+    },
+    n_settings=len(settings),
+    best_by=MEASURES[BEST_BY],
+    curves=draw_curves(settings, measures_of(members)),
+    sensitivity=draw_sensitivity(members, measures_of(members)),
+    samples=_samples(folder, settings),
+    times=_times(folder),
+  )
+  path = folder.path / "report.html"
+  try:
+    write_bytes(path, html.encode())
+  except OSError as error:
+    raise UserError(
+      f"{path} cannot be written ({error.strerror}): with room made, --report_only"
+      f" --workdir={folder.path} writes it"
+    ) from error
+
+
+def _brought(members, names):
+  """What loss and penalty bring with them, one line a method."""
+  methods = {(member.run.loss, member.run.penalty): member.run for member in members}
+  return {", ".join(method): label(run, names) for method, run in methods.items() if names}
+
+
+def _table(settings, told, names):
+  rows = []
+  for same in settings:
+    finished = [member for member in same if member.status == "finished"]
+    end = {name: [m.end[name] for m in finished if name in m.end] for name in names}
+    rows.append(
+      {
+        "values": [show(getattr(same[0].run, name)) for name in told],
+        "seeds": f"{len(finished)} of {len(same)}",
+        "mean": spread_of(end[BEST_BY]).mean if BEST_BY in end else None,
+        "end": [str(spread_of(end[name])) for name in names],
+        "best": str(spread_of([m.best[BEST_BY] for m in finished])),
+      }
+    )
+  means = [row["mean"] for row in rows if row["mean"] is not None]
+  for row in rows:
+    row["is_best"] = row["mean"] is not None and row["mean"] == min(means)
+  return rows
+
+
+def _samples(folder, settings):
+  """The samples of one seed of each setting, as its run folder has them."""
+  differ = telling([same[0] for same in settings])
+  pictures = []
+  for same in settings:
+    member = min(same, key=lambda member: (member.status != "finished", member.run.seed))
+    path = folder.member(member.run).sample(member.steps)
+    if path.exists():
+      settings_told = label(member.run, differ) or member.name
+      caption = f"{settings_told}, seed {member.run.seed}, step {member.steps}"
+      if member.status != "finished":
+        caption += f" ({member.status})"
+      pictures.append(Picture(caption, path.read_bytes()))
+  return pictures
+
+
+def _times(folder):
+  """Wall times by program: compiling, training, and the host's work between chunks."""
+  times = {}
+  for line in read_lines(folder.timing):
+    row = times.setdefault(
+      line["program"], {"ways": set(), "compile": 0.0, "chunk": 0.0, "host": 0.0, "steps": 0}
+    )
+    row["compile"] += line.get("compile_seconds", 0.0)
+    row["chunk"] += line.get("chunk_seconds", 0.0)
+    row["host"] += line.get("host_seconds", 0.0)
+    row["steps"] += line.get("member_steps", 0)
+    row["ways"] |= {line["way"]} if "way" in line else set()
+  return times
+
+
+def embed(picture: Picture) -> str:
+  return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"

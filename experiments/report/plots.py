@@ -1,0 +1,144 @@
+"""Pictures of a sweep: curves with bands, and measures against hyperparameters."""
+
+import dataclasses
+import math
+
+from matplotlib.figure import Figure
+
+from experiments.figures.pictures import Picture, render
+from experiments.measures.rows import BEST_BY, MEASURES
+from experiments.report.results import Member, label, spread_of, telling, varied
+from experiments.spec.settings import STATIC
+from wgan_jax.training import Hparams
+
+_MOST_LINES = 10  # That one can tell apart in one picture.
+_SIZE = (6.4, 3.6)
+
+
+def draw_curves(settings: list[list[Member]], names: list[str]) -> list[Picture]:
+  """For each measure, the mean of each setting over its seeds, with its interval."""
+  pictures = []
+  # One that diverged enters no mean; where none has finished, one sees how far they are.
+  finished = [[m for m in same if m.status == "finished"] or same for same in settings]
+  # As many as one can tell apart stand in one picture; more of them program by program.
+  groups = {"": finished} if len(finished) <= _MOST_LINES else _by_program(finished)
+  for name in names:
+    for program, group in groups.items():
+      group = [same for same in group if any(name in line for m in same for line in m.lines)]
+      shown = sorted(group, key=_rank)[:_MOST_LINES]
+      steps = {line["step"] for same in shown for m in same for line in m.lines if name in line}
+      if len(steps) < 2:  # The tables tell what was measured once.
+        continue
+      figure, axes = _axes(MEASURES[name])
+      differ = telling([same[0] for same in group])
+      for same in [each for each in group if each in shown]:
+        _draw_band(axes, same, name, label(same[0].run, differ))
+      _scale(axes, [line[name] for same in shown for m in same for line in m.lines if name in line])
+      axes.set_xlabel("step (generator updates)")
+      if differ:
+        axes.legend(fontsize=7)
+      caption = f"{MEASURES[name].title}, {program}".removesuffix(", ")
+      if len(shown) < len(group):
+        caption += f"; the {len(shown)} of {len(group)} settings with the least {BEST_BY}"
+      pictures.append(Picture(caption, render(figure)))
+  return pictures
+
+
+def _draw_band(axes, same, name, text):
+  lines = [line for member in same for line in member.lines if name in line]
+  steps = sorted({line["step"] for line in lines})
+  spreads = [spread_of([line[name] for line in lines if line["step"] == step]) for step in steps]
+  means = [spread.mean for spread in spreads]
+  halves = [spread.half_width or 0.0 for spread in spreads]
+  (line,) = axes.plot(steps, means, label=text, linewidth=1.2)
+  axes.fill_between(
+    steps,
+    [mean - half for mean, half in zip(means, halves, strict=True)],
+    [mean + half for mean, half in zip(means, halves, strict=True)],
+    color=line.get_color(),
+    alpha=0.15,
+    linewidth=0,
+  )
+
+
+def draw_sensitivity(members: list[Member], names: list[str]) -> list[Picture]:
+  """Each measure at the end against each hyperparameter that varies, the rest held."""
+  pictures = []
+  for hparam in [name for name in varied(members) if name in Hparams._fields]:
+    lines = {}
+    for member in members:
+      rest = dataclasses.asdict(member.run) | {"seed": None, hparam: None}
+      lines.setdefault(tuple(rest.values()), []).append(member)
+    lines = [group for group in lines.values() if hparam in varied(group)]
+    concerned = [member for group in lines for member in group]
+    rest = [name for name in telling(concerned) if name != hparam]
+    for name in names:
+      if not any(name in member.end for member in concerned):
+        continue
+      figure, axes = _axes(MEASURES[name])
+      for group in lines[:_MOST_LINES]:
+        _draw_sensitivity(axes, group, hparam, name, label(group[0].run, rest))
+      _scale(axes, [m.end[name] for m in concerned if name in m.end])
+      values = sorted({getattr(member.run, hparam) for member in concerned})
+      if values[0] > 0:
+        axes.set_xscale("log")
+      axes.set_xticks(values, [f"{value:g}" for value in values])
+      axes.minorticks_off()
+      axes.set_xlabel(hparam)
+      if len(lines) > 1:
+        axes.legend(fontsize=7)
+      caption = f"{MEASURES[name].title} at the end against {hparam}"
+      if len(lines) > _MOST_LINES:
+        caption += f"; the first {_MOST_LINES} of {len(lines)} combinations of the rest"
+      pictures.append(Picture(caption, render(figure)))
+  return pictures
+
+
+def _draw_sensitivity(axes, group, hparam, name, text):
+  points = {}
+  for member in group:
+    if name in member.end:
+      points.setdefault(getattr(member.run, hparam), []).append(member.end[name])
+  xs = sorted(points)
+  spreads = [spread_of(points[x]) for x in xs]
+  drawn = axes.errorbar(
+    xs,
+    [spread.mean for spread in spreads],
+    [spread.half_width or 0.0 for spread in spreads],
+    capsize=3,
+    linewidth=1.2,
+    label=text,
+  )
+  for x in xs:
+    axes.plot([x] * len(points[x]), points[x], ".", color=drawn[0].get_color(), alpha=0.5)
+
+
+def _by_program(settings):
+  differ = [name for name in telling([same[0] for same in settings]) if name in STATIC]
+  programs = {}
+  for same in settings:
+    text = label(same[0].run, differ) or f"{same[0].run.loss} {same[0].run.penalty}"
+    programs.setdefault(text, []).append(same)
+  return programs
+
+
+def _rank(same):
+  values = [member.end[BEST_BY] for member in same if BEST_BY in member.end]
+  return spread_of(values).mean if values else math.inf
+
+
+def _axes(measure):
+  figure = Figure(figsize=_SIZE, layout="constrained")
+  axes = figure.add_subplot()
+  axes.set_ylabel(measure.label)
+  return figure, axes
+
+
+def _scale(axes, values):
+  """Logarithmic where one could not read the small values beside the large ones."""
+  sizes = sorted(abs(value) for value in values if math.isfinite(value)) or [0.0]
+  middle = sizes[len(sizes) // 2]
+  if min(values) > 0 and sizes[-1] > 50 * sizes[0] > 0:
+    axes.set_yscale("log")
+  elif sizes[-1] > 50 * middle > 0:
+    axes.set_yscale("symlog", linthresh=middle)

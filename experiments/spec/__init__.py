@@ -1,0 +1,1 @@
+"""What is run: data sets, settings, methods, grids and their flags."""

@@ -1,0 +1,1 @@
+"""The benchmark's rows, and how they are timed."""

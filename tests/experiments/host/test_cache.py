@@ -1,0 +1,142 @@
+"""The user's cache folder; damage and full disks are in test_classifiers.py."""
+
+import pathlib
+
+import chex
+import numpy as np
+import pytest
+
+from experiments.host import cache as user_cache
+from experiments.host import environment, image_cache
+from experiments.host.errors import UserError
+from experiments.host.image_cache import load_cached_images
+from wgan_jax.data import prepare
+from wgan_jax.data.images import DataError, Images
+
+IMAGES = Images(
+  "mnist",
+  np.arange(3 * 784, dtype=np.uint8).reshape(3, 28, 28, 1),
+  np.arange(3, dtype=np.int32),
+  np.ones((2, 28, 28, 1), np.uint8),
+  np.zeros(2, np.int32),
+)
+
+
+def test_without_an_absolute_cache_home_it_is_in_the_home_folder(monkeypatch, tmp_path):
+  monkeypatch.setattr(pathlib.Path, "home", lambda: tmp_path / "home")
+  for value in ("", "relative"):
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    assert user_cache.user_cache_folder() == tmp_path / "home" / ".cache" / "wgan_jax"
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  assert user_cache.user_cache_folder() == tmp_path / "wgan_jax"
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+  """-> the prepared folder of a data set, and the names that TFDS was asked to read."""
+  folder = tmp_path / "tfds" / "mnist"
+  folder.mkdir(parents=True)
+  (folder / "mnist-train.array_record-00000-of-00001").write_bytes(b"records")
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  monkeypatch.setattr(prepare, "prepared_dir", lambda name, root: folder)
+  reads = []
+
+  def load(name, data_dir):
+    reads.append(name)
+    return IMAGES
+
+  monkeypatch.setattr(image_cache, "load_images", load)
+  return folder, reads
+
+
+def test_images_are_decoded_once(prepared, tmp_path):
+  _, reads = prepared
+  for _ in range(2):
+    chex.assert_trees_all_equal(load_cached_images("mnist", tmp_path)[1:], IMAGES[1:])
+  assert reads == ["mnist"]
+
+
+def test_other_records_and_a_damaged_cache_are_read_by_tfds(prepared, tmp_path):
+  folder, reads = prepared
+  load_cached_images("mnist", tmp_path)
+  (kept,) = (tmp_path / "cache" / "wgan_jax" / "images").iterdir()
+  kept.write_bytes(kept.read_bytes()[:-100])
+  chex.assert_trees_all_equal(load_cached_images("mnist", tmp_path)[1:], IMAGES[1:])
+  assert len(reads) == 2
+  (folder / "mnist-train.array_record-00000-of-00001").write_bytes(b"recordz")
+  load_cached_images("mnist", tmp_path)
+  assert len(reads) == 3
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(prepared, tmp_path):
+  _, reads = prepared
+  (tmp_path / "cache").touch()
+  for _ in range(2):
+    chex.assert_trees_all_equal(load_cached_images("mnist", tmp_path)[1:], IMAGES[1:])
+  assert len(reads) == 2
+
+
+def test_what_is_no_file_in_the_folder_is_no_matter(prepared, tmp_path):
+  folder, reads = prepared
+  (folder / "mine").mkdir()
+  for _ in range(2):
+    load_cached_images("mnist", tmp_path)
+  assert len(reads) == 1
+
+
+def test_what_tfds_refuses_is_refused(prepared, tmp_path, monkeypatch):
+  def fail(name, data_dir):
+    raise DataError("damaged")
+
+  monkeypatch.setattr(image_cache, "load_images", fail)
+  with pytest.raises(DataError):
+    load_cached_images("mnist", tmp_path)
+
+
+class TestCompilationCache:
+  @pytest.fixture
+  def config(self, monkeypatch):
+    """-> what would be told to JAX."""
+    told = {}
+    monkeypatch.setattr(environment.jax.config, "update", told.__setitem__)
+    monkeypatch.setattr(environment, "_given_cache", lambda: None)
+    return told
+
+  def test_is_in_the_users_cache_folder(self, config, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    environment.use_compilation_cache(None)
+    assert config["jax_compilation_cache_dir"] == str(tmp_path / "wgan_jax" / "compiled")
+    assert (tmp_path / "wgan_jax" / "compiled").is_dir()
+
+  def test_or_where_it_is_asked_for(self, config, tmp_path):
+    environment.use_compilation_cache(str(tmp_path / "here"))
+    assert config["jax_compilation_cache_dir"] == str(tmp_path / "here")
+
+  def test_or_nowhere(self, config):
+    environment.use_compilation_cache("none")
+    assert config == {"jax_enable_compilation_cache": False}
+
+  def test_a_folder_that_jax_was_given_stays(self, config, monkeypatch):
+    monkeypatch.setattr(environment, "_given_cache", lambda: "/there")
+    environment.use_compilation_cache(None)
+    assert config == {}
+
+  def test_a_folder_that_cannot_be_written_is_refused_if_asked_for(
+    self, config, tmp_path, monkeypatch
+  ):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--compilation_cache=.*cannot be written"):
+      environment.use_compilation_cache(str(tmp_path / "file"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    environment.use_compilation_cache(None)
+    assert config == {}
+
+
+def test_the_embedded_digits_are_read_once_a_version_of_scikit_learn(prepared, monkeypatch):
+  _, reads = prepared
+  for _ in range(2):
+    chex.assert_trees_all_equal(load_cached_images("digits")[1:], IMAGES[1:])
+  assert reads == ["digits"]
+  monkeypatch.setattr(image_cache.importlib.metadata, "version", lambda name: "0.0")
+  load_cached_images("digits")
+  assert reads == ["digits"] * 2

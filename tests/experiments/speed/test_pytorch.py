@@ -1,0 +1,100 @@
+"""What we are measured against computes the same: of equal weights, data and epsilon."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wgan_jax import Hparams
+from wgan_jax.networks import dcgan
+from wgan_jax.networks.mlp import mlp
+from wgan_jax.objectives import make_objectives
+from wgan_jax.penalties import interpolate, penalize
+
+torch = pytest.importorskip("torch", reason="PyTorch is in the extra `benchmark`")
+pytorch = pytest.importorskip("experiments.speed.pytorch")
+
+KEY = jax.random.key(0)
+BATCH, LAMBDA = 16, 10.0
+
+
+def assert_close(theirs, ours, n_flat=0):
+  """max |a - b| <= 1e-4 max |b| per leaf, of which so many are zero."""
+  assert jax.tree.structure(theirs) == jax.tree.structure(jax.tree.map(np.asarray, ours))
+  scales = []
+  for (path, b), a in zip(jax.tree.leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
+    scales.append(np.max(np.abs(b)))
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * scales[-1] + 1e-6, err_msg=str(path))
+  assert sum(scale < 1e-6 for scale in scales) == n_flat
+
+
+def images_case(layout):
+  pair = dcgan((28, 28, 1), latent_dim=8, width=8)
+  critic, generator = pytorch.DCGANCritic((28, 28, 1), 8), pytorch.DCGANGenerator((28, 28, 1), 8, 8)
+  for network in (critic, generator):
+    network.to(memory_format=pytorch.LAYOUTS[layout])
+  real = jax.random.uniform(KEY, (BATCH, 28, 28, 1), minval=-1)
+
+  def to_torch(x):
+    x = torch.from_numpy(np.array(x)).permute(0, 3, 1, 2)
+    return x.contiguous(memory_format=pytorch.LAYOUTS[layout])
+
+  return pair, critic, generator, real, to_torch
+
+
+def points_case():
+  pair = mlp((2,), latent_dim=2, width=16, depth=3)
+  critic = pytorch.MLP([2, 16, 16, 16, 1], critic=True)
+  generator = pytorch.MLP([2, 16, 16, 16, 2], critic=False)
+  return pair, critic, generator, jax.random.normal(KEY, (BATCH, 2)), lambda x: torch.tensor(x)
+
+
+@pytest.mark.parametrize("case", ["contiguous", "channels_last", "points"])
+def test_penalty_losses_and_every_gradient_agree(case):
+  pair, critic, generator, real, to_torch = points_case() if case == "points" else images_case(case)
+  # Larger weights than at the start, so that the norms are far from 0 and the penalty from 1.
+  critic_params = jax.tree.map(lambda leaf: 2 * leaf + 0.01, pair.critic.init(KEY))
+  generator_params, batch_stats = pair.generator.init(jax.random.key(1))
+  critic.load(critic_params)
+  generator.load(generator_params)
+  latents = jax.random.normal(jax.random.key(2), (BATCH, pair.latent_dim))
+  generate = jax.jit(functools.partial(pair.generator.apply, train=True))
+  fake, _ = generate(generator_params, batch_stats, latents)
+  their_fake = generator(torch.from_numpy(np.array(latents)))
+  np.testing.assert_allclose(their_fake.detach(), to_torch(fake), atol=1e-5)
+
+  objectives = make_objectives("wasserstein", penalize, pair)
+  gradients, told = jax.jit(jax.grad(objectives.critic, has_aux=True))(
+    critic_params, KEY, real, fake, LAMBDA
+  )
+  # Epsilon itself is where a point between 0 and 1 lies.
+  epsilon = interpolate(KEY, jnp.ones_like(real), jnp.zeros_like(real)).reshape(BATCH, -1)[:, 0]
+  objective, penalty = pytorch.critic_objective(
+    critic, to_torch(real), to_torch(fake), torch.from_numpy(np.array(epsilon)), LAMBDA
+  )
+  objective.backward()
+  np.testing.assert_allclose(penalty.item(), told["gradient_penalty"], rtol=1e-4)
+  np.testing.assert_allclose(objective.item(), told["critic_loss"], rtol=1e-4)
+  assert_close(critic.gradients(), gradients, n_flat=1)  # The bias of the score moves nothing.
+
+  gradients, _ = jax.jit(jax.grad(objectives.generator, has_aux=True))(
+    generator_params, batch_stats, critic_params, latents
+  )
+  (-critic(their_fake).mean()).backward()
+  assert_close(generator.gradients(), gradients)
+
+
+def test_a_step_updates_both_networks():
+  _, critic, generator, _, _ = points_case()
+  before = [p.clone() for p in (*critic.parameters(), *generator.parameters())]
+  data = torch.randn(BATCH, 2)
+  step = pytorch.make_step(
+    critic, generator, lambda: data, latent_dim=2, batch_size=BATCH, hparams=Hparams()
+  )
+  step()
+  after = [*critic.parameters(), *generator.parameters()]
+  # The critic's last bias moves no score difference.
+  assert sum(bool((a != b).any()) for a, b in zip(after, before, strict=True)) >= len(after) - 1
+  assert all(p.requires_grad for p in critic.parameters())

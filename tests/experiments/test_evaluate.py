@@ -1,0 +1,177 @@
+"""`experiments.evaluate`: all measures of a checkpoint, or of samples from elsewhere."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from helpers.launching import draw, launch, train
+from PIL import Image
+
+from experiments import evaluate, toy
+from experiments.measures import classifiers
+from wgan_jax.data.images import load_images
+from wgan_jax.data.toy import load_toy
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_classifier(tmp_path_factory):
+  """Few steps, cached for this module; how good it gets is tested elsewhere."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    patch.setattr(classifiers, "_n_steps", lambda n: 20, raising=True)
+    yield
+
+
+def measured(out):
+  return json.loads((out / "evaluation.json").read_text())
+
+
+def of_file(path, out, *arguments):
+  return launch(evaluate, f"--samples={path}", f"--out={out}", *arguments)
+
+
+@pytest.mark.slow
+def test_a_run_of_images(tmp_path, capsys):
+  run = tmp_path / "run"
+  assert train(run, "--steps=4", "--penalty=clip", "--exact_every=3") == 0
+  lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+  slow = {"frechet", "n_classes", "exact_wasserstein", "certified_wasserstein"}
+  assert [(line["step"], slow <= set(line)) for line in lines] == [(3, True), (4, False)]
+  assert launch(evaluate, f"--workdir={run}", "--n=64") == 0
+  told = measured(run)
+  assert set(told["samples"]) == set(told["training_data"])
+  names = {"exact_wasserstein", "sliced_wasserstein", "n_classes", "class_kl", "frechet"}
+  assert names | {"precision", "recall"} == set(told["samples"])
+  # An untrained generator is far away; the training data are not.
+  assert told["training_data"]["frechet"] < told["samples"]["frechet"]
+  assert told["training_data"]["exact_wasserstein"] < told["samples"]["exact_wasserstein"]
+  critic = told["critic"]
+  assert critic["gradient_norm_found"] <= critic["lipschitz_bound"]
+  assert critic["certified_wasserstein"] <= told["samples"]["exact_wasserstein"]
+  assert len(critic["activation_gradient_norms"]) == 4
+  assert 0 <= critic["clipped_share"] <= 1
+  assert critic["estimate_gap"] == pytest.approx(
+    critic["held_out_wasserstein_estimate"] - told["samples"]["exact_wasserstein"]
+  )
+  assert told["counts"] == {
+    "samples": 64,
+    "training_data": 64,
+    "held_out": 64,
+    "exact_wasserstein_of_at_most": 2000,
+  }
+  with Image.open(run / "evaluation.png") as picture:
+    assert np.asarray(picture).std() > 1
+  out = capsys.readouterr().out
+  assert "classifier Fréchet distance, samples to held out" in out
+  # The folder is still a run, and is measured again at another step.
+  assert train(run, "--steps=4", "--penalty=clip") == 0
+  assert launch(evaluate, f"--workdir={run}", "--n=64", "--step=2", f"--out={tmp_path}/two") == 0
+  assert measured(tmp_path / "two")["title"] == "run, step 2"
+
+
+@pytest.mark.slow
+def test_what_was_sampled_is_measured_from_the_file(tmp_path):
+  run = tmp_path / "run"
+  assert train(run, "--steps=2") == 0
+  assert draw(run, "--n=40", f"--out={tmp_path}/samples.npz") == 0
+  assert of_file(tmp_path / "samples.npz", tmp_path / "out", "--dataset=digits") == 0
+  told = measured(tmp_path / "out")
+  assert told["critic"] == {}
+  assert told["samples"]["exact_wasserstein"] > 1
+
+
+@pytest.mark.slow
+def test_real_test_images_score_the_floor(tmp_path):
+  images = load_images("digits").test_images
+  np.savez(tmp_path / "real.npz", images=images)
+  assert of_file(tmp_path / "real.npz", tmp_path / "out", "--dataset=digits") == 0
+  told = measured(tmp_path / "out")["samples"]
+  assert told["frechet"] == pytest.approx(0, abs=1e-3)
+  assert told["exact_wasserstein"] == pytest.approx(0, abs=1e-5)
+  assert told["precision"] == told["recall"] == 1
+
+
+def test_points_of_a_perfect_sampler(tmp_path):
+  ring = load_toy("ring")
+  points = ring.sample_real(jax.random.key(9), ring.data, 2500)
+  np.savez(tmp_path / "points.npz", points=points)
+  assert of_file(tmp_path / "points.npz", tmp_path / "out", "--dataset=ring") == 0
+  told = measured(tmp_path / "out")["samples"]
+  assert told["n_modes"] == 8
+  assert abs(told["high_quality"] - 0.98889) < 3 * np.sqrt(0.98889 * 0.01111 / 2500)
+  assert told["reverse_kl"] < 0.01
+  assert (tmp_path / "out" / "evaluation.png").exists()
+
+
+@pytest.mark.slow
+def test_a_run_of_points(tmp_path):
+  run = tmp_path / "run"
+  arguments = ["--dataset=funnels", "--steps=2", "--width=8", "--exact_every=200", "--log_every=2"]
+  assert launch(toy, *arguments, f"--workdir={run}") == 0
+  assert launch(evaluate, f"--workdir={run}", "--n=100") == 0
+  critic = measured(run)["critic"]
+  assert {"gradient_cosine", "true_wasserstein"} <= set(critic)
+
+
+def test_bad_samples_are_one_line(tmp_path, capsys):
+  ok = np.zeros((4, 28, 28, 1), np.float32)
+  files = {
+    "nan": {"images": np.where(np.arange(4)[:, None, None, None] == 1, np.nan, ok)},
+    "range": {"images": ok + 200},
+    "huge": {"images": np.full((4, 28, 28, 1), 1e200)},
+    "one": {"images": ok[:1]},
+    "empty": {"images": ok[:0]},
+    "shape": {"images": ok[:, :20]},
+    "int": {"images": ok.astype(np.int64)},
+    "name": {"pictures": ok},
+  }
+  for name, arrays in files.items():
+    np.savez(tmp_path / f"{name}.npz", **arrays)
+  (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04 and no more")
+  for name, message in [
+    ("nan", "hold NaN or infinity"),
+    ("range", "floats from 200 to 200: scale images to [-1, 1], or give uint8"),
+    ("one", "1 samples are too few: give at least 4"),
+    ("huge", "hold NaN or infinity"),
+    ("empty", "0 samples are too few"),
+    ("shape", "images are (4, 20, 28, 1), of digits they are (n, 28, 28, 1)"),
+    ("int", "images are int64"),
+    ("name", "holds no array 'images'"),
+    ("damaged", "is damaged, or no .npz"),
+    ("nowhere", "cannot be read (No such file or directory)"),
+  ]:
+    path = tmp_path / f"{name}.npz"
+    assert of_file(path, tmp_path / "out", "--dataset=digits") == 2
+    error = capsys.readouterr().err
+    assert message in error, error
+    assert f"--samples={path}" in error
+    assert error.count("\n") == 1
+  assert not (tmp_path / "out").exists()
+  np.savez(tmp_path / "good.npz", images=ok)
+  assert of_file(tmp_path / "good.npz", tmp_path / "nan.npz", "--dataset=digits") == 2
+  assert "nan.npz cannot be written (File exists): name a folder" in capsys.readouterr().err
+
+
+def test_flags_that_do_nothing_are_refused(tmp_path, capsys):
+  for arguments, message in [
+    ([], "name either a run with --workdir, or a file with --samples"),
+    ([f"--workdir={tmp_path}", "--samples=a.npz"], "name either"),
+    ([f"--workdir={tmp_path}", "--dataset=ring"], "--dataset does nothing with --workdir"),
+    (["--samples=a.npz", "--n=5", "--dataset=ring", "--out=b"], "--n does nothing with --samples"),
+    (["--samples=a.npz"], "--samples needs --dataset"),
+    (
+      ["--samples=a.npz", "--dataset=ring", "--out=b", "--n_funnels=7"],
+      "--n_funnels does nothing with --dataset=ring",
+    ),
+    (
+      ["--samples=a.npz", "--dataset=ring", "--out=b", "--data_dir=c"],
+      "--data_dir does nothing with ring",
+    ),
+    ([f"--workdir={tmp_path}"], "holds no run"),
+    (["--workdir="], "--workdir= is empty"),
+  ]:
+    assert launch(evaluate, *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -1,0 +1,570 @@
+"""The launcher end to end: what a run writes, resumes, refuses and survives."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers.launching import TINY, draw, launch, results, train
+from PIL import Image
+
+from experiments import mnist
+from experiments.engine import loop
+from experiments.host import checkpoints
+from experiments.host.files import read_lines
+from experiments.spec import data_flags, datasets, flags
+from experiments.spec.methods import method_defaults
+from experiments.spec.settings import Settings
+from wgan_jax.data.images import is_prepared
+
+ROOT = pathlib.Path(mnist.__file__).parents[1]
+
+
+def final_state(workdir):
+  """The newest checkpoint's step, the digest of its state, and its pending rows."""
+  step = checkpoints.steps(workdir / "checkpoints")[-1]
+  digests = json.loads((workdir / "checkpoints" / str(step) / "digest.json").read_text())
+  return step, digests["state"], digests["pending"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  """An uninterrupted run of 10 steps; to be read only."""
+  workdir = tmp_path_factory.mktemp("finished") / "run"
+  assert train(workdir, "--steps=10") == 0
+  return workdir
+
+
+def test_a_run_writes_what_it_says(finished):
+  config = json.loads((finished / "config.json").read_text())
+  assert config["settings"]["dataset"] == "digits"
+  assert config["settings"]["learning_rate"] == 2e-4
+  assert config["flags"]["steps"] == 10
+  assert config["environment"]["threads"] >= 1
+  rows = read_lines(finished / "metrics.jsonl")
+  assert [row["step"] for row in rows] == [3, 6, 9, 10]
+  assert set(rows[0]) == {
+    "step",
+    "wasserstein_estimate",
+    "held_out_wasserstein_estimate",
+    "sliced_wasserstein",
+    "gradient_penalty",
+    "gradient_norm_mean",
+    "gradient_norm_max",
+    "critic_loss",
+    "generator_loss",
+  }
+  assert "steps_per_second" in read_lines(finished / "timing.jsonl")[0]
+  pictures = sorted(path.name for path in (finished / "samples").iterdir())
+  assert pictures == ["step_000007.png", "step_000010.png"]
+  for picture in [finished / "curves.png", *(finished / "samples").iterdir()]:
+    with Image.open(picture) as image:
+      assert np.asarray(image).std() > 1
+  assert checkpoints.steps(finished / "checkpoints") == [6, 8, 10]
+  summary = json.loads((finished / "summary.json").read_text())
+  assert summary["status"] == "finished"
+  assert summary["last"] == rows[-1]
+
+
+@pytest.mark.slow
+def test_a_line_is_the_mean_over_its_interval(finished, tmp_path):
+  """Logged every step, the lines of the same run average to those of every third."""
+  assert train(tmp_path / "run", "--steps=9", "--log_every=1") == 0
+  each = read_lines(tmp_path / "run" / "metrics.jsonl")
+  for row in read_lines(finished / "metrics.jsonl")[:3]:
+    interval = each[row["step"] - 3 : row["step"]]
+    for name in ("wasserstein_estimate", "gradient_penalty", "critic_loss", "gradient_norm_mean"):
+      np.testing.assert_allclose(row[name], np.mean([r[name] for r in interval]), rtol=1e-5)
+    # What is largest is the largest of the interval; what is measured at its end is of its end.
+    np.testing.assert_allclose(
+      row["gradient_norm_max"], max(r["gradient_norm_max"] for r in interval), rtol=1e-5
+    )
+    held_out = "held_out_wasserstein_estimate"
+    np.testing.assert_allclose(row[held_out], interval[-1][held_out], rtol=1e-5)
+    # The sign: the critic's loss is lambda times the penalty minus the estimate.
+    expected = 10 * row["gradient_penalty"] - row["wasserstein_estimate"]
+    np.testing.assert_allclose(row["critic_loss"], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [2, 5, 7])
+def test_extended_equals_uninterrupted_bitwise(finished, tmp_path, stop):
+  """Ended at any step, on a boundary or not, and extended: the same state, metrics and pictures."""
+  assert train(tmp_path / "run", f"--steps={stop}") == 0
+  assert train(tmp_path / "run", "--steps=10") == 0
+  assert final_state(tmp_path / "run") == final_state(finished)
+  extended, whole = results(tmp_path / "run"), results(finished)
+  assert {name: extended[name] for name in whole} == whole
+
+
+@pytest.mark.slow
+def test_a_stop_signal_saves_and_the_same_command_goes_on(finished, tmp_path, monkeypatch, capsys):
+  chunk = loop.Program.chunk
+
+  def interrupted(self, state, n_steps):
+    if int(state.step) == 6:
+      signal.raise_signal(signal.SIGTERM)
+    return chunk(self, state, n_steps)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(loop.Program, "chunk", interrupted)
+    assert train(tmp_path / "run", "--steps=10") == 128 + signal.SIGTERM
+  assert "stopped at step 7, saved" in capsys.readouterr().err
+  assert checkpoints.steps(tmp_path / "run" / "checkpoints")[-1] == 7  # No multiple of 2.
+  assert train(tmp_path / "run", "--steps=10") == 0
+  assert results(tmp_path / "run") == results(finished)
+  assert final_state(tmp_path / "run") == final_state(finished)
+
+
+# Each script trains until SIGKILL strikes at one fixed point.
+_KILLED = """
+import os, pathlib, sys
+sys.path[:0] = sys.argv[1:3]
+import jax
+from experiments.host import checkpoints
+from helpers.launching import train
+
+def strike(*arguments, **options):
+  os.kill(os.getpid(), 9)
+
+{patch}
+train(pathlib.Path(sys.argv[3]), "--steps=10")
+"""
+_STRIKES = {
+  "in_the_first_file": "os.replace = strike",
+  # orbax has written its files under another name, and renames the folder.
+  "before_the_first_rename": """
+rename = os.rename
+def strike_orbax(source, *arguments, **options):
+  if "orbax" in str(source):
+    strike()
+  rename(source, *arguments, **options)
+os.rename = strike_orbax
+""",
+  # The folder has its name; its digests are missing.
+  "between_rename_and_digests": "checkpoints.write_json = strike",
+  # The later ones find checkpoints, and strike while the device computes, or once more in saving.
+  "in_a_chunk": "jax.device_get = strike",
+  "in_a_later_save": """
+save = checkpoints.save
+def later(directory, checkpoint):
+  if int(checkpoint.state.step) >= 6:
+    checkpoints.write_json = strike
+  save(directory, checkpoint)
+checkpoints.save = later
+""",
+  "in_a_later_chunk": """
+get = jax.device_get
+def later(info):
+  if checkpoints.steps(pathlib.Path(sys.argv[3]) / "checkpoints")[-1:] == [6]:
+    strike()
+  return get(info)
+jax.device_get = later
+""",
+}
+
+
+@pytest.mark.slow
+def test_killed_at_any_point_equals_uninterrupted(finished, tmp_path):
+  """SIGKILL, six times in the life of one run: byte for byte what it would have been."""
+  workdir = tmp_path / "run"
+  seen = {}
+  for name, patch in _STRIKES.items():
+    ended = subprocess.run(
+      [sys.executable, "-c", _KILLED.format(patch=patch), str(ROOT), str(ROOT / "tests"), workdir],
+      env=os.environ | {"JAX_NUMPY_RANK_PROMOTION": "raise"},
+      check=False,
+      capture_output=True,
+    )
+    assert ended.returncode == -signal.SIGKILL, (name, ended.stderr.decode())
+    directory = workdir / "checkpoints"
+    seen[name] = checkpoints.steps(directory), len(list(directory.glob("*")))
+  # Whole checkpoints, and all folders: what was cut short is there and does not count.
+  assert seen["in_the_first_file"] == ([], 0)
+  assert seen["before_the_first_rename"] == ([], 1)
+  assert seen["between_rename_and_digests"] == ([], 1)
+  assert seen["in_a_chunk"] == ([], 0)
+  assert seen["in_a_later_save"] == ([2, 4], 3)
+  assert seen["in_a_later_chunk"] == ([2, 4, 6], 3)
+  # What a kill in the middle of a line leaves.
+  with (workdir / "metrics.jsonl").open("a") as file:
+    file.write('{"step": 9, "wasserst')
+  assert train(workdir, "--steps=10") == 0
+  assert results(workdir) == results(finished)
+  assert final_state(workdir) == final_state(finished)
+
+
+@pytest.mark.slow
+def test_other_intervals_do_not_change_the_state(finished, tmp_path):
+  assert train(tmp_path / "run", "--steps=5") == 0
+  # The line at step 9 is the last whole one in both runs, so that the pending rows agree as well.
+  others = ["--log_every=9", "--sample_every=6", "--checkpoint_every=5"]
+  assert train(tmp_path / "run", "--steps=10", *others) == 0
+  assert final_state(tmp_path / "run") == final_state(finished)
+
+
+@pytest.mark.slow
+def test_ended_by_a_signal_where_fewer_steps_are_asked_for_is_whole(tmp_path, monkeypatch):
+  """Stopped off every boundary, then asked for just those steps: what is missing is made."""
+  chunk = loop.Program.chunk
+
+  def interrupted(self, state, n_steps):
+    signal.raise_signal(signal.SIGINT)
+    return chunk(self, state, n_steps)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(loop.Program, "chunk", interrupted)
+    assert train(tmp_path / "stopped", "--steps=10") == 128 + signal.SIGINT
+  summary = json.loads((tmp_path / "stopped" / "summary.json").read_text())
+  assert summary == {"status": "stopped", "steps": 2}
+  assert train(tmp_path / "stopped", "--steps=2") == 0
+  assert train(tmp_path / "whole", "--steps=2") == 0
+  assert results(tmp_path / "stopped") == results(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_lost_metrics_are_told(finished, tmp_path, capsys):
+  assert train(tmp_path / "run", "--steps=6") == 0
+  (tmp_path / "run" / "metrics.jsonl").unlink()
+  capsys.readouterr()
+  assert train(tmp_path / "run", "--steps=6") == 0
+  assert train(tmp_path / "run", "--steps=10") == 0
+  assert "metrics.jsonl lacks lines up to step 6: they are lost" in capsys.readouterr().err
+  assert final_state(tmp_path / "run") == final_state(finished)
+
+
+def test_other_images_of_the_same_name_are_refused(finished, monkeypatch, capsys):
+  changed = datasets.load_cached_images("digits")
+  changed.train_images[0, 5, 5] ^= 1
+  monkeypatch.setattr(datasets, "load_cached_images", lambda name, data_dir: changed)
+  assert train(finished, "--steps=12") == 2
+  assert "other data of the same name" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_left_as_it_is(finished, capsys):
+  before = results(finished)
+  assert train(finished, "--steps=10") == 0
+  assert train(finished, "--steps=7") == 0
+  assert "--steps=7 asks for nothing more" in capsys.readouterr().out
+  assert results(finished) == before
+
+
+def test_a_folder_with_another_run_is_refused_by_the_flags_that_differ(finished, capsys):
+  before = results(finished)
+  assert train(finished, "--steps=12", "--penalty=clip", "--seed=1") == 2
+  error = capsys.readouterr().err
+  assert error.startswith("error: --workdir=")
+  for told in ("--penalty (gp there, clip here)", "--seed (0 there, 1 here)", "--clip_value"):
+    assert told in error
+  assert "--width" not in error
+  assert results(finished) == before
+
+
+def flip(path):
+  """Flips one bit in the middle of a file."""
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 1
+  path.write_bytes(content)
+
+
+def arrays(checkpoint):
+  """The files that hold a checkpoint's arrays, largest first."""
+  found = [path for path in (checkpoint / "state").rglob("*") if path.is_file()]
+  return sorted(found, key=lambda path: path.stat().st_size, reverse=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "digest", "unfinished", "empty"])
+def test_a_damaged_checkpoint_is_passed_over_and_said(finished, tmp_path, capsys, damage):
+  assert train(tmp_path / "run", "--steps=6") == 0
+  newest = tmp_path / "run" / "checkpoints" / "6"
+  if damage == "flipped":
+    flip(arrays(newest)[0])
+  elif damage == "truncated":
+    os.truncate(arrays(newest)[0], 100)
+  elif damage == "digest":
+    digests = newest / "digest.json"
+    digests.write_text(digests.read_text().replace('"state": "', '"state": "0'))
+  elif damage == "unfinished":
+    (newest / "digest.json").unlink()
+  else:
+    for path in [path for path in newest.rglob("*") if path.is_file()]:
+      path.unlink()
+  capsys.readouterr()
+  assert train(tmp_path / "run", "--steps=10") == 0
+  told = capsys.readouterr()
+  # A checkpoint without digests is one whose saving was cut short: no damage, and no word.
+  assert (f"warning: {newest}" in told.err) == (damage not in ("unfinished", "empty"))
+  assert "resumed at step 4 of 10" in told.out
+  # What is damaged is set aside, what was cut short is gone, and step 6 was saved again, whole.
+  set_aside = list(newest.parent.glob("damaged-6-*"))
+  assert len(set_aside) == (damage not in ("unfinished", "empty"))
+  assert checkpoints.steps(newest.parent) == [6, 8, 10]
+  assert draw(tmp_path / "run", "--step=6", f"--out={tmp_path / 'six.npz'}") == 0
+  assert final_state(tmp_path / "run") == final_state(finished)
+  extended, whole = results(tmp_path / "run"), results(finished)
+  assert {name: extended[name] for name in whole} == whole
+
+
+def test_no_checkpoint_that_verifies(tmp_path, capsys):
+  assert train(tmp_path / "run", "--steps=2") == 0
+  flip(arrays(tmp_path / "run" / "checkpoints" / "2")[0])
+  capsys.readouterr()
+  for command in (train, draw):
+    assert command(tmp_path / "run") == 2
+    assert "none of the 1 checkpoints verifies" in capsys.readouterr().err
+  assert checkpoints.steps(tmp_path / "run" / "checkpoints") == [2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("method", "named"),
+  [
+    (["--penalty=clip", "--width=32"], "wasserstein_estimate"),
+    (["--penalty=none"], "wasserstein_estimate"),
+    (["--penalty=gp_one_sided"], "wasserstein_estimate"),
+    (["--loss=nonsaturating", "--penalty=none"], "jensen_shannon_estimate"),
+    (["--loss=minimax", "--penalty=none", "--architecture=dcgan"], "jensen_shannon_estimate"),
+  ],
+  ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_methods(tmp_path, capsys, method, named):
+  assert train(tmp_path / "run", "--steps=3", *method) == 0
+  (row,) = read_lines(tmp_path / "run" / "metrics.jsonl")
+  assert row["gradient_norm_max"] >= row["gradient_norm_mean"] > 0
+  assert np.isfinite([row[named], row[f"held_out_{named}"], row["critic_loss"]]).all()
+  assert ("gradient_penalty" in row) == ("gp" in method[0])
+  if named == "jensen_shannon_estimate":
+    expected = (2 * np.log(2) - row["critic_loss"]) / 2
+    np.testing.assert_allclose(row[named], expected, rtol=1e-4, atol=1e-6)
+  advised_against = {"--penalty=none", "--loss=minimax"} & set(method)
+  advised_against -= {"--penalty=none"} if named == "jensen_shannon_estimate" else set()
+  assert ("note: " in capsys.readouterr().out) == bool(advised_against)
+
+
+def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, capsys):
+  chunk = loop.Program.chunk
+
+  def diverging(self, state, n_steps):
+    if int(state.step) == 4:
+      self.hparams = self.hparams._replace(learning_rate=np.float32(np.inf))
+    return chunk(self, state, n_steps)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(loop.Program, "chunk", diverging)
+    assert train(tmp_path / "run", "--steps=10", "--seed=7") == 3
+  error = capsys.readouterr().err
+  assert "non-finite at step 5" in error
+  assert "--seed=7 --steps=5" in error
+  assert "the last good checkpoint is step 4" in error
+  assert checkpoints.steps(tmp_path / "run" / "checkpoints") == [2, 4]
+  summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+  assert summary == {"status": "diverged", "first_bad_step": 5}
+
+
+BAD = [
+  (["--penalty=spectral"], "--penalty"),
+  (["--loss=hinge"], "--loss"),
+  (["--dataset=cifar"], "--dataset"),
+  (["--architecture=resnet"], "--architecture"),
+  (["--optimizer=sgd"], "--optimizer"),
+  (["--steps=0"], "--steps"),
+  (["--steps=-5"], "--steps"),
+  (["--steps=ten"], "--steps"),
+  (["--steps=1e12"], "--steps"),
+  (["--seed=-1"], "--seed"),
+  (["--width=0"], "--width"),
+  (["--width=1000000"], "--width"),
+  (["--latent_dim=0"], "--latent_dim"),
+  (["--batch_size=0"], "--batch_size"),
+  (["--n_critic=0"], "--n_critic"),
+  (["--lambda_gp=-1"], "--lambda_gp"),
+  (["--lambda_gp=nan"], "--lambda_gp"),
+  (["--penalty=clip", "--clip_value=0"], "--clip_value"),
+  (["--learning_rate=nan"], "--learning_rate"),
+  (["--learning_rate=inf"], "--learning_rate"),
+  (["--learning_rate=0"], "--learning_rate"),
+  (["--beta1=1"], "--beta1"),
+  (["--beta2=-0.1"], "--beta2"),
+  (["--log_every=0"], "--log_every"),
+  (["--sample_every=0"], "--sample_every"),
+  (["--checkpoint_every=0"], "--checkpoint_every"),
+  (["--clip_value=0.1"], "--clip_value"),
+  (["--penalty=clip", "--lambda_gp=1"], "--lambda_gp"),
+  (["--penalty=clip", "--beta1=0.5"], "--beta1"),
+  (["--optimizer=rmsprop", "--beta1=0.5"], "--beta1"),
+  (["--data_dir=/nowhere"], "--data_dir"),
+  (["--dataset=mnist", "--data_dir=/nowhere"], "data_dir"),
+  (["--no_such_flag=1"], "no_such_flag"),
+  (["stray"], "stray"),
+]
+
+
+@pytest.mark.parametrize(
+  ("arguments", "named"), BAD, ids=lambda v: v if isinstance(v, str) else " ".join(v)
+)
+def test_bad_flags_end_with_one_line(tmp_path, capsys, arguments, named):
+  assert train(tmp_path / "run", *arguments) == 2
+  error = capsys.readouterr().err
+  assert error.startswith("error: ")
+  assert error.count("\n") == 1
+  assert named in error
+  assert not (tmp_path / "run").exists()
+
+
+def test_workdirs_that_cannot_be_used(tmp_path, capsys):
+  file, other, damaged = tmp_path / "file", tmp_path / "other", tmp_path / "damaged"
+  file.write_text("mine")
+  other.mkdir()
+  (other / "thesis.tex").write_text("mine")
+  damaged.mkdir()
+  (damaged / "config.json").write_text("{")
+  changed = tmp_path / "changed"
+  changed.mkdir()
+  (changed / "config.json").write_text('{"settings": {"loss": "hinge"}}')
+  for workdir, told in [
+    (file, "is a file"),
+    (other, "other files"),
+    (damaged, "damaged"),
+    (changed, "of another version"),
+    (file / "run", "cannot be written"),
+    (tmp_path / ("a" * 300), "File name too long"),
+    ("", "--workdir= is empty"),
+  ]:
+    assert train(workdir, "--steps=2") == 2
+    error = capsys.readouterr().err
+    assert str(workdir) in error
+    assert told in error, error
+    assert error.count("\n") == 1
+  assert file.read_text() == "mine"
+  assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+
+
+def test_one_process_at_a_time(tmp_path, capsys, finished):
+  import fcntl
+
+  with (finished / ".lock").open() as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert train(finished, "--steps=12") == 2
+  assert "in use by another process" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(data_flags, "resolve_auto", lambda data_dir: "digits")
+  monkeypatch.chdir(tmp_path)
+  tiny = [argument for argument in TINY if not argument.startswith("--dataset")]
+  assert launch(mnist, *tiny, "--steps=2", "--seed=3") == 0
+  (workdir,) = (tmp_path / "runs").iterdir()
+  assert workdir.name == (
+    "digits-wasserstein-gp-seed3-architecture_mlp-width4-latent_dim2-batch_size4-n_critic1"
+  )
+  told = capsys.readouterr()
+  assert "warning: no MNIST here that could be read or downloaded" in told.err
+  assert "digits: 1500 training images, 297 held out" in told.out
+
+  # A run keeps the data set it has, whatever auto would choose by now.
+  monkeypatch.setattr(data_flags, "resolve_auto", lambda data_dir: "mnist")
+  assert train(workdir, "--dataset=auto", "--steps=3", "--seed=3") == 0
+  assert launch(mnist, *tiny, "--steps=4", "--seed=3") == 0
+  assert list((tmp_path / "runs").iterdir()) == [workdir]
+
+
+@pytest.mark.slow
+def test_tensorboard_events(tmp_path):
+  pytest.importorskip("tensorboardX")
+  assert train(tmp_path / "run", "--steps=4", "--tensorboard") == 0
+  (events,) = (tmp_path / "run" / "tensorboard").iterdir()
+  assert b"wasserstein_estimate" in events.read_bytes()
+  assert b"samples" in events.read_bytes()
+
+
+def test_tensorboard_missing_says_what_to_install(tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+  assert train(tmp_path / "run", "--steps=4", "--tensorboard") == 2
+  assert "--tensorboard needs tensorboardX" in capsys.readouterr().err
+  assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["mnist", "stacked_mnist"])
+def test_real_mnist(dataset, tmp_path, capsys):
+  data_dir = os.environ.get("TFDS_DATA_DIR")
+  if not data_dir or not os.path.isdir(data_dir) or not is_prepared("mnist", data_dir):
+    pytest.skip("TFDS_DATA_DIR holds no prepared MNIST")
+  assert train(tmp_path / "run", f"--dataset={dataset}", f"--data_dir={data_dir}", "--steps=2") == 0
+  assert f"{dataset}: 60000 training images, 10000 held out" in capsys.readouterr().out
+  config = json.loads((tmp_path / "run" / "config.json").read_text())
+  assert config["settings"]["dataset"] == dataset
+  with Image.open(tmp_path / "run" / "samples" / "step_000002.png") as picture:
+    pixels = np.asarray(picture)[30:, :, :3].astype(int)  # Below the title.
+  assert (pixels.std(axis=2).max() > 0) == (dataset == "stacked_mnist")
+
+
+def test_method_defaults():
+  """The table that --help prints."""
+  adam = {"optimizer": "adam", "learning_rate": 2e-4, "beta1": 0.5}
+  rmsprop = {"optimizer": "rmsprop", "learning_rate": 5e-5, "beta1": None, "beta2": 0.99}
+  for loss, penalty, expected in [
+    ("wasserstein", "gp", adam | {"beta2": 0.9, "n_critic": 5, "lambda_gp": 10.0}),
+    ("wasserstein", "gp_one_sided", adam | {"beta2": 0.9, "n_critic": 5, "lambda_gp": 10.0}),
+    ("wasserstein", "clip", rmsprop | {"n_critic": 5, "clip_value": 0.01, "lambda_gp": None}),
+    ("wasserstein", "none", adam | {"beta2": 0.999, "n_critic": 1, "clip_value": None}),
+    ("nonsaturating", "none", adam | {"beta2": 0.999, "n_critic": 1}),
+    ("minimax", "gp", adam | {"beta2": 0.999, "n_critic": 1, "lambda_gp": 10.0}),
+  ]:
+    defaults = method_defaults("mnist", loss, penalty)
+    assert {name: defaults[name] for name in expected} == expected, (loss, penalty)
+
+
+def test_help_tells_every_flag_and_the_methods_defaults(capsys):
+  assert launch(mnist, "--help") == 0
+  told = capsys.readouterr().out
+  for field in dataclasses.fields(Settings):
+    assert f"--{field.name}=" in told or field.name in ("n_funnels", "data_seed")
+  for name in ("steps", "data_dir", "workdir", "log_every", "sample_every", "checkpoint_every"):
+    assert f"--{name}=" in told
+
+
+def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
+  base = Settings("mnist", "wasserstein", "gp", 0, **method_defaults("mnist", "wasserstein", "gp"))
+  assert base.run_name() == "mnist-wasserstein-gp-seed0"
+  changed = {
+      "architecture": "mlp", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
+      "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
+      "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16",
+      "penalty": "gp_one_sided", "loss": "minimax", "dataset": "digits", "seed": 1,
+  }  # fmt: skip
+  names = {dataclasses.replace(base, **{name: value}).run_name() for name, value in changed.items()}
+  assert len(names | {base.run_name()}) == len(changed) + 1
+  funnels = Settings(
+    "funnels", "wasserstein", "gp", 0, **method_defaults("funnels", "wasserstein", "gp")
+  )
+  assert funnels.run_name() == "funnels-wasserstein-gp-seed0"
+  changed = {"n_funnels": 16, "data_seed": 1, "depth": 2}
+  names = {
+    dataclasses.replace(funnels, **{name: value}).run_name() for name, value in changed.items()
+  }
+  assert len(names | {funnels.run_name()}) == len(changed) + 1
+
+
+def test_flags_and_settings_agree():
+  """Every number that the flags know is a setting, and the other way round."""
+  read = {"optimizer", *flags._INTEGERS, *flags._FLOATS}
+  chosen = {"dataset", "loss", "penalty", "seed", "architecture", "fixed_generator"}
+  chosen |= {"n_funnels", "data_seed", "compute_dtype"}
+  assert read | chosen == {field.name for field in dataclasses.fields(Settings)}
+
+
+def test_a_record_from_before_there_was_a_compute_dtype_is_of_float32():
+  defaults = method_defaults("mnist", "wasserstein", "gp")
+  settings = Settings("mnist", "wasserstein", "gp", 0, **defaults)
+  record = dataclasses.asdict(settings)
+  del record["compute_dtype"]
+  assert Settings.of_record(record) == settings

@@ -1,0 +1,71 @@
+"""Samples from a checkpoint, in every form."""
+
+import numpy as np
+import pytest
+from helpers.launching import draw, train
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("run") / "run"
+  assert train(workdir, "--steps=4") == 0
+  return workdir
+
+
+def drawn(run, out, *arguments):
+  assert draw(run, f"--out={out}", *arguments) == 0
+  with np.load(out) as archive:
+    return archive["images"]
+
+
+def test_grid_beside_the_run(run):
+  assert draw(run, "--n=9") == 0
+  assert draw(run, "--n=9") == 0  # The same picture again is no loss.
+  with Image.open(run / "samples-step4-seed0-n9.png") as image:
+    assert np.asarray(image).std() > 1
+
+
+def test_npz_is_seeded_and_a_prefix_of_more(run, tmp_path):
+  images = drawn(run, tmp_path / "a.npz", "--n=5")
+  assert images.shape == (5, 28, 28, 1)
+  assert images.dtype == np.uint8
+  more = drawn(run, tmp_path / "b.npz", "--n=501")
+  np.testing.assert_array_equal(images, more[:5])
+  assert not (more[0] == more[500]).all()
+  other = drawn(run, tmp_path / "c.npz", "--n=5", "--seed=1")
+  assert not (images == other).all()
+  earlier = drawn(run, tmp_path / "d.npz", "--n=5", "--step=2")
+  assert not (images == earlier).all()
+
+
+def test_a_folder_of_pngs_has_the_same_pixels(run, tmp_path):
+  images = drawn(run, tmp_path / "a.npz", "--n=3")
+  assert draw(run, "--n=3", f"--out={tmp_path / 'pngs'}") == 0
+  files = sorted((tmp_path / "pngs").iterdir())
+  assert [file.name for file in files] == ["000000.png", "000001.png", "000002.png"]
+  for file, image in zip(files, images, strict=True):
+    with Image.open(file) as read:
+      np.testing.assert_array_equal(np.asarray(read), image[..., 0])
+
+
+def test_errors_are_one_line(run, tmp_path, capsys):
+  taken = tmp_path / "taken.npz"
+  taken.write_bytes(b"mine")
+  for workdir, arguments, named in [
+    (run, ["--n=0"], "--n"),
+    (run, ["--step=3"], "--step=3 has no checkpoint; there are 2, 4"),
+    (run, ["--n=9999"], "--n=9999 is too many for one picture"),
+    (run, [f"--out={taken}"], "exists"),
+    (run, [f"--out={tmp_path / 'a.jpg'}"], "ends in .jpg"),
+    (run, ["--out="], "--out= is empty"),
+    (run, [f"--out={tmp_path}/{'a' * 300}.npz"], "File name too long"),
+    (run, [f"--out={taken}/below/out.npz"], "cannot be written"),
+    (tmp_path / "nowhere", [], "holds no run"),
+  ]:
+    assert draw(workdir, *arguments) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
+  assert taken.read_bytes() == b"mine"
+  assert not (tmp_path / "nowhere").exists()

@@ -1,0 +1,198 @@
+"""The convolutional pair: it sees every pixel, one sample at a time, and lowers everywhere."""
+
+import functools
+
+import chex
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import wgan_jax
+from wgan_jax.data.images import sample_images
+from wgan_jax.layers import apply_layers
+from wgan_jax.networks import dcgan
+
+KEY = jax.random.key(0)
+SHAPE = (28, 28, 1)
+
+
+@pytest.fixture(scope="module")
+def pair():
+  return dcgan(SHAPE, latent_dim=8, width=8)
+
+
+@pytest.fixture(scope="module")
+def critic_params(pair):
+  return jax.jit(pair.critic.init)(KEY)
+
+
+@pytest.fixture(scope="module")
+def generator_variables(pair):
+  return jax.jit(pair.generator.init)(KEY)
+
+
+def test_every_pixel_counts(pair, critic_params):
+  """No unpadded stride that leaves the last rows and columns unseen."""
+  image = jax.random.uniform(KEY, SHAPE, minval=-1.0)
+  gradient = jax.jit(jax.grad(pair.critic.apply, argnums=1))(critic_params, image)
+  assert gradient.shape == SHAPE
+  assert (gradient != 0).all()
+
+
+def test_the_score_is_one_number_of_any_size(pair, critic_params):
+  """A linear last layer: its weights scaled, the score is scaled. No sigmoid bounds it."""
+  image = jax.random.uniform(KEY, SHAPE)
+  last = critic_params["Dense_0"]
+  scaled = critic_params | {"Dense_0": jax.tree.map(lambda leaf: 1e6 * leaf, last)}
+  score = pair.critic.apply(critic_params, image)
+  chex.assert_shape(score, ())
+  chex.assert_trees_all_close(pair.critic.apply(scaled, image), 1e6 * score, rtol=1e-4)
+  assert abs(pair.critic.apply(scaled, image)) > 1
+
+
+def test_the_critic_has_no_batch_statistics(critic_params):
+  names = {jax.tree_util.keystr(path) for path, _ in ravel_paths(critic_params)}
+  assert names == {
+    f"['{layer}']['{leaf}']"
+    for layer in ("Conv_0", "Conv_1", "Dense_0")
+    for leaf in ("kernel", "bias")
+  }
+
+
+def test_the_layers_are_the_critic(pair, critic_params):
+  """In all weights, biases too: a certificate of the layers is one of the critic."""
+  params = jax.tree.map(lambda leaf: leaf + 0.1, critic_params)
+  x = jax.random.uniform(KEY, SHAPE, minval=-1.0)
+  for image in (x, -5 * x, jnp.zeros(SHAPE)):
+    score = apply_layers(pair.critic.layers(params), image)
+    chex.assert_trees_all_close(score, pair.critic.apply(params, image), rtol=1e-4)
+
+
+def test_no_bias_before_a_normalisation(generator_variables):
+  params, _ = generator_variables
+  names = {jax.tree_util.keystr(path) for path, _ in ravel_paths(params)}
+  assert "['Dense_0']['bias']" not in names
+  assert "['Conv_0']['bias']" not in names
+  assert "['Conv_1']['bias']" in names
+
+
+def test_without_normalisation():
+  """Biases in every layer, no statistics, and a sample does not depend on its batch."""
+  generator = dcgan(SHAPE, latent_dim=8, width=8, batch_norm=False).generator
+  params, batch_stats = jax.jit(generator.init)(KEY)
+  assert batch_stats == {}
+  names = {jax.tree_util.keystr(path) for path, _ in ravel_paths(params)}
+  assert names == {
+    f"['{layer}']['{leaf}']"
+    for layer in ("Dense_0", "Conv_0", "Conv_1")
+    for leaf in ("kernel", "bias")
+  }
+  latents = jax.random.normal(KEY, (5, 8))
+  samples, batch_stats = generator.apply(params, {}, latents, train=True)
+  assert batch_stats == {}
+  chex.assert_shape(samples, (5, *SHAPE))
+  alone, _ = generator.apply(params, {}, latents[:1], train=True)
+  chex.assert_trees_all_close(alone[0], samples[0], atol=1e-6)
+  sampled, _ = generator.apply(params, {}, latents, train=False)
+  chex.assert_trees_all_equal(sampled, samples)
+
+
+def test_biases_move_what_they_stand_before():
+  """Each of them reaches the samples, which the kernels alone would leave at zero."""
+  generator = dcgan(SHAPE, latent_dim=8, width=8, batch_norm=False).generator
+  params, _ = jax.jit(generator.init)(KEY)
+  for layer in params:
+    moved = params | {layer: params[layer] | {"bias": params[layer]["bias"] + 0.1}}
+    samples, _ = generator.apply(moved, {}, jnp.zeros((1, 8)), train=False)
+    assert abs(samples).max() > 0
+
+
+def test_weights_start_as_in_the_dcgan_paper():
+  params, _ = jax.jit(dcgan(SHAPE, latent_dim=64, width=32).generator.init)(KEY)
+  for kernel in (params["Dense_0"]["kernel"], params["Conv_0"]["kernel"]):
+    n = kernel.size
+    assert abs(float(kernel.mean())) < 5 * 0.02 / np.sqrt(n)
+    assert abs(float(kernel.std()) / 0.02 - 1) < 5 / np.sqrt(2 * n)
+  scales = jnp.concatenate([params["BatchNorm_0"]["scale"], params["BatchNorm_1"]["scale"]])
+  assert abs(float(scales.mean()) - 1) < 5 * 0.02 / np.sqrt(scales.size)
+  assert 0.01 < float(scales.std()) < 0.03
+
+
+def test_samples_are_images_in_range(pair, generator_variables):
+  latents = jax.random.normal(KEY, (5, 8))
+  samples, _ = pair.generator.apply(*generator_variables, latents, train=True)
+  chex.assert_shape(samples, (5, *SHAPE))
+  assert abs(samples).max() <= 1
+  # Every output pixel depends on the latent.
+  gradient = jax.vjp(
+    lambda z: pair.generator.apply(*generator_variables, z, train=False)[0], latents
+  )
+  assert (jnp.std(gradient[0], axis=0) > 0).all()
+
+
+def test_running_statistics(pair, generator_variables):
+  """Momentum 0.9 towards the batch's; sampling uses them, one sample apart from the others."""
+  params, stats = generator_variables
+  latents = jax.random.normal(KEY, (16, 8))
+  generate = jax.jit(pair.generator.apply, static_argnames="train")
+  trained, moved = generate(params, stats, latents, train=True)
+  hidden = (latents @ params["Dense_0"]["kernel"]).reshape(-1, 16)
+  expected = 0.9 * stats["BatchNorm_0"]["mean"] + 0.1 * hidden.mean(axis=0)
+  chex.assert_trees_all_close(moved["BatchNorm_0"]["mean"], expected, atol=1e-6)
+  sampled, unmoved = generate(params, moved, latents, train=False)
+  chex.assert_trees_all_equal(unmoved, moved)
+  assert not jnp.allclose(sampled, trained, atol=1e-3)
+  alone, _ = generate(params, moved, latents[:1], train=False)
+  chex.assert_trees_all_close(alone[0], sampled[0], atol=1e-6)
+
+
+def test_penalty_gradient_by_finite_differences(pair, critic_params):
+  """Second order through the convolutions, along one direction of the parameters, in float64."""
+  with jax.enable_x64(True):
+    to64 = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(leaf, jnp.float64))
+    real, fake = jax.random.uniform(KEY, (2, 3, *SHAPE), jnp.float64, -1, 1)
+    flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: 5 * leaf, to64(critic_params)))
+
+    @jax.jit
+    def penalty(flat):
+      critic_fn = functools.partial(pair.critic.apply, unravel(flat))
+      return wgan_jax.gradient_penalty(KEY, critic_fn, real, fake)
+
+    direction = jnp.cos(jnp.arange(flat.size))
+    numeric = (penalty(flat + 1e-7 * direction) - penalty(flat - 1e-7 * direction)) / 2e-7
+    np.testing.assert_allclose(jax.grad(penalty)(flat) @ direction, numeric, rtol=1e-4)
+
+
+@pytest.mark.parametrize("width", [8, 9])
+def test_sizes(width):
+  pair = dcgan((8, 12, 3), latent_dim=2, width=width)
+
+  def score_one():
+    generator_variables = pair.generator.init(KEY)
+    samples, _ = pair.generator.apply(*generator_variables, jnp.zeros((2, 2)), train=False)
+    chex.assert_shape(samples, (2, 8, 12, 3))
+    return pair.critic.apply(pair.critic.init(KEY), samples[0])
+
+  assert jax.eval_shape(score_one).shape == ()
+  with pytest.raises(ValueError, match="multiples of 4"):
+    dcgan((30, 28, 1), latent_dim=2, width=width)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_the_chunk_lowers_for_cpu_cuda_and_tpu(pair, optimizer):
+  penalty = {"adam": "gp", "rmsprop": "clip"}[optimizer]
+  config = wgan_jax.Config(optimizer=optimizer, penalty=penalty, batch_size=4)
+  training = wgan_jax.make_training(config, pair, sample_images)
+  chunk = jax.jit(wgan_jax.make_chunk(training.step, 10), donate_argnums=0)
+  hparams = jax.tree.map(jnp.float32, wgan_jax.Hparams())
+  state = jax.eval_shape(training.init, KEY, hparams)
+  data = jax.ShapeDtypeStruct((100, *SHAPE), jnp.uint8)
+  exported = jax.export.export(chunk, platforms=("cpu", "cuda", "tpu"))(state, hparams, data, 3)
+  assert exported.platforms == ("cpu", "cuda", "tpu")
+
+
+def ravel_paths(tree):
+  return jax.tree_util.tree_leaves_with_path(tree)

@@ -1,0 +1,315 @@
+"""How Lipschitz a critic is: closed forms, and the singular values of dense matrices."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse.linalg
+
+from wgan_jax import lipschitz
+from wgan_jax.convolution.primitive import conv_general_dilated
+from wgan_jax.layers import Conv, Dense, Flatten, Opaque, Pointwise, apply_layers
+from wgan_jax.lipschitz import certified_distance, certify, largest_gradient_norm, operator_norm
+from wgan_jax.losses import wasserstein_estimate
+from wgan_jax.networks import dcgan, mlp
+from wgan_jax.penalties import gradient_norms
+from wgan_jax.transport import wasserstein_1d
+
+KEY = jax.random.key(0)
+RELU = Pointwise(jax.nn.relu, 1.0)
+
+# name: (height, width, in), (kernel height, kernel width, out), stride, padding
+CONVS = {
+  "4/2 SAME": ((6, 6, 2), (4, 4, 3), (2, 2), "SAME"),
+  "4/2 SAME, odd": ((7, 5, 1), (4, 4, 6), (2, 2), "SAME"),
+  "5/2 SAME": ((6, 7, 3), (5, 5, 2), (2, 2), "SAME"),
+  "3/1 SAME": ((5, 4, 3), (3, 3, 3), (1, 1), "SAME"),
+  "1/2 SAME": ((5, 4, 3), (1, 1, 2), (2, 2), "SAME"),
+  "5/3 VALID": ((9, 11, 1), (5, 5, 2), (3, 3), "VALID"),
+  "rectangular": ((6, 5, 2), (2, 3, 4), (2, 1), "SAME"),
+  "asymmetric": ((5, 6, 1), (4, 3, 2), (2, 2), ((0, 3), (2, 1))),
+  "cropped": ((8, 7, 2), (3, 3, 2), (2, 2), ((-1, 2), (3, -2))),
+  "reads padding only": ((2, 2, 2), (2, 2, 3), (3, 3), ((3, 3), (2, 3))),
+  "kernel larger than image": ((2, 3, 2), (5, 5, 3), (1, 1), "SAME"),
+  "more outputs, Lanczos": ((12, 12, 2), (4, 4, 9), (2, 2), "SAME"),
+  "more inputs, Lanczos": ((14, 14, 4), (4, 4, 8), (2, 2), "SAME"),
+}
+
+
+def search(critic_fn, low, high, starts=None, **options):
+  function = functools.partial(largest_gradient_norm, KEY, critic_fn, **options)
+  return jax.jit(function)(low, high, starts)
+
+
+def dense_matrix(layer, input_shape):
+  """The layer's matrix, [out, in], by applying the networks' own convolution to the identity."""
+  with jax.enable_x64(True):
+
+    @jax.jit
+    def convolve(kernel):
+      images = jnp.eye(math.prod(input_shape)).reshape(-1, *input_shape)
+      return conv_general_dilated(
+        images, kernel, layer.stride, layer.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+      ).reshape(len(images), -1)
+
+    y = convolve(jnp.asarray(layer.kernel, jnp.float64))
+    assert y.dtype == jnp.float64
+    return np.asarray(y).T
+
+
+def random_conv(name, seed=0):
+  input_shape, (height, width, out), stride, padding = CONVS[name]
+  rng = np.random.default_rng(seed)
+  kernel = rng.normal(size=(height, width, input_shape[-1], out)).astype(np.float32)
+  return Conv(kernel, rng.normal(size=out).astype(np.float32), stride, padding), input_shape
+
+
+def assert_is_norm(measured, matrix):
+  exact = np.linalg.svd(np.asarray(matrix, np.float64), compute_uv=False)[0]
+  assert exact <= measured <= exact * (1 + 2e-6)
+
+
+def test_the_square_is_not_1_lipschitz():
+  """On [-1, 1] its slope is 2 at |x| = 1; on [-1/2, 1/2] at most 1."""
+  for half_width, steepest in [(1.0, 2.0), (0.5, 1.0)]:
+    norm, point = search(jnp.square, -half_width, half_width)
+    assert norm.shape == point.shape == ()
+    np.testing.assert_allclose(norm, steepest, rtol=1e-6)
+    np.testing.assert_allclose(abs(point), half_width, rtol=1e-6)
+    assert norm <= steepest
+
+
+def test_the_search_stays_in_its_box():
+  """c = |x|^2 / 2: the farthest corner is steepest, in a box of its own ends for each entry."""
+  low = jnp.array([[-1.0, 2.0], [-3.0, 0.0]])
+  high = jnp.array([[0.5, 2.5], [1.0, 0.0]])
+
+  # Drawn points, and starts alone, far outside: one climbs from where the box is nearest to it.
+  for options in ({}, {"starts": jnp.array([[[-9.0, 0.0], [-0.1, 8.0]]]), "n_points": 0}):
+    norm, point = search(lambda x: jnp.sum(x**2) / 2, low, high, **options)
+    assert ((low <= point) & (point <= high)).all()
+    np.testing.assert_allclose(point, [[-1.0, 2.5], [-3.0, 0.0]], rtol=1e-5)
+    np.testing.assert_allclose(norm, np.sqrt(1 + 2.5**2 + 9), rtol=1e-5)
+
+
+def test_the_norm_is_the_gradient_norm_at_the_point():
+  """Whichever climber wins: of these searches not each is won by the one that started highest."""
+  critic = mlp((3,), latent_dim=2, width=16).critic
+  critic_fn = functools.partial(critic.apply, critic.init(KEY))
+  ones = jnp.ones(3)
+
+  @jax.jit
+  @jax.vmap
+  def searches(key):
+    return largest_gradient_norm(key, critic_fn, -ones, ones, n_points=16, n_steps=20)
+
+  norms, points = searches(jax.random.split(KEY, 8))
+  np.testing.assert_allclose(norms, gradient_norms(critic_fn, points), rtol=1e-6)
+
+
+def test_a_critic_of_one_slope():
+  """A linear critic of images: |w| everywhere, though no step is better than another."""
+  w = jax.random.normal(KEY, (28, 28, 1))
+  norm, _ = search(lambda x: jnp.vdot(w, x), -jnp.ones(w.shape), jnp.ones(w.shape))
+  np.testing.assert_allclose(norm, np.linalg.norm(w), rtol=1e-5)
+
+
+def test_own_starts_find_what_no_draw_would():
+  """A steep spike of width 1e-3 in ten dimensions, beside a start given near it."""
+  center = jnp.full(10, 0.3)
+
+  def spike(x):
+    return jnp.exp(-jnp.sum((x - center) ** 2) / 2e-6)
+
+  spike_search = jax.jit(functools.partial(largest_gradient_norm, KEY, spike))
+  low, high = -jnp.ones(10), jnp.ones(10)
+  assert spike_search(low, high, -center[None])[0] == 0
+  norm, point = spike_search(low, high, (center + 1e-3)[None])
+  # max of r / s^2 exp(-r^2 / 2 s^2), at r = s = 1e-3.
+  np.testing.assert_allclose(norm, 1e3 * math.exp(-0.5), rtol=1e-3)
+  np.testing.assert_allclose(jnp.linalg.norm(point - center), 1e-3, rtol=0.05)
+
+
+def test_random_steps_climb_where_the_norm_is_piecewise_constant():
+  """A pyramid of ReLUs: slope 4 in each of 8 entries within 1/4 of its top, 2e-5 of the box."""
+
+  def pyramid(x):
+    return sum(jnp.sum(jax.nn.relu(size - abs(x - 0.3))) for size in (0.25, 0.5, 0.75, 1.0))
+
+  ones = jnp.ones(8)
+  drawn, _ = search(pyramid, -ones, ones, n_points=16, n_steps=0)
+  climbed, _ = search(pyramid, -ones, ones, n_points=16, n_steps=500)
+  assert drawn < 10
+  np.testing.assert_allclose(climbed, 4 * math.sqrt(8), rtol=1e-6)
+
+
+def test_an_empty_box_gives_no_number():
+  low, high = jnp.array([0.0, 1.0]), jnp.array([1.0, 0.0])
+  norm, _ = search(jnp.sum, low, high, n_points=4, n_steps=1)
+  assert jnp.isnan(norm)
+
+
+def test_a_gradient_that_is_no_number_is_told():
+  """Not passed over, even at one point in hundreds; an infinite slope is found as such."""
+  start = jnp.zeros(1)
+  for critic_fn, expected in [
+    (lambda x: jnp.sqrt(x * x), jnp.nan),
+    (lambda x: jnp.sqrt(abs(x)), jnp.inf),
+  ]:
+    norm, _ = search(critic_fn, -1.0, 1.0, start, n_steps=3)
+    np.testing.assert_equal(float(norm), expected)
+
+
+def test_a_norm_without_a_gradient_does_not_stop_the_search():
+  """c = x^(3/2) on [0, 1]: the norm's own slope is infinite at the start 0; 3/2 is found at 1."""
+  norm, point = search(lambda x: x**1.5, 0.0, 1.0, jnp.zeros(1), n_points=0)
+  np.testing.assert_allclose([norm, point], [1.5, 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", CONVS)
+def test_convolution(name):
+  layer, input_shape = random_conv(name)
+  assert_is_norm(operator_norm(layer, input_shape), dense_matrix(layer, input_shape))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (3, 7), (40, 1), (300, 280)])
+def test_dense(shape):
+  kernel = np.random.default_rng(0).normal(size=shape)
+  assert_is_norm(operator_norm(Dense(kernel, np.zeros(shape[1])), shape[:1]), kernel)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
+def test_scales(scale):
+  """Weights whose squares leave float64's range, or float32's; then none at all."""
+  kernel = np.diag([3.0, 5.0, 4.0])
+  norm = operator_norm(Dense(scale * kernel, np.zeros(3)), (3,))
+  assert norm / scale * (1 + 1e-15) >= 5
+  assert norm / scale < 5 * (1 + 2e-6)
+  assert operator_norm(Dense(0 * kernel, np.ones(3)), (3,)) == 0
+
+
+def test_equal_singular_values():
+  """An orthogonal matrix: its Gram matrix is the identity, where the shift is near singular."""
+  for n in (20, 300):
+    q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))
+    norm = operator_norm(Dense(q, np.zeros(n)), (n,))
+    assert 1 <= norm < 1 + 2e-6
+
+
+@pytest.mark.parametrize("name", ["4/2 SAME", "more outputs, Lanczos"])
+@pytest.mark.parametrize("factor", [0.0, 0.5, 0.999])
+def test_a_guess_from_below_is_raised_until_proved(monkeypatch, name, factor):
+  """Lanczos converges from below. The bound does not rest on it."""
+  layer, input_shape = random_conv(name)
+  exact = np.linalg.norm(dense_matrix(layer, input_shape), 2)
+  value = [factor * exact**2]
+  monkeypatch.setattr(scipy.linalg, "eigvalsh", lambda gram: value)
+  monkeypatch.setattr(scipy.sparse.linalg, "eigsh", lambda gram, *_, **__: (value, None))
+  assert exact <= operator_norm(layer, input_shape) < 4 * exact
+
+
+def test_certificate_of_a_chain():
+  """diag(2, 1), then 3 |x|, then a row of norm 5: at most 30, and reached along (1, 0) here."""
+  layers = [
+    Flatten(),
+    Dense(jnp.diag(jnp.array([2.0, 1.0])), jnp.array([0.0, 9.0])),
+    Pointwise(lambda x: 3 * jnp.abs(x), 3.0),
+    Dense(jnp.array([[5.0], [0.0]]), jnp.zeros(1)),
+  ]
+  bound, norms, why = certify(layers, (2, 1))
+  np.testing.assert_allclose(norms, [1, 2, 3, 5], rtol=2e-6)
+  assert 30 <= bound <= 30 * (1 + 4e-6)
+  assert why == ""
+  ones = jnp.ones((2, 1))
+  steepest, _ = search(functools.partial(apply_layers, layers), -ones, ones, n_steps=10)
+  np.testing.assert_allclose(steepest, 30, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  "make", [functools.partial(mlp, width=16), functools.partial(dcgan, width=4)]
+)
+def test_no_gradient_exceeds_the_certificate(make):
+  critic = make((8, 8, 1), latent_dim=2).critic
+  params = jax.jit(critic.init)(KEY)
+  ones = jnp.ones((8, 8, 1))
+  critic_fn = functools.partial(critic.apply, params)
+  norm, _ = search(critic_fn, -ones, ones, n_points=64, n_steps=5)
+  bound = certify(critic.layers(params), ones.shape).bound
+  assert bound / 100 < norm <= bound
+
+
+def test_no_certificate_without_a_bound():
+  dense = Dense(jnp.ones((4, 4)), jnp.zeros(4))
+  opaque = Opaque(lambda x: x[:1] / (1 + abs(x[1:2])), "LayerNorm")
+  bound, norms, why = certify([dense, RELU, opaque], (4,))
+  assert bound == math.inf
+  assert norms[2] == math.inf
+  assert why.startswith("no certificate: layer 3 of 3 (LayerNorm)")
+  # Nor where a zero comes before or after it.
+  zero = Dense(jnp.zeros((1, 1)), jnp.zeros(1))
+  assert certify([opaque, zero], (4,)).bound == math.inf
+  assert certify([zero, Opaque(jnp.sqrt, "root")], (1,)).bound == math.inf
+  root = Pointwise(lambda x: jnp.sqrt(abs(x)), math.inf)
+  assert "layer 1 of 2 (Pointwise)" in certify([root, zero], (1,)).why
+  huge = Dense(jnp.full((1, 1), 1e38), jnp.zeros(1))
+  assert "overflows" in certify([huge] * 10, (1,)).why
+
+
+def test_products_are_rounded_up():
+  """Ten layers of 1e-38 are not 0; a zero layer is."""
+  tiny, zero = (Dense(jnp.full((1, 1), w), jnp.ones(1)) for w in (1e-37, 0.0))
+  assert certify([tiny] * 10, (1,)).bound > 0
+  assert certify([tiny, zero, tiny], (1,)) == (0.0, certify([tiny, zero, tiny], (1,)).norms, "")
+
+
+def test_refusals():
+  dense = Dense(jnp.ones((4, 1)), jnp.zeros(1))
+  conv, _ = random_conv("4/2 SAME")
+  for layers, shape, message in [
+    ([dense], (3,), r"layer 1 of 1 \(Dense\): expected an input of shape \(4\), got \(3,\)"),
+    ([RELU, dense], (2, 4), r"layer 2 of 2 \(Dense\): expected .* \(4\), got \(2, 4\)"),
+    ([conv], (6, 6, 1), r"\(height, width, 2\), got \(6, 6, 1\)"),
+    ([conv._replace(padding="VALID")], (3, 6, 2), "no place"),
+    ([dense._replace(kernel=dense.kernel.at[1, 0].set(jnp.nan))], (4,), "1 of 4 kernel entries"),
+    ([dense._replace(bias=jnp.array([jnp.inf]))], (4,), "1 of 1 bias entries"),
+    ([Pointwise(jnp.tanh, -1.0), dense], (4,), "at least 0, got -1.0"),
+    ([Pointwise(jnp.tanh, math.nan), dense], (4,), "at least 0, got nan"),
+    ([Opaque(lambda x: x @ jnp.ones((2, 1)), "pool"), dense], (4,), r"layer 1 of 2 \(pool\)"),
+    ([RELU], (4,), r"ends in one score, these layers in shape \(4,\)"),
+  ]:
+    with pytest.raises(ValueError, match=message):
+      certify(layers, shape)
+
+
+def test_certified_distance():
+  """c(x) = 4 x and a shift by 3: the bound is the distance. With noise, it stays below it."""
+  layers = [Dense(jnp.full((1, 1), 4.0), jnp.ones(1))]
+  bound = certify(layers, (1,)).bound
+  score = jax.vmap(functools.partial(apply_layers, layers))
+  x, noise = jax.random.normal(KEY, (2, 50, 1))
+  for y, tight in [(x + 3.0, True), (x + 3.0 * noise, False)]:
+    distance = float(wasserstein_1d(x[:, 0], y[:, 0]))
+    certified = certified_distance(wasserstein_estimate(score(y), score(x)), bound)
+    if tight:
+      np.testing.assert_allclose(certified, distance, rtol=1e-5)
+    assert certified <= distance * (1 + 1e-6)
+  assert certified_distance(-2.0, 4.0) == 0.5  # The critic's negative is as Lipschitz.
+  assert certified_distance(2.0, 4.0) == 0.5
+  assert certified_distance(2.0, math.inf) == 0
+  assert certified_distance(2.0, 0.0) == 0
+  for estimate, bound in [(math.nan, 1.0), (math.inf, 1.0), (1.0, -1.0), (1.0, math.nan)]:
+    with pytest.raises(ValueError, match="must be"):
+      certified_distance(estimate, bound)
+
+
+def test_a_layer_that_is_too_large_has_no_certificate(monkeypatch):
+  layers = [Dense(jnp.ones((3, 2)), jnp.zeros(2)), Dense(jnp.ones((2, 1)), jnp.zeros(1))]
+  assert certify(layers, (3,)).bound < 10
+  monkeypatch.setattr(lipschitz, "_MOST_ROWS", 1)
+  certificate = certify(layers, (3,))
+  assert certificate.bound == math.inf
+  assert certificate.why.startswith("no certificate: layer 1 of 2 (Dense)")

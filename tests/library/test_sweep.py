@@ -1,0 +1,199 @@
+"""Many runs as one program: each member is the run alone, and none feels another."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers.problems import points, points_pair, sample_points
+
+import wgan_jax
+from wgan_jax import Config, Hparams
+from wgan_jax.data.images import load_images, sample_images
+from wgan_jax.networks.dcgan import dcgan
+from wgan_jax.networks.mlp import mlp
+from wgan_jax.sweep import BATCHING, Members, make_sweep, members_mesh
+
+IMAGE_SHAPE = (28, 28, 1)
+NETWORKS = {
+  "mlp": lambda: mlp(IMAGE_SHAPE, latent_dim=8, width=32, output=jnp.tanh),
+  "dcgan": lambda: dcgan(IMAGE_SHAPE, latent_dim=8, width=8),
+}
+# Two seeds, three settings.
+KEYS = jax.random.split(jax.random.key(4), 2)[jnp.array([0, 0, 0, 1, 1, 1])]
+HPARAMS = Hparams(
+  learning_rate=jnp.tile(jnp.array([1e-4, 2e-4, 5e-5]), 2),
+  beta1=jnp.full(6, 0.5),
+  beta2=jnp.full(6, 0.9),
+  lambda_gp=jnp.tile(jnp.array([10.0, 1.0, 0.1]), 2),
+  clip_value=jnp.tile(jnp.array([0.01, 0.1, 0.001]), 2),
+  decay_steps=jnp.zeros(6),
+)
+
+
+def member(tree, i):
+  return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+def largest_difference(a, b):
+  """The largest of max |a - b| / max |b| over the leaves."""
+  differences = jax.tree.map(lambda x, y: jnp.max(jnp.abs(x - y)) / jnp.max(jnp.abs(y)), a, b)
+  return max(map(float, jax.tree.leaves(differences)), default=0.0)
+
+
+def bits(tree):
+  """The bytes of every leaf."""
+  tree = jax.tree.map(
+    lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, tree
+  )
+  return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def gradients(state):
+  return state.critic_opt_state[0].mu, state.generator_opt_state[0].mu
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batching", BATCHING)
+@pytest.mark.parametrize("networks", NETWORKS)
+@pytest.mark.parametrize("penalty", ["gp", "clip"])
+def test_a_member_is_the_run_alone(networks, penalty, batching):
+  """After 20 steps from (seed, hyperparameters); and one more step, from states that are equal."""
+  config = Config(penalty=penalty, n_critic=2, batch_size=16)
+  training = wgan_jax.make_training(config, NETWORKS[networks](), sample_images)
+  images = jnp.asarray(load_images("digits", None).train_images)
+  sweep = make_sweep(training, 20, batching=batching, mesh=members_mesh(jax.devices()[:2]))
+  chunk, solo_chunk = jax.jit(sweep.chunk), jax.jit(wgan_jax.make_chunk(training.step, 20))
+  solo_init = jax.jit(training.init)
+
+  members, info = chunk(jax.jit(sweep.init)(KEYS, HPARAMS), HPARAMS, images, 20)
+  assert members.alive.all()
+  assert info.finite.all()
+  solos = []
+  for i in range(6):
+    hparams, mine = member(HPARAMS, i), member(members, i)
+    solo, solo_info = solo_chunk(solo_init(KEYS[i], hparams), hparams, images, 20)
+    chex.assert_trees_all_equal((mine.state.step, mine.state.key), (solo.step, solo.key))
+    if batching == "map":
+      assert bits(mine.state) == bits(solo)
+      assert bits(member(info, i)) == bits(solo_info)
+    for name in ("critic_params", "generator_params", "batch_stats"):
+      assert largest_difference(getattr(mine.state, name), getattr(solo, name)) < 1e-3, name
+    np.testing.assert_allclose(info.estimate[i], solo_info.estimate, rtol=1e-3, atol=1e-4)
+    solos.append(solo)
+
+  # beta1 = 0 leaves the gradient itself in Adam's first moment.
+  hparams = HPARAMS._replace(beta1=jnp.zeros(6))
+  states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *solos)
+  members, _ = chunk(Members(states, jnp.ones(6, bool)), hparams, images, 1)
+  for i, solo in enumerate(solos):
+    solo, _ = solo_chunk(solo, member(hparams, i), images, 1)
+    assert largest_difference(gradients(member(members.state, i)), gradients(solo)) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("networks", NETWORKS)
+def test_a_vmapped_member_is_the_run_alone_but_for_rounding(networks):
+  """In float64 nothing that a step amplifies is large enough to be seen."""
+  with jax.enable_x64(True):
+
+    def to_64(tree):
+      return jax.tree.map(lambda x: jnp.float64(x) if x.dtype == jnp.float32 else x, tree)
+
+    def sample_real(*args):
+      return to_64(sample_images(*args))
+
+    training = wgan_jax.make_training(Config(batch_size=16), NETWORKS[networks](), sample_real)
+    images = jnp.asarray(load_images("digits", None).train_images)
+    sweep, hparams = make_sweep(training, 20, batching="vmap"), to_64(HPARAMS)
+    members = sweep.init(KEYS, HPARAMS)
+    start = to_64(members.state)
+    members, _ = jax.jit(sweep.chunk)(Members(start, members.alive), hparams, images, 20)
+    solo_chunk = jax.jit(wgan_jax.make_chunk(training.step, 20))
+    for i in (0, 5):
+      solo, _ = solo_chunk(member(start, i), member(hparams, i), images, 20)
+      mine = member(members.state, i)
+      for name in ("critic_params", "generator_params", "batch_stats"):
+        assert largest_difference(getattr(mine, name), getattr(solo, name)) < 1e-9, name
+
+
+def tiny_sweep(batching, mesh=None, capacity=10):
+  training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_points)
+  return training, make_sweep(training, capacity, batching=batching, mesh=mesh)
+
+
+def rates(*values):
+  fill = jnp.zeros(len(values))
+  hparams = Hparams(jnp.array(values), fill + 0.5, fill + 0.9, fill + 10.0, fill, fill)
+  return jax.random.split(jax.random.key(2), len(values)), hparams
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("batching", BATCHING)
+def test_a_diverged_member_leaves_its_neighbours_bytes_alone(batching, devices):
+  _, sweep = tiny_sweep(batching, members_mesh(jax.devices()[:devices]))
+  run = jax.jit(lambda keys, hparams: sweep.chunk(sweep.init(keys, hparams), hparams, points(), 9))
+  with_one, info = run(*rates(1e-2, 1e-3, jnp.inf, 1e-2))
+  without, _ = run(*rates(1e-2, 1e-3, 1e-2, 1e-2))
+  assert with_one.alive.tolist() == [True, True, False, True]
+  assert info.finite[:, :9].all(axis=1).tolist() == [True, True, False, True]
+  assert [int(step) for step in with_one.state.step] == [9, 9, 0, 9]
+  for i in (0, 1, 3):
+    assert bits(member(with_one, i)) == bits(member(without, i))
+  assert bits(member(with_one, 2)) != bits(member(without, 2))
+
+
+@pytest.mark.parametrize("batching", BATCHING)
+def test_a_diverged_member_keeps_its_last_finite_state_for_good(batching):
+  """Data that turn infinite at step 3, and finite again at step 5."""
+
+  def sample_real(key, data, batch_size):
+    return jnp.broadcast_to(data, (batch_size, 2))
+
+  training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_real)
+  sweep = make_sweep(training, 10, batching=batching)
+  chunk = jax.jit(sweep.chunk)
+  keys, hparams = rates(1e-2, 1e-3)
+  members = sweep.init(keys, hparams)
+  good, bad = jnp.ones((1, 2)), jnp.full((1, 2), jnp.inf)
+  before, _ = chunk(members, hparams, good, 3)
+  after, info = chunk(before, hparams, bad, 2)
+  assert not info.finite.any()
+  assert not after.alive.any()
+  chex.assert_tree_all_finite(after.state.critic_params)
+  later, info = chunk(after, hparams, good, 4)
+  assert not info.finite.any()
+  for i in range(2):
+    assert bits(member(later.state, i)) == bits(member(before.state, i))
+    assert later.state.step[i] == 3
+
+
+@pytest.mark.parametrize("batching", BATCHING)
+def test_chunks_compose_bitwise_and_compile_once(batching):
+  _, sweep = tiny_sweep(batching)
+  keys, hparams = rates(1e-2, 1e-3, 1e-4)
+  chex.clear_trace_counter()
+  chunk = jax.jit(chex.assert_max_traces(sweep.chunk, n=1))
+  start = sweep.init(keys, hparams)
+  whole, info = chunk(start, hparams, points(), 7)
+  part, first = chunk(start, hparams, points(), 3)
+  part, second = chunk(part, hparams, points(), 4)
+  assert [bits(member(whole, i)) for i in range(3)] == [bits(member(part, i)) for i in range(3)]
+  joined = jnp.concatenate([first.critic_loss[:, :3], second.critic_loss[:, :4]], axis=1)
+  np.testing.assert_array_equal(info.critic_loss[:, :7], joined)
+
+
+def test_one_member_is_a_sweep():
+  _, sweep = tiny_sweep("vmap")
+  keys, hparams = rates(1e-2)
+  members, info = jax.jit(sweep.chunk)(sweep.init(keys, hparams), hparams, points(), 2)
+  assert members.state.step.tolist() == [2]
+  assert info.estimate.shape == (1, 10)
+
+
+def test_refuses_what_it_cannot_lay_out():
+  with pytest.raises(ValueError, match="batching must be one of vmap, map, got 'loop'"):
+    tiny_sweep("loop")
+  _, sweep = tiny_sweep("vmap", members_mesh(jax.devices()[:2]))
+  with pytest.raises(ValueError, match="3 members do not share out equally over 2 devices"):
+    sweep.init(*rates(1e-2, 1e-2, 1e-2))

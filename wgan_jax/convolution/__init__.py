@@ -1,0 +1,1 @@
+"""Convolutions as matrix products, with the signature of `jax.lax`."""

@@ -1,0 +1,222 @@
+"""Convolutions written as matrix products, with the signature of `jax.lax`.
+
+XLA's convolutions on the CPU are fast only in the plain case. The transposed convolution of a
+generator (lhs dilation) and the second-order convolutions that the gradient of a gradient penalty
+needs leave that path, and cost up to ten times as much. Under `vmap` over kernels, as in a sweep
+over whole runs, a native convolution becomes a grouped one, slow on the CPU and the GPU alike.
+
+A convolution is linear in its images and in its kernel. Paired with a cotangent of its outputs it
+is a sum of products of three arrays, and any two of them yield the third: the outputs, the images'
+gradient (which is the transposed convolution) and the kernel's. Here the two are made matrices and
+multiplied, and the third is made of the product, so that derivatives of every order are matrix
+products again. What the matrices are, `columns` and `toom_cook` say.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from wgan_jax.convolution import columns, toom_cook
+from wgan_jax.convolution.columns import Geometry
+
+_NHWC_HWIO = lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ("NHWC", "HWIO", "NHWC"))
+
+
+def conv_general_dilated(
+  lhs: jax.Array,
+  rhs: jax.Array,
+  window_strides: Sequence[int],
+  padding: str | Sequence[tuple[int, int]],
+  lhs_dilation: Sequence[int] | None = None,
+  rhs_dilation: Sequence[int] | None = None,
+  dimension_numbers: Any = None,
+  feature_group_count: int = 1,
+  batch_group_count: int = 1,
+  precision: Any = None,
+  preferred_element_type: Any = None,
+) -> jax.Array:
+  """Does what `jax.lax.conv_general_dilated` does, with one matrix product where it can.
+
+  It can for NHWC images and HWIO kernels, with strides or with lhs dilation (the transposed
+  convolution), at any kernel size and padding. Both at once, rhs dilation, groups, other layouts
+  and ranks, and empty arrays go to `jax.lax.conv_general_dilated`, which checks the arguments in
+  every case.
+
+  Args:
+    lhs: images, [batch, height, width, in].
+    rhs: kernel, [kernel height, kernel width, in, out].
+    window_strides: stride along each axis.
+    padding: 'SAME', 'SAME_LOWER', 'VALID', or a (low, high) pair for each axis; negative crops.
+    lhs_dilation: stride of the transposed convolution along each axis; the padding is then that of
+      the dilated images, and explicit.
+    rhs_dilation: spacing of the kernel's taps; native unless 1.
+    dimension_numbers: as in `jax.lax`, whose default is NCHW and thus native.
+    feature_group_count: native unless 1.
+    batch_group_count: native unless 1.
+    precision: of the matrix product, and of those of its derivatives.
+    preferred_element_type: of the result; both operands are cast to it first.
+
+  Returns:
+    The convolved images, [batch, height', width', out].
+  """
+
+  def native(lhs, rhs):
+    return lax.conv_general_dilated(
+      lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
+      feature_group_count, batch_group_count, precision, preferred_element_type,
+    )  # fmt: skip
+
+  out = jax.eval_shape(native, lhs, rhs)
+  stride, stretch, dilation = (
+    (1, 1) if x is None else tuple(x) for x in (window_strides, lhs_dilation, rhs_dilation)
+  )
+  if (
+    lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers) != _NHWC_HWIO
+    or dilation != (1, 1)
+    or (1, 1) not in (stride, stretch)
+    or (feature_group_count, batch_group_count) != (1, 1)
+    or 0 in (*lhs.shape, *rhs.shape, *out.shape)
+  ):
+    return native(lhs, rhs)
+  if isinstance(padding, str):
+    padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], stride, padding)
+  low = tuple(lo for lo, _ in padding)
+  lhs, rhs = lhs.astype(out.dtype), rhs.astype(out.dtype)
+  if precision is None:  # Read here: the products are traced later, perhaps outside of its context.
+    precision = jax.config.jax_default_matmul_precision
+  precision = tuple(precision) if isinstance(precision, list) else precision
+  if stretch == (1, 1):
+    geometry = Geometry(lhs.shape, rhs.shape, out.shape, stride, low)
+    return _bind("outputs", geometry, precision, images=lhs, kernel=rhs)
+  # The transpose of the convolution by the turned kernel.
+  kernel = rhs[::-1, ::-1].transpose(0, 1, 3, 2)
+  low = tuple(k - 1 - lo for k, lo in zip(kernel.shape[:2], low, strict=True))
+  geometry = Geometry(out.shape, kernel.shape, lhs.shape, stretch, low)
+  return _bind("images", geometry, precision, outputs=lhs, kernel=kernel)
+
+
+def choose_way(geometry: Geometry, dtype: jax.typing.DTypeLike, precision: Any) -> Any:
+  """`columns` or `toom_cook`, by measurement.
+
+  On two cores with AVX2, the Toom-Cook algorithm took .6 to 1 of the time of columns, to the
+  second order, in 16 shapes where these ask for 2^26 multiplications or more, and from a third to
+  1.4 times their time in 13 of fewer. Its rounding error is fit for float32 and wider. The device
+  is JAX's default one; on others than CPUs it was not measured.
+
+  Args:
+    geometry: of the convolution.
+    dtype: of the arrays.
+    precision: asked for; None for the default.
+
+  Returns:
+    The module, for its `to_matrix` and `from_matrix`.
+  """
+  blocks = zip(geometry.kernel[:2], geometry.stride, strict=True)
+  if (
+    jax.default_backend() != "cpu"
+    or precision is not None
+    or dtype not in (jnp.float32, jnp.float64)
+    or any(k % s for k, s in blocks)
+    or math.prod(geometry.outputs) * math.prod(geometry.kernel[:3]) < 2**26
+  ):
+    return columns
+  tile, tiles = toom_cook.tiling_of(geometry)
+  pixels = math.prod(geometry.stride) * geometry.kernel[2]
+  channels = toom_cook.blocks_of(geometry)[1] * geometry.kernel[3]
+  few_tiles = tiles <= 16  # The matrices from rows to points are dense.
+  return toom_cook if tile > 1 and few_tiles and min(pixels, channels) >= 32 else columns
+
+
+OPERANDS = {
+  "outputs": ("images", "kernel"),
+  "images": ("outputs", "kernel"),
+  "kernel": ("images", "outputs"),
+}
+"""By role, those of the two arrays that yield it."""
+
+_SUMMED = {"outputs": (-1, -2), "images": (-1, -1), "kernel": (-2, -2)}  # Axes of their matrices.
+
+
+def multiply(yields: str, a: jax.Array, b: jax.Array, precision: Any = None) -> jax.Array:
+  """The matrix of one role from those of the other two; of each point, where there are many.
+
+  Args:
+    yields: a key of `OPERANDS`.
+    a: what `to_matrix` made of the first operand, [..., rows, columns].
+    b: what it made of the second.
+    precision: of the product.
+
+  Returns:
+    The matrix that `from_matrix` takes, [..., rows, columns].
+  """
+  # Where a is wider than b, b.T @ a is up to twice as fast on the CPU as a.T @ b.
+  turned = yields == "kernel" and a.shape[-1] > b.shape[-1]
+  if turned:
+    a, b = b, a
+    precision = precision[::-1] if isinstance(precision, tuple) else precision
+  points = tuple(range(a.ndim - 2))
+  summed = tuple((axis % a.ndim,) for axis in _SUMMED[yields])
+  product = lax.dot_general(a, b, (summed, (points, points)), precision=precision)
+  if turned:  # The barrier keeps the compiler from undoing that.
+    product = lax.optimization_barrier(product).swapaxes(-1, -2)
+  return product
+
+
+def _bind(yields, geometry, precision, **arrays):
+  params = {"yields": yields, "geometry": geometry, "precision": precision}
+  return _primitive.bind(*(arrays[role] for role in OPERANDS[yields]), **params)
+
+
+def _compute(*arrays, yields, geometry, precision):
+  way = choose_way(geometry, arrays[0].dtype, precision)
+  roles = zip(OPERANDS[yields], arrays, strict=True)
+  matrices = (way.to_matrix(role, x, geometry) for role, x in roles)
+  return way.from_matrix(yields, multiply(yields, *matrices, precision), geometry)
+
+
+def _transpose_rule(place, cotangent, a, b, *, yields, geometry, precision):
+  """The operand at this place from the other one and the cotangent."""
+  other = 1 - place
+  arrays = {yields: cotangent, OPERANDS[yields][other]: (a, b)[other]}
+  return _bind(OPERANDS[yields][place], geometry, precision, **arrays)
+
+
+def _batch_rule(arrays, axes, *, yields, geometry, precision):
+  """A batch of batches for one kernel is a larger batch; all else is batched product by product."""
+  size = next(x.shape[axis] for x, axis in zip(arrays, axes, strict=True) if axis is not None)
+  if size == 0:
+    return jnp.zeros((0, *getattr(geometry, yields)), arrays[0].dtype), 0
+  if yields == "kernel" or axes[1] is not None:
+    params = {"yields": yields, "geometry": geometry, "precision": precision}
+    return jax.vmap(functools.partial(_compute, **params), axes)(*arrays), 0
+  x = jnp.moveaxis(arrays[0], axes[0], 0)
+  n, *image = geometry.images
+  _, *output = geometry.outputs
+  total = x.shape[0] * n
+  larger = dataclasses.replace(geometry, images=(total, *image), outputs=(total, *output))
+  merged = {OPERANDS[yields][0]: x.reshape(total, *x.shape[2:]), "kernel": arrays[1]}
+  y = _bind(yields, larger, precision, **merged)
+  return y.reshape(-1, n, *y.shape[1:]), 0
+
+
+def _shape_rule(a, b, *, yields, geometry, precision):
+  return jax.core.ShapedArray(getattr(geometry, yields), a.dtype)
+
+
+# A primitive, for two reasons: the derivatives of a convolution, of its transpose and of its
+# kernel's gradient are these three again, each written as is fast; and under `vmap` a critic for
+# one image becomes one for a batch with the same matrices, not with batches of small ones.
+_primitive = Primitive("convolution_as_product")
+_primitive.def_impl(jax.jit(_compute, static_argnames=("yields", "geometry", "precision")))
+_primitive.def_abstract_eval(_shape_rule)
+mlir.register_lowering(_primitive, mlir.lower_fun(_compute, multiple_results=False))
+ad.defbilinear(_primitive, *(functools.partial(_transpose_rule, place) for place in (0, 1)))
+batching.primitive_batchers[_primitive] = _batch_rule

@@ -1,0 +1,98 @@
+"""A critic as a chain of layers, of which each has a known Lipschitz constant."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Dense(NamedTuple):
+  """x -> x @ kernel + bias, for one sample [in] -> [out].
+
+  Attributes:
+    kernel: [in, out].
+    bias: [out].
+  """
+
+  kernel: jax.Array
+  bias: jax.Array
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return x @ self.kernel + self.bias
+
+
+class Conv(NamedTuple):
+  """A convolution of one image, [height, width, in] -> [height', width', out].
+
+  Attributes:
+    kernel: [kernel height, kernel width, in, out].
+    bias: [out].
+    stride: along height and width.
+    padding: 'SAME', 'VALID', or a (low, high) pair for each axis; negative crops.
+  """
+
+  kernel: jax.Array
+  bias: jax.Array
+  stride: tuple[int, int]
+  padding: str | Sequence[tuple[int, int]]
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    y = jax.lax.conv_general_dilated(
+      x[None], self.kernel, self.stride, self.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )[0]
+    return y + jnp.broadcast_to(self.bias, y.shape)
+
+
+class Pointwise(NamedTuple):
+  """A function of each entry by itself, such as an activation.
+
+  Attributes:
+    function: of an array of any shape.
+    lipschitz: the function's Lipschitz constant, at least 0, taken on trust: 1 for ReLU and tanh.
+  """
+
+  function: Callable[[jax.Array], jax.Array]
+  lipschitz: float
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return self.function(x)
+
+
+class Flatten(NamedTuple):
+  """[...] -> [n], in row-major order."""
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return x.ravel()
+
+
+class Opaque(NamedTuple):
+  """Any other function of one sample. Nothing is known of its Lipschitz constant.
+
+  Attributes:
+    function: [...] -> [...].
+    name: what messages call it, such as 'LayerNorm'.
+  """
+
+  function: Callable[[jax.Array], jax.Array]
+  name: str
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    return self.function(x)
+
+
+Layer = Dense | Conv | Pointwise | Flatten | Opaque
+
+
+def apply_layers(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
+  """The score of one sample: the layers, one after another.
+
+  Args:
+    layers: a critic's layers, input to output; the last gives one number.
+    x: one sample, [...].
+
+  Returns:
+    The score, [].
+  """
+  return functools.reduce(lambda x, layer: layer(x), layers, x).reshape(())
