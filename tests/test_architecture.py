@@ -23,7 +23,9 @@ ALLOWED = {
   "objectives": {"types", "losses", "penalties"},
   "lipschitz": {"types", "penalties"},
   "diagnostics": {"types", "losses"},
-  "training": {"types", "losses", "penalties", "objectives", "precision"},
+  "optimizers": set(),
+  "config": {"losses", "penalties", "optimizers", "precision"},
+  "training": {"types", "config", "objectives", "precision"},
   "sweep": {"training"},
 }
 ALLOWED["__init__"] = set(ALLOWED) - {"networks", "data"}

@@ -16,7 +16,6 @@ from experiments.harness.errors import UserError
 from experiments.harness.exact import certified_measures, make_exact_measures
 from experiments.harness.judge import Judge
 from experiments.harness.measures import (
-  estimate_name,
   make_boundary_measures,
   mode_measures,
   sliced_distance,
@@ -24,7 +23,7 @@ from experiments.harness.measures import (
 from experiments.harness.settings import Settings
 from wgan_jax.data.images import to_unit
 from wgan_jax.diagnostics import activation_gradient_norms
-from wgan_jax.losses import LOSSES, wasserstein_estimate
+from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.training import State
 from wgan_jax.transport import wasserstein_exact
 
@@ -136,9 +135,9 @@ def evaluate_critic(
   scores = jax.jit(jax.vmap(critic_fn))
   difference = float(wasserstein_estimate(scores(x), scores(y)))
   layers = networks.critic.layers(state.critic_params)
-  estimate = float(LOSSES[config.loss].estimate(scores(x), scores(y)))
-  measured = {f"held_out_{estimate_name(config.loss)}": estimate}
-  if config.loss == "wasserstein":
+  estimate = float(config.loss_row.estimate(scores(x), scores(y)))
+  measured = {f"held_out_{config.loss_row.estimate_name}": estimate}
+  if config.loss_row.estimate is wasserstein_estimate:
     measured["estimate_gap"] = estimate - exact
   measured |= certified_measures(layers, dataset.sample_shape, difference, exact)
   batch = min(config.batch_size, len(x), len(y))
@@ -146,7 +145,7 @@ def evaluate_critic(
   @jax.jit
   def activation_norms(params, x, y):
     layers = networks.critic.layers(params)
-    return activation_gradient_norms(layers, LOSSES[config.loss].critic, x, y)
+    return activation_gradient_norms(layers, config.loss_row.critic, x, y)
 
   norms = activation_norms(state.critic_params, x[:batch], y[:batch])
   measured["activation_gradient_norms"] = np.asarray(norms, float).tolist()

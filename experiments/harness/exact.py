@@ -77,7 +77,7 @@ def make_exact_measures(
   Returns:
     Both parts.
   """
-  objectives = make_objectives(config.loss, config.penalty_fn, networks)
+  objectives = make_objectives(config.loss_row, config.penalty_row, networks)
 
   def compute(state: State, hparams, train, held_out, classifier_params) -> dict:
     keys = measuring_keys(state)
@@ -136,7 +136,7 @@ def make_exact_measures(
       **certified_measures(layers, dataset.sample_shape, difference, exact),
       **{name: float(value) for name, value in arrays["told"].items()},
     }
-    if config.loss == "wasserstein":
+    if config.loss_row.estimate is wasserstein_estimate:
       measured["estimate_gap"] = difference - exact
     if judge is not None:
       measured |= judge.measure(arrays["seen"]) if finite else dict.fromkeys(judge.NAMES, math.nan)

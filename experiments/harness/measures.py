@@ -17,11 +17,11 @@ import numpy as np
 from experiments.harness.datasets import Dataset
 from experiments.harness.settings import Settings
 from wgan_jax.data.toy import Mixture
-from wgan_jax.diagnostics import clipped_share
+from wgan_jax.diagnostics import clipped_share, generator_losses
 from wgan_jax.losses import LOSSES
 from wgan_jax.modes import mode_statistics
 from wgan_jax.penalties import gradient_norms, interpolate
-from wgan_jax.training import Config, Info, State
+from wgan_jax.training import Config, Info, State, generate
 from wgan_jax.transport import sliced_wasserstein
 from wgan_jax.types import Pair
 
@@ -103,6 +103,16 @@ _OF_CRITICS = {
     "nats",
     "At most log 2 = 0.693, where the discriminator is sure.",
   ),
+  "held_out_total_variation_estimate": Measure(
+    "held-out total variation estimate",
+    LOSSES["hinge"].unit,
+    "At most 1, where the critic's scores are beyond the margins of the hinge loss.",
+  ),
+  "held_out_relativistic_estimate": Measure(
+    "held-out relativistic estimate",
+    LOSSES["relativistic_average"].unit,
+    "At most log 2 = 0.693. It is not the Jensen-Shannon divergence.",
+  ),
   "estimate_gap": Measure(
     "held-out estimate less the exact distance",
     "W1",
@@ -155,7 +165,7 @@ _OF_TRAINING = {
       "norm",
       "What this loss would teach the generator, with the critic as it is.",
     )
-    for loss in LOSSES
+    for loss in generator_losses()
   },
 }
 # What a sweep compares its members by, in groups that are read together.
@@ -163,19 +173,6 @@ GROUPS = {"Samples": _OF_SAMPLES, "Critics": _OF_CRITICS, "Training": _OF_TRAINI
 MEASURES = _OF_SAMPLES | _OF_CRITICS | _OF_TRAINING
 # A run is at its best where this is smallest: it judges the samples, whatever the loss and penalty.
 BEST_BY = "sliced_wasserstein"
-
-
-def estimate_name(loss: str) -> str:
-  """What the critic's loss is an estimate of, as a metric's name."""
-  return "wasserstein_estimate" if loss == "wasserstein" else "jensen_shannon_estimate"
-
-
-def generate(networks: Pair, state: State, key: jax.Array, n: int) -> jax.Array:
-  """Samples as a user gets them, with the running statistics, [n, ...]."""
-  latents = jax.random.normal(key, (n, networks.latent_dim))
-  params, batch_stats = state.generator_params, state.batch_stats
-  samples, _ = networks.generator.apply(params, batch_stats, latents, train=False)
-  return samples
 
 
 def generate_many(
@@ -241,12 +238,12 @@ def make_boundary_measures(
     critic_fn = functools.partial(networks.critic.apply, state.critic_params)
     scores = jax.vmap(critic_fn)
     fake = generate(networks, state, keys["held_out"], held_out.shape[0])
-    estimate = LOSSES[config.loss].estimate(scores(held_out), scores(fake))
+    estimate = config.loss_row.estimate(scores(held_out), scores(fake))
     measured = {
-      f"held_out_{estimate_name(config.loss)}": estimate,
+      f"held_out_{config.loss_row.estimate_name}": estimate,
       "sliced_wasserstein": sliced_distance(fake, held_out),
     }
-    if config.penalty_fn is None:
+    if config.penalty_row.cost is None:
       real = dataset.sample_real(keys["real"], train, config.batch_size)
       fake = generate(networks, state, keys["fake"], config.batch_size)
       norms = gradient_norms(critic_fn, interpolate(keys["epsilon"], real, fake))
@@ -278,8 +275,9 @@ def rows_of(info: Info) -> list[dict]:
 def summarise(rows: list[dict], settings: Settings) -> dict:
   """The part of a line of metrics that the steps told: means; of the largest norms the largest."""
   means = {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
-  line = {estimate_name(settings.loss): means["estimate"]}
-  if settings.config().penalty_fn is not None:
+  config = settings.config()
+  line = {config.loss_row.estimate_name: means["estimate"]}
+  if config.penalty_row.cost is not None:
     line["gradient_penalty"] = means["gradient_penalty"]
     line["gradient_norm_mean"] = means["gradient_norm_mean"]
     line["gradient_norm_max"] = max(row["gradient_norm_max"] for row in rows)

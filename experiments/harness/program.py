@@ -15,7 +15,7 @@ from experiments.harness.judge import Judge
 from experiments.harness.measures import generate, make_boundary_measures
 from experiments.harness.settings import Settings
 from wgan_jax.data.images import to_uint8
-from wgan_jax.sweep import Members, make_sweep, members_mesh, spread
+from wgan_jax.sweep import Members, make_sweep, members_mesh, shard_members
 from wgan_jax.training import Info, State, make_chunk, make_training
 from wgan_jax.types import Pair
 
@@ -152,14 +152,14 @@ class MembersProgram:
       def run_all(states, hparams, *whole):
         return jax.lax.map(lambda each: function(*each, *whole), (states, hparams))
 
-      return jax.jit(spread(run_all, mesh, 2), compiler_options=rare_options())
+      return jax.jit(shard_members(run_all, mesh, 2), compiler_options=rare_options())
 
     def draw_all(states, keys):
       return jax.lax.map(lambda each: draw(*each), (states, keys))
 
     self._measure = mapped(make_boundary_measures(config, pair, dataset))
     self._compute = mapped(exact.compute)
-    self._draw = jax.jit(spread(draw_all, mesh, 2), compiler_options=rare_options())
+    self._draw = jax.jit(shard_members(draw_all, mesh, 2), compiler_options=rare_options())
 
   def init(self) -> Members:
     """The members before the first step."""
