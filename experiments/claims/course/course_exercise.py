@@ -17,9 +17,9 @@ from experiments.engine.observe import observe, observe_training
 from experiments.figures.pictures import Picture, render
 from experiments.measures.classes import Judge
 from experiments.measures.classifiers import classify_images
-from experiments.measures.samples import generate, sliced_distance
+from experiments.measures.samples import sliced_distance
 from wgan_jax.networks import dcgan, exercise
-from wgan_jax.training import Config, Hparams
+from wgan_jax.training import Config, Hparams, generate
 
 _LATENT_DIM = 64
 _HPARAMS = Hparams(2e-4, 0.5, 0.999, 10.0)

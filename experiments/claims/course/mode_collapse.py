@@ -9,11 +9,12 @@ from experiments.claims.lab import Lab
 from experiments.engine.observe import Observed, observe, observe_settings
 from experiments.figures.pictures import Picture, render
 from experiments.measures.classes import load_judge
-from experiments.measures.samples import N_MODE_SAMPLES, generate
+from experiments.measures.samples import N_MODE_SAMPLES
 from experiments.spec.datasets import Dataset
 from experiments.spec.grid import Grid
 from wgan_jax.modes import mode_statistics
 from wgan_jax.networks.classifier import classify
+from wgan_jax.training import generate
 
 _METHODS = {
   "minimax": "cross-entropy, minimax",

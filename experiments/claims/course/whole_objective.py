@@ -9,8 +9,9 @@ from experiments.claims.lab import Lab
 from experiments.engine.observe import observe
 from experiments.figures.pictures import Picture, render
 from experiments.figures.samples import compose_grid
-from experiments.measures.samples import generate, sliced_distance
+from experiments.measures.samples import sliced_distance
 from experiments.spec.grid import Grid
+from wgan_jax.training import generate
 
 _N_SHOWN = 64
 _FALLS_TO = 0.5  # Of the sliced distance at the start.

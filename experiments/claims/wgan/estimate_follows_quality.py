@@ -12,8 +12,9 @@ from experiments.claims.claim import Claim, Evidence, Judgement, verdict
 from experiments.claims.lab import Lab
 from experiments.engine.observe import observe_settings
 from experiments.figures.pictures import Picture, render
-from experiments.measures.samples import generate, sliced_distance
+from experiments.measures.samples import sliced_distance
 from experiments.spec.grid import Grid
+from wgan_jax.training import generate
 
 _ARCHITECTURES = {"mlp": "MLP", "dcgan": "DCGAN"}
 _LOSSES = {

@@ -12,9 +12,8 @@ from experiments.engine.observe import observe
 from experiments.figures.pictures import Picture, render
 from experiments.measures.classes import Judge
 from experiments.measures.classifiers import classify_images
-from experiments.measures.samples import generate
 from wgan_jax.networks import variant
-from wgan_jax.training import Config, Hparams
+from wgan_jax.training import Config, Hparams, generate
 
 _ACTIVATIONS = ("relu", "leaky_relu", "smooth_elu", "tanh")
 _MARGIN = 0.25
