@@ -13,16 +13,16 @@ import sys
 
 from absl import flags
 
-from experiments.engine.batching import WAYS, describe_devices, plan_members
 from experiments.engine.folder import locked
-from experiments.engine.loop import Intervals
-from experiments.engine.sweep_folder import (
+from experiments.engine.groups import (
   SweepFolder,
   check_sweep_folder,
   open_sweep,
   recorded_sweep_dataset,
 )
-from experiments.engine.sweep_loop import train_sweep
+from experiments.engine.loop import Intervals
+from experiments.engine.planning import default_batching, describe_devices, print_plan
+from experiments.engine.sweep import train_sweep
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
 from experiments.host.errors import Stopped, UserError
@@ -32,6 +32,7 @@ from experiments.spec import data_flags
 from experiments.spec import flags as shared_flags
 from experiments.spec.grid import Grid
 from experiments.spec.methods import methods_table
+from wgan_jax.sweep import BATCHING
 
 _MANY = 1000
 
@@ -57,9 +58,9 @@ def register(flag_values: flags.FlagValues) -> None:
   flags.DEFINE_enum(
     "batching",
     None,
-    list(WAYS),
-    "Members of a call all at once, one after another in the program, or one call each; the"
-    " fastest, measured once, if not given.",
+    list(BATCHING),
+    "Members of a call all at once, or one after another in the program; if not given map on a CPU,"
+    " where it is faster and a member has the bits of the run alone, and vmap elsewhere.",
     flag_values=flag_values,
   )
   for name, text in [
@@ -82,8 +83,6 @@ def main(flag_values: flags.FlagValues) -> None:
   n_members = grid.size * flag_values.seeds
   if n_members > _MANY and not flag_values.yes:
     raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
-  if flag_values.batching == "loop" and flag_values.members_at_once is not None:
-    raise UserError("--members_at_once does nothing with --batching=loop: leave one of them out")
 
   def path_of(dataset):
     return pathlib.Path(flag_values.workdir or f"runs/sweep-{dataset}").expanduser()
@@ -114,28 +113,24 @@ def main(flag_values: flags.FlagValues) -> None:
       " the last line, which the tables are of, holds no slow measures"
     )
 
-  def plan(recorded):
-    return plan_members(
-      runs,
-      dataset,
-      recorded,
-      steps=flag_values.steps,
-      capacity=intervals.capacity(),
-      way=flag_values.batching,
-      at_once=flag_values.members_at_once,
-    )
-
+  batching = flag_values.batching or default_batching()
+  at_once = flag_values.members_at_once
   if flag_values.dry_run:
-    plan(SweepFolder(path).read_batching())
+    print_plan(runs, dataset, batching, at_once, steps=flag_values.steps)
     return None
   flags_given = flag_values.flag_values_dict()
   with open_sweep(path, runs, dataset, flags_given, environment) as folder:
     print(f"sweep folder {path}", flush=True)
-    recorded = folder.read_batching()
-    batching = plan(recorded)
-    folder.write_batching(recorded | batching)
     try:
-      train_sweep(folder, runs, dataset, batching, steps=flag_values.steps, intervals=intervals)
+      train_sweep(
+        folder,
+        runs,
+        dataset,
+        batching=batching,
+        at_once=at_once,
+        steps=flag_values.steps,
+        intervals=intervals,
+      )
     except Stopped:
       write_results(folder, read_members(folder))
       raise

@@ -3,12 +3,10 @@
 import dataclasses
 import pathlib
 
-import jax
-
-from experiments.engine.batching import plan_members
+from experiments.engine.groups import open_sweep
 from experiments.engine.loop import Intervals
-from experiments.engine.sweep_folder import open_sweep
-from experiments.engine.sweep_loop import train_sweep
+from experiments.engine.planning import default_batching
+from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
 from experiments.spec.datasets import Dataset, load_dataset
 from experiments.spec.grid import Grid
@@ -63,11 +61,13 @@ class Lab:
     path = self.folder / name
     intervals = Intervals(log_every, steps, steps, exact_every)
     with open_sweep(path, runs, data, told, self.environment) as folder:
-      recorded = folder.read_batching()
-      # No way is faster on a CPU, where to try the others would take longer than many a claim.
-      way = "map" if jax.default_backend() == "cpu" else None
-      capacity = intervals.capacity()
-      batching = plan_members(runs, data, recorded, steps=steps, capacity=capacity, way=way)
-      folder.write_batching(recorded | batching)
-      train_sweep(folder, runs, data, batching, steps=steps, intervals=intervals)
+      train_sweep(
+        folder,
+        runs,
+        data,
+        batching=default_batching(),
+        at_once=None,
+        steps=steps,
+        intervals=intervals,
+      )
       return read_members(folder)

@@ -1,10 +1,9 @@
 """What a run shows while it goes on: a bar in a terminal, plain lines elsewhere, TensorBoard."""
 
-import contextlib
 import importlib.util
 import pathlib
 import sys
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -37,40 +36,19 @@ _SHORT = {
 
 
 class Display:
-  """Shows steps and metrics on standard error."""
+  """Shows progress on standard error: a bar in a terminal, and lines everywhere.
 
-  def __init__(self, first_step: int, last_step: int):
-    self._last_step = last_step
-    self._bar = tqdm.tqdm(
-      initial=first_step,
-      total=last_step,
-      unit="step",
-      file=sys.stderr,
-      dynamic_ncols=True,
-      disable=not sys.stderr.isatty(),
-    )
+  Args:
+    n_members: number of runs in all, trained one group after another.
+    steps: the last step of each.
+    done: steps that are done already, of all members together.
+    n_diverged: number of members that diverged before.
+  """
 
-  def advance(self, n_steps: int) -> None:
-    """Moves the bar."""
-    self._bar.update(n_steps)
-
-  def metrics(self, row: dict, steps_per_second: float) -> None:
-    """One line."""
-    figures = "  ".join(f"{_SHORT[name]} {row[name]:.4g}" for name in _SHORT if name in row)
-    line = f"step {row['step']}/{self._last_step}  {figures}  {steps_per_second:.2f} steps/s"
-    self._bar.write(line, file=sys.stderr)
-
-  def close(self) -> None:
-    """Leaves the bar as it stands."""
-    self._bar.close()
-
-
-class SweepDisplay:
-  """Shows the progress of all members on standard error: a bar in a terminal, lines everywhere."""
-
-  def __init__(self, n_members: int, steps: int, done: int, n_diverged: int):
-    self._steps, self._n_diverged = steps, n_diverged
-    self._rate = None
+  def __init__(self, n_members: int, steps: int, done: int = 0, n_diverged: int = 0):
+    self._n_members, self._steps, self._n_diverged = n_members, steps, n_diverged
+    self._rate = None  # Member steps a second, of the last chunks.
+    self._alive = []
     self._bar = tqdm.tqdm(
       initial=done,
       total=n_members * steps,
@@ -81,39 +59,42 @@ class SweepDisplay:
     )
     self._left = n_members * steps - done
 
-  def begin(self, group, step: int, *, n_new: int, n_dead: int) -> None:
-    """A group begins, or goes on, at a step; `n_new` steps of each member were not counted yet."""
-    self._group = group
-    self._n_diverged += n_dead
-    self._move(n_new * len(group.runs))
-    run = group.runs[0]
-    self._write(
-      f"{run.loss}, {run.penalty}, {run.architecture}: {len(group.runs)} members,"
-      f" {group.way}, from step {step} of {self._steps}"
-    )
+  def begin(self, title: str, step: int, alive: list[bool]) -> None:
+    """Shows that members begin, or go on, at a step."""
+    self._alive = alive
+    self._n_diverged += alive.count(False)
+    if self._n_members == 1:
+      begun = "resumed at" if step else "starting at"
+      print(f"{begun} step {step} of {self._steps}", flush=True)
+    else:
+      self._write(f"{title}: {len(alive)} members, from step {step} of {self._steps}")
+
+  def advance(self, n_steps: int, seconds: float, alive: list[bool]) -> None:
+    """Moves the bar by `n_steps` of each member."""
+    self._alive = alive
+    self._move(n_steps * len(alive))
+    rate = n_steps * len(alive) / seconds
+    self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
 
   def diverged(self, name: str, step: int) -> None:
-    """A member diverged."""
+    """Shows that a member diverged."""
     self._n_diverged += 1
     self._write(f"{name} diverged: a loss or a parameter turned non-finite at step {step}")
 
-  def advance(self, step: int, n_steps: int, alive: list, seconds: float, *, line: bool) -> None:
-    """The group did `n_steps` more."""
-    member_steps = n_steps * len(alive)
-    self._move(member_steps)
-    rate = member_steps / seconds
-    # Of the last chunks, so that what is left is told by how it goes now.
-    self._rate = rate if self._rate is None else 0.7 * self._rate + 0.3 * rate
-    if line:
+  def lines(self, step: int, lines: list[dict | None]) -> None:
+    """Shows a line of metrics: the figures of a run alone, or how many of many go on."""
+    if self._n_members == 1:
+      (line,) = lines
+      words = "  ".join(f"{_SHORT[name]} {line[name]:.4g}" for name in _SHORT if name in line)
+    else:
       left = tqdm.tqdm.format_interval(self._left / self._rate)
-      self._write(
-        f"step {step}/{self._steps}  {sum(alive)} of {len(alive)} alive,"
-        f" {self._n_diverged} diverged in all  {rate:.3g} member steps/s  {left} left"
-      )
+      words = f"{sum(self._alive)} of {len(self._alive)} alive, {self._n_diverged} diverged in all"
+      words += f"  {left} left"
+    self._write(f"step {step}/{self._steps}  {words}  {self._rate:.3g} steps/s")
 
   def end(self, n_steps: int) -> None:
-    """The group ends, `n_steps` before its time where all of it diverged."""
-    self._move(n_steps * len(self._group.runs))
+    """Moves the bar by the steps that members do not need to do, as all of them diverged."""
+    self._move(n_steps * len(self._alive))
 
   def close(self) -> None:
     """Leaves the bar as it stands."""
@@ -139,16 +120,11 @@ def check_tensorboard(wanted: bool) -> None:
     )
 
 
-@contextlib.contextmanager
-def event_writer(directory: pathlib.Path, wanted: bool, first_step: int) -> Iterator:
-  """A TensorBoard writer, or None; events past `first_step` of an earlier start are purged."""
-  if not wanted:
-    yield None
-    return
+def open_events(directory: pathlib.Path, first_step: int) -> Any:
+  """Opens a TensorBoard writer; events past `first_step` of an earlier start are purged."""
   from tensorboardX import SummaryWriter  # An extra, and slow to import.
 
-  with SummaryWriter(str(directory), purge_step=first_step + 1) as writer:
-    yield writer
+  return SummaryWriter(str(directory), purge_step=first_step + 1)
 
 
 def write_events(writer, row: dict) -> None:

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 
 import jax
 
-from experiments.host import checkpoints
+from experiments.host import checkpoints, files
+from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.datasets import Dataset
@@ -120,6 +121,57 @@ class RunFolder:
     if step not in kept:
       raise UserError(f"--step={step} has no checkpoint; there are {', '.join(map(str, kept))}")
     return checkpoints.restore(self.checkpoints, step, like).state
+
+  def rewind(self, step: int, n_pending: int) -> None:
+    """Makes the folder what it was when the checkpoint of `step` was saved.
+
+    Args:
+      step: that of the checkpoint, 0 for the start.
+      n_pending: how many of its steps wait for their line of metrics.
+    """
+    checkpoints.clear_after(self.checkpoints, step)
+    # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
+    files.keep_lines(self.metrics, lambda row: row["step"] + n_pending <= step)
+    files.keep_lines(self.timing, lambda row: row["step"] <= step)
+    logged = [row["step"] for row in files.read_lines(self.metrics)[-1:]]
+    if step > n_pending and logged != [step - n_pending]:
+      print(
+        f"warning: {self.metrics} lacks lines up to step {step - n_pending}: they are lost",
+        file=sys.stderr,
+      )
+
+  def save_state(self, state: State, pending: list[dict]) -> None:
+    """Saves a checkpoint of a state, if there is none of its step yet.
+
+    Args:
+      state: the training state.
+      pending: the rows of its steps since the last line of metrics.
+
+    Raises:
+      UserError: it cannot be saved.
+    """
+    step = int(state.step)
+    checkpoints.clear_after(self.checkpoints, step)
+    if step and step not in checkpoints.steps(self.checkpoints):
+      checkpoints.save(self.checkpoints, Checkpoint(step, state, pending))
+
+  def write_summary(self, step: int, *, alive: bool) -> None:
+    """Writes how the run ended: finished at a step, or diverged in the one after it."""
+    if alive:
+      last = files.read_lines(self.metrics)[-1:]
+      summary = {"status": "finished", "steps": step, "last": last[0] if last else None}
+    else:
+      summary = {"status": "diverged", "first_bad_step": step + 1}
+    write_json(self.summary, summary)
+
+  def reached(self) -> tuple[int, bool]:
+    """Returns the step at which the run ended, 0 if it did not, and whether it diverged there."""
+    if not self.summary.exists():
+      return 0, False
+    summary = read_json(self.summary)
+    if summary.get("status") == "diverged":
+      return summary["first_bad_step"] - 1, True
+    return summary.get("steps", 0), False
 
 
 def recorded_dataset(path: pathlib.Path) -> str | None:

@@ -1,28 +1,25 @@
-"""The host loop: compiled chunks of steps, and between them logging, drawing and saving."""
+"""The host loop: compiled chunks of steps, and between them logging, drawing and saving.
 
-import contextlib
+Members are trained side by side, each with a run folder; a run alone is one member. What trains
+them is an engine (`experiments.engine.engine.Engine`); where they are kept between two starts, and
+what becomes of them at the end, is a place (`experiments.engine.places`).
+"""
+
 import dataclasses
-import sys
 import time
 
+import jax
 import numpy as np
 
-from experiments.engine import display
-from experiments.engine.folder import RunFolder
-from experiments.engine.program import Program
-from experiments.host import checkpoints, files
-from experiments.host.checkpoints import Checkpoint
-from experiments.host.errors import Stopped
-from experiments.host.signals import stop_signals
-from experiments.measures.boundary import rows_of, summarise
-from experiments.measures.classes import load_judge
-from experiments.spec.datasets import Dataset
-from experiments.spec.settings import Settings
+from experiments.engine.display import Display
+from experiments.engine.engine import Engine
+from experiments.engine.places import Place
+from experiments.host.errors import Stopped, UserError
+from experiments.host.signals import Stop
+from experiments.measures.boundary import rows_of
 
 # A chunk also ends here, however rarely one logs: a signal and a divergence wait for its end.
 _LONGEST_CHUNK = 1000
-# Curves take up to a second to draw; while training goes on they may take this share of the time.
-_CURVES_SHARE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +29,19 @@ class Intervals:
   log: int
   sample: int
   checkpoint: int
-  exact: int = 0  # 0 for never.
+  slow: int = 0  # 0 for never.
 
   def capacity(self) -> int:
-    """The most steps of one chunk."""
+    """Returns the most steps of one chunk."""
     return min(*self._ends)
 
   def next(self, step: int, last: int) -> int:
-    """Where the chunk from `step` ends: an absolute multiple of an interval, or the last step."""
+    """Returns where the chunk from `step` ends: at a multiple of an interval, or the last step."""
     return min(*((step // n + 1) * n for n in self._ends), last)
 
-  def is_exact(self, step: int) -> bool:
+  def is_slow(self, step: int) -> bool:
     """Whether the line at a step holds the slow measures."""
-    return self.exact > 0 and step % self.exact == 0
+    return self.slow > 0 and step % self.slow == 0
 
   @property
   def _ends(self):
@@ -52,135 +49,90 @@ class Intervals:
 
 
 def train(
-  folder: RunFolder,
-  settings: Settings,
-  dataset: Dataset,
+  engine: Engine,
+  place: Place,
   *,
   steps: int,
   intervals: Intervals,
-  tensorboard: bool = False,
+  display: Display,
+  stop: Stop,
 ) -> None:
-  """Trains from the newest checkpoint in the folder, or from the start, to `steps`.
+  """Trains members from where their place has them to `steps`.
+
+  A member that diverges is frozen at its last finite step; the others do not notice.
+
+  Args:
+    engine: trains, measures and draws.
+    place: keeps the members, and has a run folder for each.
+    steps: the last step.
+    intervals: when lines, pictures and checkpoints are written.
+    display: shows progress.
+    stop: holds the signal that asks to stop, if any.
 
   Raises:
-    Stopped: a loss or a parameter turned non-finite, or a signal asked to stop.
-    UserError: no checkpoint in the folder verifies, or one cannot be saved.
+    Stopped: a signal asked to stop, and all is saved; or the place ends a run that diverged so.
+    UserError: no checkpoint of the place verifies, one cannot be saved, or the members are beyond
+      `steps`.
   """
-  judge = load_judge(dataset) if intervals.exact else None
-  program = Program(settings, dataset, intervals.capacity(), judge)
-  state = program.init()
-  start = Checkpoint(0, state, [])
-  step, state, pending = checkpoints.restore_newest(folder.checkpoints, state) or start
+  step, members, pending = place.restore(engine)
   if step > steps:
-    print(f"{folder.path} is at step {step} already: --steps={steps} asks for nothing more")
-    return
-  print(f"{'resumed at' if step else 'starting at'} step {step} of {steps}", flush=True)
-  rewind(folder, step, len(pending))
-  folder.summary.unlink(missing_ok=True)
-  folder.samples.mkdir(exist_ok=True)
-  title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, seed {settings.seed}"
-
+    raise UserError(f"{place.path} is at step {step} already: --steps={steps} asks for less")
+  alive, own_steps = members.alive.tolist(), members.state.step.tolist()
+  for folder, own_step, rows in zip(place.folders, own_steps, pending, strict=True):
+    folder.rewind(own_step, len(rows))
+  place.begin(step - max(map(len, pending)))
+  members = engine.lay_out(members)
   measuring = 0.0
 
   def log():
     nonlocal measuring
     started = time.perf_counter()
-    measured = program.measure(state, exact=intervals.is_exact(step))
+    lines = engine.lines(members, pending, alive, slow=intervals.is_slow(step))
     measuring = time.perf_counter() - started
-    row = {"step": step, **summarise(pending, settings)} | measured
-    files.append_line(folder.metrics, row)
-    display.write_events(events, row)
-    return row
+    lines = [None if line is None else {"step": step, **line} for line in lines]
+    place.write_lines(lines)
+    return lines
 
-  curves_due = 0.0
-
-  def draw():
-    # Here: they load matplotlib, which delays the start.
-    from experiments.figures import curves, samples
-
-    nonlocal curves_due
-    samples.draw_samples(folder.sample(step), program.draw(state), dataset, f"{title}, step {step}")
-    display.write_image(events, folder.sample(step), step)
-    started = time.perf_counter()
-    rows = files.read_lines(folder.metrics)  # None before the first line.
-    if rows and (step == steps or started >= curves_due):
-      curves.draw_curves(folder.curves, rows, title)
-      curves_due = started + (time.perf_counter() - started) / _CURVES_SHARE
-
-  with (
-    contextlib.closing(display.Display(step, steps)) as shown,
-    display.event_writer(folder.tensorboard, tensorboard, step - len(pending)) as events,
-    stop_signals() as stop,
-  ):
-    if step == steps:  # Stopped after its last checkpoint, perhaps before what belongs to the end.
-      if pending:
-        log()
-      draw()
-    while step < steps:
-      started, first, measuring = time.perf_counter(), step, 0.0
-      step = intervals.next(step, steps)
-      state, info = program.chunk(state, step - first)
-      seconds = time.perf_counter() - started
-      pending += rows_of(info)
-      shown.advance(step - first)
-      if not info.finite.all():
-        _give_up(folder, settings, first + 1 + int(np.argmin(info.finite)))
-      if step % intervals.log == 0 or step == steps:
-        shown.metrics(log(), (step - first) / seconds)
-      if step % intervals.sample == 0 or step == steps:
-        draw()
-      if step % intervals.log == 0:
-        # A line at the last step may be of a part of its interval: a longer run makes it whole.
-        pending = []
-      stopping = stop.signal if step < steps else 0
-      if step % intervals.checkpoint == 0 or step == steps or stopping:
-        checkpoints.save(folder.checkpoints, Checkpoint(step, state, pending))
-      timing = {
+  display.begin(place.title, step, alive)
+  if step == steps and any(rows for rows, lives in zip(pending, alive, strict=True) if lives):
+    log()  # Killed after the last checkpoint: the rewind undid the line of part of an interval.
+  while step < steps and any(alive):
+    started, first, measuring = time.perf_counter(), step, 0.0
+    step = intervals.next(step, steps)
+    members, info = engine.chunk(members, step - first)
+    seconds = time.perf_counter() - started
+    for i in np.flatnonzero(alive):
+      n_finite = int(info.finite[i].sum())
+      pending[i] += rows_of(jax.tree.map(lambda rows, i=i, n=n_finite: rows[i, :n], info))
+      if n_finite < step - first:
+        alive[i] = False
+        display.diverged(place.folders[i].path.name, first + n_finite + 1)
+    display.advance(step - first, seconds, alive)
+    last = step == steps or not any(alive)
+    if any(alive) and (step % intervals.log == 0 or last):
+      display.lines(step, log())
+    if step % intervals.log == 0:
+      # A line at the last step may be of a part of its interval: a longer run makes it whole.
+      pending = [[] if lives else rows for lives, rows in zip(alive, pending, strict=True)]
+    if step % intervals.sample == 0 and not last:
+      place.draw(engine, members, step)
+    stopping = stop.signal if not last else 0
+    if step % intervals.checkpoint == 0 or last or stopping:
+      place.save(step, engine.fetch(members), pending)
+    place.write_timing(
+      {
         "step": step,
         "time": time.time(),
         "chunk_seconds": seconds,
         "steps_per_second": (step - first) / seconds,
         "host_seconds": time.perf_counter() - started - seconds,
-        "measure_seconds": measuring,  # Of the former.
+        "measure_seconds": measuring,  # Part of the former.
       }
-      files.append_line(folder.timing, timing)
-      if stopping:
-        files.write_json(folder.summary, {"status": "stopped", "steps": step})
-        message = f"stopped at step {step}, saved; the same command goes on from there"
-        raise Stopped(message, 128 + stopping)
-  last = files.read_lines(folder.metrics)[-1:]
-  files.write_json(
-    folder.summary, {"status": "finished", "steps": step, "last": last[0] if last else None}
-  )
-  print(f"done: {folder.path} (samples/{folder.sample(step).name}, curves.png, metrics.jsonl)")
-
-
-def rewind(folder: RunFolder, step: int, n_pending: int) -> None:
-  """Makes a run's folder what it was when the checkpoint of `step` was saved.
-
-  Args:
-    folder: the run's folder.
-    step: that of the checkpoint, 0 for the start.
-    n_pending: how many of its steps wait for their line of metrics.
-  """
-  checkpoints.clear_after(folder.checkpoints, step)
-  # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
-  files.keep_lines(folder.metrics, lambda row: row["step"] + n_pending <= step)
-  files.keep_lines(folder.timing, lambda row: row["step"] <= step)
-  logged = [row["step"] for row in files.read_lines(folder.metrics)[-1:]]
-  if step > n_pending and logged != [step - n_pending]:
-    print(
-      f"warning: {folder.metrics} lacks lines up to step {step - n_pending}: they are lost",
-      file=sys.stderr,
     )
-
-
-def _give_up(folder: RunFolder, settings: Settings, bad: int) -> None:
-  kept = checkpoints.steps(folder.checkpoints)
-  files.write_json(folder.summary, {"status": "diverged", "first_bad_step": bad})
-  last = f"the last good checkpoint is step {kept[-1]}" if kept else "there is no checkpoint yet"
-  raise Stopped(
-    f"diverged: a loss or a parameter turned non-finite at step {bad}; replay it with"
-    f" --seed={settings.seed} --steps={bad} and the same other flags; {last}",
-    3,
-  )
+    if stopping:
+      place.stop(step)
+      raise Stopped(
+        f"stopped at step {step}, saved; the same command goes on from there", 128 + stopping
+      )
+  display.end(steps - step)
+  place.finish(engine, members, engine.fetch(members), pending)

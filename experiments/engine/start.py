@@ -1,14 +1,20 @@
 """Begins or goes on with one run: what the launchers that train one run have in common."""
 
+import contextlib
 import dataclasses
 import pathlib
 
 from absl import flags
 
-from experiments.engine.display import check_tensorboard
+from experiments.engine.display import Display, check_tensorboard
+from experiments.engine.engine import Engine, run_title
 from experiments.engine.folder import check_folder, open_run
 from experiments.engine.loop import Intervals, train
+from experiments.engine.places import RunPlace
+from experiments.host import checkpoints
 from experiments.host.environment import describe_environment, use_compilation_cache
+from experiments.host.signals import stop_signals
+from experiments.measures.classes import load_judge
 from experiments.spec.settings import Settings
 
 
@@ -32,28 +38,37 @@ def start(
     Stopped: the run ended before its time.
   """
   check_tensorboard(flag_values.tensorboard)
-  path = path.expanduser()
+  path, steps = path.expanduser(), flag_values.steps
   use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
   check_folder(path, settings)  # Before minutes go into data for a folder that cannot be used.
   dataset = settings.load(data_dir)
+  intervals = Intervals(
+    flag_values.log_every,
+    flag_values.sample_every,
+    flag_values.checkpoint_every,
+    flag_values.exact_every,
+  )
   with open_run(path, settings, dataset, flag_values.flag_values_dict(), environment) as folder:
     print(f"run folder {folder.path}")
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     print(f"{settings.dataset}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
-    for note in settings.notes(flag_values.steps):
+    for note in settings.notes(steps):
       print(f"note: {note}")
-    train(
-      folder,
-      settings,
-      dataset,
-      steps=flag_values.steps,
-      intervals=Intervals(
-        flag_values.log_every,
-        flag_values.sample_every,
-        flag_values.checkpoint_every,
-        flag_values.exact_every,
-      ),
-      tensorboard=flag_values.tensorboard,
-    )
+    kept = checkpoints.steps(folder.checkpoints)
+    if kept and kept[-1] > steps:
+      print(f"{path} is at step {kept[-1]} already: --steps={steps} asks for nothing more")
+      return
+    judge = load_judge(dataset) if intervals.slow else None
+    engine = Engine([settings], dataset, intervals.capacity(), judge=judge)
+    title, replay = run_title(settings), f"--seed={settings.seed}"
+    place = RunPlace(folder, title, replay, tensorboard=flag_values.tensorboard)
+    done = kept[-1] if kept else 0
+    with (
+      contextlib.closing(place),
+      contextlib.closing(Display(1, steps, done)) as display,
+      stop_signals() as stop,
+    ):
+      train(engine, place, steps=steps, intervals=intervals, display=display, stop=stop)
+    print(f"done: {path} (samples/{folder.sample(steps).name}, curves.png, metrics.jsonl)")

@@ -6,7 +6,7 @@ import pathlib
 
 import jinja2
 
-from experiments.engine.sweep_folder import SweepFolder
+from experiments.engine.groups import SweepFolder
 from experiments.figures.pictures import Picture
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, read_lines, write_bytes

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from experiments.engine.sweep_folder import SweepFolder
+from experiments.engine.groups import SweepFolder
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, read_lines, write_bytes, write_json
 from experiments.measures.rows import BEST_BY, MEASURES

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from experiments.engine.program import MembersProgram, Program
+from experiments.engine.engine import Engine
 from experiments.spec.datasets import Dataset
 from experiments.spec.grid import Grid
 from experiments.spec.settings import Settings
@@ -151,14 +151,14 @@ def settings_of(dataset: str, **choices) -> Settings:
 
 
 def _alone(settings: Settings, dataset: Dataset, n_steps: int) -> Callable[[], None]:
-  return _advance(Program(settings, dataset, n_steps), n_steps)
+  return _advance(Engine([settings], dataset, n_steps), n_steps)
 
 
 def _members(settings, dataset, n_steps, way, n_members) -> Callable[[], None]:
-  return _advance(MembersProgram([settings] * n_members, dataset, n_steps, way), n_steps)
+  return _advance(Engine([settings] * n_members, dataset, n_steps, way), n_steps)
 
 
-def _advance(program: Program | MembersProgram, n_steps: int) -> Callable[[], None]:
+def _advance(program: Engine, n_steps: int) -> Callable[[], None]:
   """Each call does so many steps more, and waits for them."""
   state = program.init()
 

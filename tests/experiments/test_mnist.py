@@ -11,11 +11,10 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.launching import TINY, draw, launch, results, train
+from helpers.launching import TINY, final_state, launch, results, train
 from PIL import Image
 
 from experiments import mnist
-from experiments.engine import loop
 from experiments.host import checkpoints
 from experiments.host.files import read_lines
 from experiments.spec import data_flags, datasets, flags
@@ -24,13 +23,6 @@ from experiments.spec.settings import Settings
 from wgan_jax.data.images import is_prepared
 
 ROOT = pathlib.Path(mnist.__file__).parents[1]
-
-
-def final_state(workdir):
-  """The newest checkpoint's step, the digest of its state, and its pending rows."""
-  step = checkpoints.steps(workdir / "checkpoints")[-1]
-  digests = json.loads((workdir / "checkpoints" / str(step) / "digest.json").read_text())
-  return step, digests["state"], digests["pending"]
 
 
 @pytest.fixture(scope="module")
@@ -70,56 +62,6 @@ def test_a_run_writes_what_it_says(finished):
   summary = json.loads((finished / "summary.json").read_text())
   assert summary["status"] == "finished"
   assert summary["last"] == rows[-1]
-
-
-@pytest.mark.slow
-def test_a_line_is_the_mean_over_its_interval(finished, tmp_path):
-  """Logged every step, the lines of the same run average to those of every third."""
-  assert train(tmp_path / "run", "--steps=9", "--log_every=1") == 0
-  each = read_lines(tmp_path / "run" / "metrics.jsonl")
-  for row in read_lines(finished / "metrics.jsonl")[:3]:
-    interval = each[row["step"] - 3 : row["step"]]
-    for name in ("wasserstein_estimate", "gradient_penalty", "critic_loss", "gradient_norm_mean"):
-      np.testing.assert_allclose(row[name], np.mean([r[name] for r in interval]), rtol=1e-5)
-    # What is largest is the largest of the interval; what is measured at its end is of its end.
-    np.testing.assert_allclose(
-      row["gradient_norm_max"], max(r["gradient_norm_max"] for r in interval), rtol=1e-5
-    )
-    held_out = "held_out_wasserstein_estimate"
-    np.testing.assert_allclose(row[held_out], interval[-1][held_out], rtol=1e-5)
-    # The sign: the critic's loss is lambda times the penalty minus the estimate.
-    expected = 10 * row["gradient_penalty"] - row["wasserstein_estimate"]
-    np.testing.assert_allclose(row["critic_loss"], expected, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stop", [2, 5, 7])
-def test_extended_equals_uninterrupted_bitwise(finished, tmp_path, stop):
-  """Ended at any step, on a boundary or not, and extended: the same state, metrics and pictures."""
-  assert train(tmp_path / "run", f"--steps={stop}") == 0
-  assert train(tmp_path / "run", "--steps=10") == 0
-  assert final_state(tmp_path / "run") == final_state(finished)
-  extended, whole = results(tmp_path / "run"), results(finished)
-  assert {name: extended[name] for name in whole} == whole
-
-
-@pytest.mark.slow
-def test_a_stop_signal_saves_and_the_same_command_goes_on(finished, tmp_path, monkeypatch, capsys):
-  chunk = loop.Program.chunk
-
-  def interrupted(self, state, n_steps):
-    if int(state.step) == 6:
-      signal.raise_signal(signal.SIGTERM)
-    return chunk(self, state, n_steps)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(loop.Program, "chunk", interrupted)
-    assert train(tmp_path / "run", "--steps=10") == 128 + signal.SIGTERM
-  assert "stopped at step 7, saved" in capsys.readouterr().err
-  assert checkpoints.steps(tmp_path / "run" / "checkpoints")[-1] == 7  # No multiple of 2.
-  assert train(tmp_path / "run", "--steps=10") == 0
-  assert results(tmp_path / "run") == results(finished)
-  assert final_state(tmp_path / "run") == final_state(finished)
 
 
 # Each script trains until SIGKILL strikes at one fixed point.
@@ -200,59 +142,12 @@ def test_killed_at_any_point_equals_uninterrupted(finished, tmp_path):
   assert final_state(workdir) == final_state(finished)
 
 
-@pytest.mark.slow
-def test_other_intervals_do_not_change_the_state(finished, tmp_path):
-  assert train(tmp_path / "run", "--steps=5") == 0
-  # The line at step 9 is the last whole one in both runs, so that the pending rows agree as well.
-  others = ["--log_every=9", "--sample_every=6", "--checkpoint_every=5"]
-  assert train(tmp_path / "run", "--steps=10", *others) == 0
-  assert final_state(tmp_path / "run") == final_state(finished)
-
-
-@pytest.mark.slow
-def test_ended_by_a_signal_where_fewer_steps_are_asked_for_is_whole(tmp_path, monkeypatch):
-  """Stopped off every boundary, then asked for just those steps: what is missing is made."""
-  chunk = loop.Program.chunk
-
-  def interrupted(self, state, n_steps):
-    signal.raise_signal(signal.SIGINT)
-    return chunk(self, state, n_steps)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(loop.Program, "chunk", interrupted)
-    assert train(tmp_path / "stopped", "--steps=10") == 128 + signal.SIGINT
-  summary = json.loads((tmp_path / "stopped" / "summary.json").read_text())
-  assert summary == {"status": "stopped", "steps": 2}
-  assert train(tmp_path / "stopped", "--steps=2") == 0
-  assert train(tmp_path / "whole", "--steps=2") == 0
-  assert results(tmp_path / "stopped") == results(tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_lost_metrics_are_told(finished, tmp_path, capsys):
-  assert train(tmp_path / "run", "--steps=6") == 0
-  (tmp_path / "run" / "metrics.jsonl").unlink()
-  capsys.readouterr()
-  assert train(tmp_path / "run", "--steps=6") == 0
-  assert train(tmp_path / "run", "--steps=10") == 0
-  assert "metrics.jsonl lacks lines up to step 6: they are lost" in capsys.readouterr().err
-  assert final_state(tmp_path / "run") == final_state(finished)
-
-
 def test_other_images_of_the_same_name_are_refused(finished, monkeypatch, capsys):
   changed = datasets.load_cached_images("digits")
   changed.train_images[0, 5, 5] ^= 1
   monkeypatch.setattr(datasets, "load_cached_images", lambda name, data_dir: changed)
   assert train(finished, "--steps=12") == 2
   assert "other data of the same name" in capsys.readouterr().err
-
-
-def test_a_finished_run_is_left_as_it_is(finished, capsys):
-  before = results(finished)
-  assert train(finished, "--steps=10") == 0
-  assert train(finished, "--steps=7") == 0
-  assert "--steps=7 asks for nothing more" in capsys.readouterr().out
-  assert results(finished) == before
 
 
 def test_a_folder_with_another_run_is_refused_by_the_flags_that_differ(finished, capsys):
@@ -264,62 +159,6 @@ def test_a_folder_with_another_run_is_refused_by_the_flags_that_differ(finished,
     assert told in error
   assert "--width" not in error
   assert results(finished) == before
-
-
-def flip(path):
-  """Flips one bit in the middle of a file."""
-  content = bytearray(path.read_bytes())
-  content[len(content) // 2] ^= 1
-  path.write_bytes(content)
-
-
-def arrays(checkpoint):
-  """The files that hold a checkpoint's arrays, largest first."""
-  found = [path for path in (checkpoint / "state").rglob("*") if path.is_file()]
-  return sorted(found, key=lambda path: path.stat().st_size, reverse=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "digest", "unfinished", "empty"])
-def test_a_damaged_checkpoint_is_passed_over_and_said(finished, tmp_path, capsys, damage):
-  assert train(tmp_path / "run", "--steps=6") == 0
-  newest = tmp_path / "run" / "checkpoints" / "6"
-  if damage == "flipped":
-    flip(arrays(newest)[0])
-  elif damage == "truncated":
-    os.truncate(arrays(newest)[0], 100)
-  elif damage == "digest":
-    digests = newest / "digest.json"
-    digests.write_text(digests.read_text().replace('"state": "', '"state": "0'))
-  elif damage == "unfinished":
-    (newest / "digest.json").unlink()
-  else:
-    for path in [path for path in newest.rglob("*") if path.is_file()]:
-      path.unlink()
-  capsys.readouterr()
-  assert train(tmp_path / "run", "--steps=10") == 0
-  told = capsys.readouterr()
-  # A checkpoint without digests is one whose saving was cut short: no damage, and no word.
-  assert (f"warning: {newest}" in told.err) == (damage not in ("unfinished", "empty"))
-  assert "resumed at step 4 of 10" in told.out
-  # What is damaged is set aside, what was cut short is gone, and step 6 was saved again, whole.
-  set_aside = list(newest.parent.glob("damaged-6-*"))
-  assert len(set_aside) == (damage not in ("unfinished", "empty"))
-  assert checkpoints.steps(newest.parent) == [6, 8, 10]
-  assert draw(tmp_path / "run", "--step=6", f"--out={tmp_path / 'six.npz'}") == 0
-  assert final_state(tmp_path / "run") == final_state(finished)
-  extended, whole = results(tmp_path / "run"), results(finished)
-  assert {name: extended[name] for name in whole} == whole
-
-
-def test_no_checkpoint_that_verifies(tmp_path, capsys):
-  assert train(tmp_path / "run", "--steps=2") == 0
-  flip(arrays(tmp_path / "run" / "checkpoints" / "2")[0])
-  capsys.readouterr()
-  for command in (train, draw):
-    assert command(tmp_path / "run") == 2
-    assert "none of the 1 checkpoints verifies" in capsys.readouterr().err
-  assert checkpoints.steps(tmp_path / "run" / "checkpoints") == [2]
 
 
 @pytest.mark.slow
@@ -346,26 +185,6 @@ def test_methods(tmp_path, capsys, method, named):
   advised_against = {"--penalty=none", "--loss=minimax"} & set(method)
   advised_against -= {"--penalty=none"} if named == "jensen_shannon_estimate" else set()
   assert ("note: " in capsys.readouterr().out) == bool(advised_against)
-
-
-def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, capsys):
-  chunk = loop.Program.chunk
-
-  def diverging(self, state, n_steps):
-    if int(state.step) == 4:
-      self.hparams = self.hparams._replace(learning_rate=np.float32(np.inf))
-    return chunk(self, state, n_steps)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(loop.Program, "chunk", diverging)
-    assert train(tmp_path / "run", "--steps=10", "--seed=7") == 3
-  error = capsys.readouterr().err
-  assert "non-finite at step 5" in error
-  assert "--seed=7 --steps=5" in error
-  assert "the last good checkpoint is step 4" in error
-  assert checkpoints.steps(tmp_path / "run" / "checkpoints") == [2, 4]
-  summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-  assert summary == {"status": "diverged", "first_bad_step": 5}
 
 
 BAD = [

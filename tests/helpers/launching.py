@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from experiments import mnist, sample, sweep
-from experiments.host import cli
+from experiments.host import checkpoints, cli
 
 TINY = (
   "--dataset=digits",
@@ -31,6 +31,8 @@ def train_sweep(workdir: pathlib.Path, *arguments: str, batching: str = "map") -
   if any(argument.startswith("--penalty") for argument in arguments):
     grid = []
   arguments = [*grid, f"--batching={batching}", *arguments]
+  if not any(argument.startswith("--members_at_once") for argument in arguments):
+    arguments.append("--members_at_once=16")  # Else networks are traced for their size.
   return launch(sweep, *_tiny(arguments), f"--workdir={workdir}", *arguments)
 
 
@@ -51,17 +53,24 @@ def results(workdir: pathlib.Path) -> dict[str, str]:
   return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
+def final_state(workdir: pathlib.Path) -> tuple:
+  """The newest checkpoint's step, the digest of its state, and its pending rows."""
+  step = checkpoints.steps(workdir / "checkpoints")[-1]
+  digests = json.loads((workdir / "checkpoints" / str(step) / "digest.json").read_text())
+  return step, digests["state"], digests["pending"]
+
+
 def sweep_results(workdir: pathlib.Path) -> dict[str, str]:
   """The same of a sweep."""
   files = [workdir / "results.csv", workdir / "results.json"]
   for name in ("metrics.jsonl", "summary.json", "samples/*.png"):
     files += sorted(workdir.glob(f"members/*/{name}"))
-  told = {
+  found = {
     str(file.relative_to(workdir)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
   }
   for file in sorted(workdir.glob("members/*/checkpoints/*/digest.json")):
-    told[str(file.relative_to(workdir))] = json.loads(file.read_text())["state"]
-  return told
+    found[str(file.relative_to(workdir))] = json.loads(file.read_text())["state"]
+  return found
 
 
 def _tiny(arguments):

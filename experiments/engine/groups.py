@@ -1,6 +1,6 @@
 """The sweep's folder: many run folders, and what they have in common.
 
-config.json      every member's settings, flags, environment, how the members of each program run
+config.json      every member's settings, flags and environment
 members/NAME/    a run folder each: metrics.jsonl, samples/, a checkpoint at the end, summary.json
 group/           the members that are being trained: which they are, and their checkpoints
 timing.jsonl     the wall-clock figures
@@ -13,7 +13,6 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from experiments.engine.batching import Batching
 from experiments.engine.folder import RunFolder, locked, write_record
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
@@ -30,12 +29,12 @@ class Group:
   Attributes:
     runs: all of one program.
     start: the step that all of them were at when the group was made.
-    way: one of `batching.WAYS`.
+    batching: one of `wgan_jax.sweep.BATCHING`.
   """
 
   runs: list[Settings]
   start: int
-  way: str
+  batching: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ class SweepFolder:
     return self.path / "timing.jsonl"
 
   @property
-  def checkpoints(self) -> pathlib.Path:
+  def group_checkpoints(self) -> pathlib.Path:
     return self._group / "checkpoints"
 
   @property
@@ -79,20 +78,6 @@ class SweepFolder:
         f"{self.config}: damaged, or of a single run or another version: it lists no members"
       ) from error
 
-  def read_batching(self) -> dict[str, Batching]:
-    """How the members of each program run, by its name, as far as it was measured."""
-    recorded = read_json(self.config).get("batching", {}) if self.config.exists() else {}
-    try:
-      return {name: Batching(**values) for name, values in recorded.items()}
-    except (AttributeError, TypeError) as error:
-      raise UserError(f"{self.config}: damaged, or of another version") from error
-
-  def write_batching(self, batching: dict[str, Batching]) -> None:
-    """Records it for the next start."""
-    record = read_json(self.config)
-    record["batching"] = {name: dataclasses.asdict(each) for name, each in batching.items()}
-    write_json(self.config, record)
-
   def read_group(self) -> Group | None:
     """The group that is being trained, as the last start left it; None where there is none."""
     path = self._group / "config.json"
@@ -100,7 +85,10 @@ class SweepFolder:
       return None
     try:
       record = read_json(path)
-      return Group([Settings(**each) for each in record["runs"]], record["start"], record["way"])
+      # Until version 0.1 there was a third way, and the key was called so.
+      batching = record["batching"] if "batching" in record else record["way"]
+      batching = "map" if batching == "loop" else batching
+      return Group([Settings(**each) for each in record["runs"]], record["start"], batching)
     except (KeyError, TypeError, UserError, ValueError) as error:
       raise UserError(
         f"{path}: damaged; remove {self._group} to train its members again"
@@ -157,21 +145,11 @@ def check_sweep_folder(
       " compare; agree with it or name another folder"
     )
   for run in runs:
-    step, _ = reached(folder.member(run))
+    step, _ = folder.member(run).reached()
     if step > steps:
       raise UserError(
         f"{folder.member(run).path} is at step {step} already: --steps={steps} asks for less"
       )
-
-
-def reached(folder: RunFolder) -> tuple[int, bool]:
-  """How far a member is: the step that it finished, 0 for none, and whether it diverged there."""
-  if not folder.summary.exists():
-    return 0, False
-  summary = read_json(folder.summary)
-  if summary.get("status") == "diverged":
-    return summary["first_bad_step"] - 1, True
-  return summary.get("steps", 0), False
 
 
 @contextlib.contextmanager
@@ -196,10 +174,9 @@ def open_sweep(
   folder = SweepFolder(path)
   with locked(path):
     check_sweep_folder(path, runs, steps=flags["steps"], log_every=flags["log_every"])
-    batching = {name: dataclasses.asdict(each) for name, each in folder.read_batching().items()}
     digest = dataset.digest()
     record = {"members": [dataclasses.asdict(run) for run in runs], "flags": flags}
-    write_record(folder.config, record | {"batching": batching}, digest, environment)
+    write_record(folder.config, record, digest, environment)
     for run in runs:
       member = folder.member(run)
       member.samples.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,115 @@
+"""What trains runs, measures them and draws them: a program with everything a run's lines hold."""
+
+from collections.abc import Sequence
+
+import jax
+
+from experiments.engine.folder import RunFolder
+from experiments.engine.program import Program
+from experiments.measures.boundary import make_boundary_measures, summarise
+from experiments.measures.classes import Judge
+from experiments.measures.samples import make_snapshot
+from experiments.measures.slow import make_exact_measures
+from experiments.spec.datasets import Dataset
+from experiments.spec.settings import Settings
+from wgan_jax.sweep import Members
+from wgan_jax.training import Info, make_training
+
+
+class Engine:
+  """Trains runs of one program side by side, n >= 1, and measures and draws each of them.
+
+  `experiments.engine.loop.train` knows nothing else of what it trains.
+
+  Args:
+    runs: settings that differ in seed and hyperparameters only.
+    dataset: their data.
+    capacity: the most steps of one call of `chunk`.
+    batching: one of `wgan_jax.sweep.BATCHING`.
+    judge: computes the measures that need a classifier; None without slow measures, and for points.
+
+  Attributes:
+    runs: as given.
+    program: the compiled program.
+  """
+
+  def __init__(
+    self,
+    runs: Sequence[Settings],
+    dataset: Dataset,
+    capacity: int,
+    batching: str = "map",
+    judge: Judge | None = None,
+  ):
+    config, networks = runs[0].config(), runs[0].networks()
+    training = make_training(config, networks, dataset.sample_real)
+    members = [(run.hparams(), run.seed) for run in runs]
+    self.runs = runs
+    self.program = Program(training, dataset.train, members, capacity, batching)
+    self._dataset = dataset
+    self._held_out = self.program.put(dataset.held_out)
+    self._classifier = None if judge is None else self.program.put(judge.params)
+    slow = make_exact_measures(config, networks, dataset, judge)
+    self._measure = self.program.mapped(make_boundary_measures(config, networks, dataset), 2)
+    self._measure_slowly = self.program.mapped(slow.compute, 2)
+    self._finish = slow.finish
+    self._snapshot = self.program.mapped(make_snapshot(networks, dataset), 2)
+
+  def init(self) -> Members:
+    """Returns the members before the first step."""
+    return self.program.init()
+
+  def chunk(self, members: Members, n_steps: int) -> tuple[Members, Info]:
+    """Does `n_steps` more of all that are alive; Info is on the host, [members, n_steps]."""
+    return self.program.chunk(members, n_steps)
+
+  def lines(
+    self, members: Members, pending: list[list[dict]], alive: Sequence[bool], *, slow: bool
+  ) -> list[dict | None]:
+    """Returns the line of metrics of each member, without its step; None for one that diverged.
+
+    Args:
+      members: as they are at the end of the interval.
+      pending: of each member, the rows of its steps since its last line.
+      alive: which members have not diverged.
+      slow: whether the lines hold the slow measures too.
+    """
+    arguments = (members.state, self.program.hparams, self.program.data, self._held_out)
+    fast = jax.device_get(self._measure(*arguments))
+    arrays = jax.device_get(self._measure_slowly(*arguments, self._classifier)) if slow else None
+    lines = []
+    for i, run in enumerate(self.runs):
+      if not alive[i]:
+        lines.append(None)
+        continue
+      line = summarise(pending[i], run)
+      line |= {name: float(values[i]) for name, values in fast.items()}
+      if slow:
+        line |= self._finish(jax.tree.map(lambda leaf, i=i: leaf[i], arrays))
+      lines.append(line)
+    return lines
+
+  def draw(self, members: Members, folders: Sequence[RunFolder]) -> None:
+    """Writes each member's picture at the step that it is at, always from the same latents."""
+    from experiments.figures.samples import draw_samples  # Matplotlib would delay the start.
+
+    snapshots = jax.device_get(self._snapshot(members.state, self.program.keys))
+    steps = self.program.fetch(members).state.step.tolist()
+    for i, (run, folder, step) in enumerate(zip(self.runs, folders, steps, strict=True)):
+      if step:
+        title = f"{run_title(run)}, step {step}"
+        snapshot = jax.tree.map(lambda leaf, i=i: leaf[i], snapshots)
+        draw_samples(folder.sample(step), snapshot, self._dataset, title)
+
+  def fetch(self, members: Members) -> Members:
+    """Brings the members to one device, as checkpoints hold them."""
+    return self.program.fetch(members)
+
+  def lay_out(self, members: Members) -> Members:
+    """Puts what `fetch` gave back on all devices."""
+    return self.program.lay_out(members)
+
+
+def run_title(run: Settings) -> str:
+  """Names a run above its pictures."""
+  return f"{run.dataset}, {run.loss}, {run.penalty}, seed {run.seed}"

@@ -1,0 +1,195 @@
+"""Where members are kept between two starts, and what becomes of them: a run alone, or a group."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+
+from experiments.engine.display import open_events, write_events, write_image
+from experiments.engine.engine import Engine
+from experiments.engine.folder import RunFolder
+from experiments.engine.groups import Group, SweepFolder
+from experiments.host import checkpoints, files
+from experiments.host.checkpoints import Checkpoint
+from experiments.host.errors import Stopped, UserError
+from wgan_jax.sweep import Members
+
+# Curves take up to a second to draw; while training goes on they may take this share of the time.
+_CURVES_SHARE = 0.01
+
+
+class RunPlace:
+  """Keeps a run alone in its run folder, which also has its curves and events.
+
+  Args:
+    folder: the run's folder, open.
+    title: names the run above its curves.
+    replay: the flags, besides --steps, with which a run that diverged is replayed.
+    tensorboard: whether to write events, too.
+  """
+
+  def __init__(self, folder: RunFolder, title: str, replay: str, *, tensorboard: bool = False):
+    self.path, self.folders, self.title = folder.path, [folder], title
+    self._folder, self._replay, self._tensorboard = folder, replay, tensorboard
+    self._events, self._curves_due = None, 0.0
+
+  def restore(self, engine: Engine) -> tuple[int, Members, list[list[dict]]]:
+    """Returns the step, the members and their pending rows, of the newest checkpoint or the start.
+
+    Raises:
+      UserError: there are checkpoints, and none verifies.
+    """
+    start = engine.fetch(engine.init())
+    like = jax.tree.map(lambda leaf: leaf[0], start.state)
+    checkpoint = checkpoints.restore_newest(self._folder.checkpoints, like)
+    if checkpoint is None:
+      return 0, start, [[]]
+    state = jax.tree.map(lambda leaf: leaf[None], checkpoint.state)
+    return checkpoint.step, Members(state, start.alive), [checkpoint.pending]
+
+  def begin(self, logged: int) -> None:
+    """Prepares the folder for steps after the last line that it keeps, that of step `logged`."""
+    self._folder.summary.unlink(missing_ok=True)
+    self._folder.samples.mkdir(exist_ok=True)
+    if self._tensorboard:
+      self._events = open_events(self._folder.tensorboard, logged)
+
+  def close(self) -> None:
+    """Closes the events."""
+    if self._events is not None:
+      self._events.close()
+
+  def write_lines(self, lines: list[dict | None]) -> None:
+    """Appends the run's line of metrics."""
+    (line,) = lines
+    files.append_line(self._folder.metrics, line)
+    write_events(self._events, line)
+
+  def write_timing(self, row: dict) -> None:
+    """Appends a line of wall-clock figures."""
+    files.append_line(self._folder.timing, row)
+
+  def draw(self, engine: Engine, members: Members, step: int, *, last: bool = False) -> None:
+    """Draws samples, and curves as often as they hold up training little."""
+    engine.draw(members, self.folders)
+    write_image(self._events, self._folder.sample(step), step)
+    started = time.perf_counter()
+    rows = files.read_lines(self._folder.metrics)  # None before the first line.
+    if rows and (last or started >= self._curves_due):
+      from experiments.figures.curves import draw_curves  # Matplotlib would delay the start.
+
+      draw_curves(self._folder.curves, rows, self.title)
+      self._curves_due = started + (time.perf_counter() - started) / _CURVES_SHARE
+
+  def save(self, step: int, members: Members, pending: list[list[dict]]) -> None:
+    """Saves a checkpoint of the run: of its last finite step where it diverged."""
+    del step
+    self._folder.save_state(jax.tree.map(lambda leaf: leaf[0], members.state), pending[0])
+
+  def stop(self, step: int) -> None:
+    """Records that the run was stopped."""
+    files.write_json(self._folder.summary, {"status": "stopped", "steps": step})
+
+  def finish(
+    self, engine: Engine, members: Members, fetched: Members, pending: list[list[dict]]
+  ) -> None:
+    """Draws what belongs to the end, and records it.
+
+    Raises:
+      Stopped: the run diverged.
+    """
+    del pending
+    step, alive = int(fetched.state.step[0]), bool(fetched.alive[0])
+    self.draw(engine, members, step, last=True)
+    self._folder.write_summary(step, alive=alive)
+    if not alive:
+      raise Stopped(
+        f"diverged: a loss or a parameter turned non-finite at step {step + 1}; replay it with"
+        f" {self._replay} --steps={step + 1} and the same other flags; the last good checkpoint is"
+        f" step {step}",
+        3,
+      )
+
+
+class GroupPlace:
+  """Keeps the members of a sweep that are trained side by side, then hands each its run folder.
+
+  Args:
+    folder: the sweep's folder, open.
+    group: the members.
+    details: what each line of the sweep's timing.jsonl holds besides the wall-clock figures.
+  """
+
+  def __init__(self, folder: SweepFolder, group: Group, title: str, details: dict):
+    self.path, self.title = folder.path, title
+    self.folders = [folder.member(run) for run in group.runs]
+    self._sweep, self._group, self._details = folder, group, details
+
+  def restore(self, engine: Engine) -> tuple[int, Members, list[list[dict]]]:
+    """Returns the step, the members and their pending rows: of the group, else of its members.
+
+    Raises:
+      UserError: there are checkpoints of the group and none verifies, or a member's does not.
+    """
+    start = engine.fetch(engine.init())
+    checkpoint = checkpoints.restore_newest(self._sweep.group_checkpoints, start)
+    if checkpoint is None and self._group.start == 0:
+      checkpoint = Checkpoint(0, start, [[] for _ in self.folders])
+    if checkpoint is None:
+      checkpoint = self._restore_members(start)
+    checkpoints.clear_after(self._sweep.group_checkpoints, checkpoint.step)
+    return checkpoint
+
+  def _restore_members(self, start: Members) -> Checkpoint:
+    like = jax.tree.map(lambda leaf: leaf[0], start.state)
+    kept = []
+    for folder in self.folders:
+      try:
+        kept.append(checkpoints.restore(folder.checkpoints, self._group.start, like))
+      except UserError as error:
+        self._sweep.remove_group()  # It has nothing yet that its members have not.
+        raise UserError(
+          f"{error}; remove {folder.path} to train this member from the start"
+        ) from error
+    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[each.state for each in kept])
+    pending = [each.pending for each in kept]
+    return Checkpoint(self._group.start, Members(states, start.alive), pending)
+
+  def begin(self, logged: int) -> None:
+    """Needs nothing: the members' folders are made with the sweep's."""
+
+  def write_lines(self, lines: list[dict | None]) -> None:
+    """Appends the line of metrics of each member that has one."""
+    for folder, line in zip(self.folders, lines, strict=True):
+      if line is not None:
+        files.append_line(folder.metrics, line)
+
+  def write_timing(self, row: dict) -> None:
+    """Appends a line of wall-clock figures to the sweep's."""
+    files.append_line(self._sweep.timing, self._details | row)
+
+  def draw(self, engine: Engine, members: Members, step: int) -> None:
+    """Draws each member's samples."""
+    del step
+    engine.draw(members, self.folders)
+
+  def save(self, step: int, members: Members, pending: list[list[dict]]) -> None:
+    """Saves a checkpoint of the group."""
+    checkpoints.save(self._sweep.group_checkpoints, Checkpoint(step, members, pending))
+
+  def stop(self, step: int) -> None:
+    """Leaves the members unfinished: the group goes on at the next start."""
+
+  def finish(
+    self, engine: Engine, members: Members, fetched: Members, pending: list[list[dict]]
+  ) -> None:
+    """Gives each member what a run alone leaves; may be done again after a kill."""
+    engine.draw(members, self.folders)
+    for i, folder in enumerate(self.folders):
+      state = jax.tree.map(lambda leaf, i=i: leaf[i], fetched.state)
+      folder.save_state(state, pending[i])
+      folder.write_summary(int(state.step), alive=bool(fetched.alive[i]))
+    self._sweep.remove_group()
+
+
+Place = RunPlace | GroupPlace

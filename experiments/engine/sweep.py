@@ -1,0 +1,122 @@
+"""Trains the members of a sweep: group after group, each side by side in one program."""
+
+import contextlib
+import itertools
+import sys
+
+from experiments.engine.display import Display
+from experiments.engine.engine import Engine
+from experiments.engine.groups import Group, SweepFolder
+from experiments.engine.loop import Intervals, train
+from experiments.engine.places import GroupPlace
+from experiments.engine.planning import by_program, bytes_of, free_bytes, members_at_once
+from experiments.host import checkpoints, files
+from experiments.host.errors import Stopped
+from experiments.host.signals import stop_signals
+from experiments.measures.classes import load_judge
+from experiments.spec.datasets import Dataset
+from experiments.spec.settings import Settings
+
+
+def next_group(
+  folder: SweepFolder, runs: list[Settings], at_once: dict[str, int], batching: str, steps: int
+) -> Group | None:
+  """Returns what to train next: what was begun, else the first members that lack steps.
+
+  What was begun and has no checkpoint yet is dropped if it is not how members are to run now: it
+  may be what memory did not suffice for.
+
+  Args:
+    folder: the sweep's.
+    runs: all members.
+    at_once: by program, the most members of a group.
+    batching: one of `wgan_jax.sweep.BATCHING`.
+    steps: what each member is to reach.
+  """
+  begun = folder.read_group()
+  if begun is not None:
+    most = at_once[begun.runs[0].program_name()]
+    if checkpoints.steps(folder.group_checkpoints) or (
+      begun.batching == batching and len(begun.runs) <= most
+    ):
+      return begun
+  waiting = []
+  for run in runs:
+    step, diverged = folder.member(run).reached()
+    if step < steps and not diverged:
+      waiting.append((run.program_name(), step, run))
+  # One program after another, in the order of the grid; members that are equally far.
+  order = list(dict.fromkeys(each[:2] for each in waiting))
+  waiting.sort(key=lambda each: order.index(each[:2]))
+  for (program, step), members in itertools.groupby(waiting, key=lambda each: each[:2]):
+    return Group([run for *_, run in itertools.islice(members, at_once[program])], step, batching)
+  return None
+
+
+def train_sweep(
+  folder: SweepFolder,
+  runs: list[Settings],
+  dataset: Dataset,
+  *,
+  batching: str,
+  at_once: int | None,
+  steps: int,
+  intervals: Intervals,
+) -> None:
+  """Trains all members to `steps`, group after group, from where each of them is.
+
+  Args:
+    folder: the sweep's, open.
+    runs: its members.
+    dataset: their data.
+    batching: one of `wgan_jax.sweep.BATCHING`.
+    at_once: the most members of a group; None for what memory allows.
+    steps: what each member is to reach.
+    intervals: when lines, pictures and checkpoints are written.
+
+  Raises:
+    Stopped: a signal asked to stop; what was being trained is saved.
+    UserError: no checkpoint of a group verifies, or one cannot be saved; or memory is too small.
+  """
+  files.keep_lines(folder.timing, lambda row: True)  # A torn last line goes.
+  judge = load_judge(dataset) if intervals.slow else None
+  begun = folder.read_group()
+  if begun is None:
+    folder.remove_group()
+    reached = {}
+  else:  # Where the group is, its members are.
+    kept = checkpoints.steps(folder.group_checkpoints)
+    reached = dict.fromkeys(begun.runs, (kept[-1] if kept else begun.start, False))
+  reached = [reached.get(run) or folder.member(run).reached() for run in runs]
+  most = {
+    name: at_once or members_at_once(members, dataset, batching)
+    for name, members in by_program(runs).items()
+  }
+  done = sum(steps if diverged else min(step, steps) for step, diverged in reached)
+  display = Display(len(runs), steps, done, sum(diverged for _, diverged in reached))
+  with contextlib.closing(display), stop_signals() as stop:
+    while (group := next_group(folder, runs, most, batching, steps)) is not None:
+      if stop.signal:
+        message = "stopped between two groups; the same command goes on with the next one"
+        raise Stopped(message, 128 + stop.signal)
+      if group != folder.read_group():
+        folder.write_group(group)
+      engine = Engine(group.runs, dataset, intervals.capacity(), group.batching, judge)
+      _warn_of_memory(engine, dataset)
+      program, run = group.runs[0].program_name(), group.runs[0]
+      compiled = {"program": program, "compile_seconds": engine.program.compile_seconds}
+      files.append_line(folder.timing, compiled)
+      details = {"program": program, "batching": group.batching, "members": len(group.runs)}
+      title = f"{run.loss}, {run.penalty}, {run.architecture}, {group.batching}"
+      place = GroupPlace(folder, group, title, details)
+      train(engine, place, steps=steps, intervals=intervals, display=display, stop=stop)
+
+
+def _warn_of_memory(engine: Engine, dataset: Dataset) -> None:
+  needed, free = bytes_of(engine, dataset), free_bytes()
+  if needed > free:
+    print(
+      f"warning: {len(engine.runs)} members at once need some {needed / 1e9:.2g} GB, of"
+      f" {free / 1e9:.2g} GB that are free: lower --members_at_once, --batch_size or --width",
+      file=sys.stderr,
+    )
