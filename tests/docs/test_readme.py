@@ -73,7 +73,7 @@ def test_the_sweep_s_members_learn_at_their_own_rates(example):
   np.testing.assert_allclose(shift[1], [3.0, -1.0], atol=0.5)
 
 
-@pytest.mark.parametrize(("index", "library"), enumerate(("flax", "equinox", "haiku")))
+@pytest.mark.parametrize(("index", "library"), [(0, "flax"), (1, "equinox"), (2, "haiku")])
 def test_another_library_s_critic_scores_one_sample(example, index, library):
   pytest.importorskip(library)
   names = {}
