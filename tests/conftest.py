@@ -15,8 +15,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory):
-  """Never the user's; compiling is most of the suite's time, and many tests run one program."""
-  os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-  jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+  """Never the user's, and shared by all workers.
+
+  Compiling is most of the suite's time, and many tests run one program.
+  """
+  folder = tmp_path_factory.getbasetemp()
+  if "PYTEST_XDIST_WORKER" in os.environ:
+    folder = folder.parent
+  os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+  jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
   jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
