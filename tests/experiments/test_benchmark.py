@@ -52,8 +52,15 @@ def test_only_default_rows_are_measured_when_none_are_named(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-  ("flag", "message"), [("--rows=parts", "parts"), ("--workdir=", "--workdir= is empty")]
+  ("flag", "message"),
+  [
+    ("--rows=parts", "'parts' in the list"),
+    ("--workdir=", "--workdir= is empty"),
+    ("--workdir=/dev/null/folder", "--workdir=/dev/null/folder cannot be written"),
+  ],
 )
-def test_flags_that_cannot_be_obeyed_are_refused(flag, message, capsys):
+def test_flags_that_cannot_be_obeyed_are_refused(flag, message, tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(benchmark, "ROWS", {"toy": Row("toy", "toys", lambda rounds: None, False)})
   assert launch(benchmark, flag) == 2
   assert message in capsys.readouterr().err
