@@ -1,1 +1,1 @@
-"""The benchmark's rows, and how they are timed."""
+"""The benchmark: its rows, how they are timed, and the PyTorch that they are compared with."""

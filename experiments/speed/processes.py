@@ -1,6 +1,6 @@
-"""The rows of the benchmark that are of whole processes: start, memory, host time.
+"""Measurements of whole processes: time to start, peak memory, host time.
 
-Each runs the main job, `python -m experiments.mnist --dataset=digits`, in a folder of its own.
+Each runs the main job, `python -m experiments.mnist --dataset=digits`, in a temporary folder.
 """
 
 import pathlib
@@ -8,13 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 
 from experiments.host import files
 from experiments.host.errors import UserError
-from experiments.speed.steps import Row
-from experiments.speed.turns import Spread
+from experiments.speed.turns import Measurement, MedianRange
 
+# Linux counts the memory of the process that forks as the child's own: a small one forks it.
 _PEAK = """
 import resource, subprocess, sys
 status = subprocess.run(sys.argv[1:]).returncode
@@ -23,73 +22,60 @@ sys.exit(status)
 """
 
 
-def start_cold(rounds: int) -> Row:
-  """From the process's start to the end of the first chunk of steps, with nothing compiled."""
-  return _starts(rounds, warm=False)
+def start(rounds: int, *, warm: bool) -> Measurement:
+  """Times from the start of the process to the end of its first chunk of steps.
+
+  Args:
+    rounds: processes to time.
+    warm: whether an earlier process has filled the compilation cache; else it is empty.
+  """
+  taken = []
+  with tempfile.TemporaryDirectory() as folder:
+    for i in range(rounds + warm):
+      cache = pathlib.Path(folder) / ("cache" if warm else f"cache{i}")
+      run = pathlib.Path(folder) / f"run{i}"
+      started = time.time()
+      _train(run, "--steps=20", cache=str(cache))
+      (line,) = files.read_lines(run / "timing.jsonl")
+      taken.append(line["time"] - line["host_seconds"] - started)
+  return Measurement(MedianRange.of(taken[warm:]), "s", {})
 
 
-def start_warm(rounds: int) -> Row:
-  """The same where an earlier process has left its compiled programs."""
-  return _starts(rounds, warm=True)
-
-
-def memory(rounds: int) -> Row:
-  """The most memory of the whole process that trains at width 64 with 64 images a batch."""
+def memory(rounds: int) -> Measurement:
+  """Peak memory of the process that trains at width 64 with 64 images a batch."""
   del rounds  # It hardly differs.
   with tempfile.TemporaryDirectory() as folder:
     peak = _train(pathlib.Path(folder) / "run", "--width=64", "--steps=40")
-  return Row(Spread.of([peak / 2**30]), "GiB", {})
+  return Measurement(MedianRange.of([peak / 2**30]), "GiB", {})
 
 
-def host_share(rounds: int) -> Row:
-  """The share of a default run, once all is compiled, in which it neither trains nor measures."""
+def host_share(rounds: int) -> Measurement:
+  """Share of a default run in which it neither trains nor measures."""
   del rounds  # A run has some sixty chunks.
   with tempfile.TemporaryDirectory() as folder:
     run = pathlib.Path(folder) / "run"
     _train(run)
     lines = files.read_lines(run / "timing.jsonl")
-  return of_host(lines)
+  return share_of_host(lines)
 
 
-def of_host(lines: list[dict]) -> Row:
-  """That share, of the lines of a timing.jsonl, from the second picture's interval on."""
-  # The first picture loads matplotlib and compiles, and the first checkpoint warms orbax.
+def share_of_host(lines: list[dict]) -> Measurement:
+  """Host share computed from timing.jsonl, without the first 200 steps.
+
+  In those the first picture loads matplotlib and compiles, and the first checkpoint starts orbax.
+  """
   lines = [line for line in lines if line["step"] > 200]
   seconds = {
     name: sum(line[f"{name}_seconds"] for line in lines) for name in ("chunk", "measure", "host")
   }
   share = (seconds["host"] - seconds["measure"]) / (seconds["chunk"] + seconds["host"])
-  return Row(Spread.of([100 * share]), "% of the run", seconds)
-
-
-PROCESSES: dict[str, Callable[[int], Row]] = {
-  "host": host_share,
-  "start_cold": start_cold,
-  "start_warm": start_warm,
-  "memory": memory,
-}
-"""By name, a function of the rounds."""
-
-
-def _starts(rounds, warm):
-  taken = []
-  with tempfile.TemporaryDirectory() as folder:
-    for i in range(rounds + warm):
-      run, cache = (pathlib.Path(folder) / f"{name}{i}" for name in ("run", "cache"))
-      if warm:
-        cache = pathlib.Path(folder) / "cache"
-      started = time.time()
-      _train(run, "--steps=20", cache=str(cache))
-      (line,) = files.read_lines(run / "timing.jsonl")
-      taken.append(line["time"] - line["host_seconds"] - started)
-  return Row(Spread.of(taken[warm:]), "s", {})
+  return Measurement(MedianRange.of([100 * share]), "% of the run", seconds)
 
 
 def _train(run: pathlib.Path, *arguments: str, cache: str = "none") -> int:
-  """Trains; -> the most bytes that the process held."""
+  """Trains in a process of its own; returns the most bytes that the process held."""
   command = [sys.executable, "-m", "experiments.mnist", "--dataset=digits", f"--workdir={run}"]
   command += [f"--compilation_cache={cache}", *arguments]
-  # A process counts the memory of the one that it was forked from as its own: a small one forks it.
   done = subprocess.run(
     [sys.executable, "-c", _PEAK, *command], capture_output=True, text=True, check=False
   )

@@ -1,20 +1,26 @@
-"""The same networks and the same step in PyTorch, to be measured against: eager, as one writes it.
+"""The same networks and the same step in eager PyTorch, as one writes it, to be compared with.
 
 Real and fake go through the critic in one pass, gradients are freed rather than zeroed, no graph is
-kept for what is not updated, Adam is fused. PyTorch is an extra: import this module late.
+kept for what is not updated, Adam is fused. PyTorch is in the extra `benchmark`: import this module
+late.
 """
 
 import functools
 import itertools
 from collections.abc import Callable
 
+import jax
 import numpy as np
 import torch
 from torch import nn
 
+from experiments.spec.datasets import Dataset
+from experiments.spec.settings import Settings
+from experiments.speed.turns import Way
 from wgan_jax.training import Hparams
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+_POOL = 65536  # Points drawn once, among which each batch chooses.
 
 
 class DCGANCritic(nn.Module):
@@ -31,27 +37,6 @@ class DCGANCritic(nn.Module):
     x = nn.functional.leaky_relu(self.conv_0(images), 0.2)
     x = nn.functional.leaky_relu(self.conv_1(x), 0.2)
     return self.dense_0(x.flatten(1))[:, 0]
-
-  def load(self, params) -> None:
-    """Takes the parameters of the JAX critic."""
-    _load_conv(self.conv_0, params["Conv_0"])
-    _load_conv(self.conv_1, params["Conv_1"])
-    _load_dense(self.dense_0, params["Dense_0"], self._rows)
-
-  def gradients(self) -> dict:
-    """The gradients, arranged as the JAX critic's parameters."""
-    return {
-      "Conv_0": _conv_gradients(self.conv_0),
-      "Conv_1": _conv_gradients(self.conv_1),
-      "Dense_0": _dense_gradients(self.dense_0, self._rows),
-    }
-
-  @property
-  def _rows(self):
-    """For each entry of [channels, height, width], its place in [height, width, channels]."""
-    channels = self.conv_1.out_channels
-    n = self.dense_0.in_features
-    return np.arange(n).reshape(-1, channels).T.ravel()
 
 
 class DCGANGenerator(nn.Module):
@@ -73,31 +58,6 @@ class DCGANGenerator(nn.Module):
     x = nn.functional.relu(self.norm_1(self.conv_0(x)))
     return torch.tanh(self.conv_1(x))
 
-  def load(self, params) -> None:
-    """Takes the parameters of the JAX generator."""
-    _load_dense(self.dense_0, params["Dense_0"], columns=self._columns)
-    for norm, name in ((self.norm_0, "BatchNorm_0"), (self.norm_1, "BatchNorm_1")):
-      _set(norm.weight, params[name]["scale"])
-      _set(norm.bias, params[name]["bias"])
-    _load_conv(self.conv_0, params["Conv_0"], transposed=True)
-    _load_conv(self.conv_1, params["Conv_1"], transposed=True)
-
-  def gradients(self) -> dict:
-    """The gradients, arranged as the JAX generator's parameters."""
-    norms = {
-      f"BatchNorm_{i}": {"scale": _gradient(norm.weight), "bias": _gradient(norm.bias)}
-      for i, norm in enumerate((self.norm_0, self.norm_1))
-    }
-    return norms | {
-      "Dense_0": _dense_gradients(self.dense_0, columns=self._columns),
-      "Conv_0": _conv_gradients(self.conv_0, transposed=True),
-      "Conv_1": _conv_gradients(self.conv_1, transposed=True),
-    }
-
-  @property
-  def _columns(self):
-    return np.arange(np.prod(self._start)).reshape(-1, self._start[0]).T.ravel()
-
 
 class MLP(nn.Module):
   """`wgan_jax.networks.mlp.MLP`: ReLU between dense layers; a critic's one output is a score."""
@@ -113,15 +73,6 @@ class MLP(nn.Module):
     x = self.layers[-1](x)
     return x[:, 0] if self._critic else x
 
-  def load(self, params) -> None:
-    """Takes the parameters of the JAX network."""
-    for i, layer in enumerate(self.layers):
-      _load_dense(layer, params[f"Dense_{i}"])
-
-  def gradients(self) -> dict:
-    """The gradients, arranged as the JAX network's parameters."""
-    return {f"Dense_{i}": _dense_gradients(layer) for i, layer in enumerate(self.layers)}
-
 
 def critic_objective(
   critic: Callable,
@@ -130,14 +81,17 @@ def critic_objective(
   epsilon: torch.Tensor,
   lambda_gp: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-  """The critic's W-loss plus lambda times the gradient penalty on x_hat, and the bare penalty.
+  """Critic loss plus lambda times the gradient penalty at x_hat, and the bare penalty.
 
   Args:
     critic: maps a batch to scores, [batch, ...] -> [batch].
-    real: [batch, ...].
-    fake: of its shape, without a graph.
-    epsilon: [batch], of x_hat = epsilon x + (1 - epsilon) g(z).
+    real: real samples, [batch, ...].
+    fake: generated samples of the same shape, without a graph.
+    epsilon: weights of x_hat = epsilon x + (1 - epsilon) g(z), [batch].
     lambda_gp: the penalty's weight.
+
+  Returns:
+    The objective [] and the penalty [].
   """
   epsilon = epsilon.view(-1, *[1] * (real.ndim - 1))
   x_hat = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
@@ -157,15 +111,15 @@ def make_step(
   hparams: Hparams,
   n_critic: int = 5,
 ) -> Callable[[], None]:
-  """Builds `step()`: n_critic critic updates and one generator update, as our step is.
+  """Builds `step()`: n_critic critic updates and one generator update.
 
   Args:
-    critic: for a batch.
-    generator: for a batch of latents.
-    sample_real: draws a batch, laid out as the critic wants it.
+    critic: maps a batch to scores, [batch, ...] -> [batch].
+    generator: maps latents to a batch, [batch, latent_dim] -> [batch, ...].
+    sample_real: draws a batch in the critic's memory layout.
     latent_dim: the size of the latent.
     batch_size: samples per update.
-    hparams: of Adam and of the penalty.
+    hparams: numbers of Adam and the penalty's weight.
     n_critic: critic updates per step.
   """
   device = next(critic.parameters()).device
@@ -196,55 +150,71 @@ def make_step(
   return step
 
 
-def image_sampler(
-  images: np.ndarray, batch_size: int, layout: str, device: str
-) -> Callable[[], torch.Tensor]:
+def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -> dict[str, Way]:
+  """Builds a run to be timed; for images one in each memory layout.
+
+  Args:
+    settings: of a gradient penalty run.
+    dataset: its data.
+    n_steps: steps per turn.
+    device: "cpu" or "cuda".
+
+  Returns:
+    The ways, by name.
+  """
+  if device == "cuda" and jax.config.jax_default_matmul_precision is None:
+    torch.set_float32_matmul_precision("high")  # TF32, as JAX there.
+  n, latent_dim = settings.batch_size, settings.latent_dim
+
+  def way(critic, generator, sample_real):
+    step = make_step(
+      critic,
+      generator,
+      sample_real,
+      latent_dim=latent_dim,
+      batch_size=n,
+      n_critic=settings.n_critic,
+      hparams=jax.tree.map(float, settings.hparams()),
+    )
+
+    def run():
+      for _ in range(n_steps):
+        step()
+      if device == "cuda":
+        torch.cuda.synchronize()
+
+    return Way(run, n_steps)
+
+  if settings.architecture == "mlp":
+    sizes = [settings.width] * settings.depth
+    critic = MLP([2, *sizes, 1], critic=True).to(device)
+    generator = MLP([latent_dim, *sizes, 2], critic=False).to(device)
+    return {"pytorch": way(critic, generator, _point_sampler(dataset, n, device))}
+  ways = {}
+  for layout, memory_format in LAYOUTS.items():
+    critic = DCGANCritic(dataset.sample_shape, settings.width)
+    generator = DCGANGenerator(dataset.sample_shape, latent_dim, settings.width)
+    ways[f"pytorch_{layout}"] = way(
+      critic.to(device, memory_format=memory_format),
+      generator.to(device, memory_format=memory_format),
+      _image_sampler(dataset.train, n, memory_format, device),
+    )
+  return ways
+
+
+def _point_sampler(dataset, batch_size, device):
+  sample = jax.jit(dataset.sample_real, static_argnums=2)
+  points = jax.device_get(sample(jax.random.key(0), dataset.train, _POOL))
+  points = torch.tensor(points, device=device)
+  return lambda: points[torch.randint(len(points), (batch_size,), device=device)]
+
+
+def _image_sampler(images, batch_size, memory_format, device):
   """Draws batches of images [n, height, width, channels], uint8, as floats in [-1, 1]."""
   data = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
 
   def sample():
     batch = data[torch.randint(len(data), (batch_size,), device=device)]
-    return (batch.float() / 127.5 - 1).contiguous(memory_format=LAYOUTS[layout])
+    return (batch.float() / 127.5 - 1).contiguous(memory_format=memory_format)
 
   return sample
-
-
-def _set(parameter, value):
-  with torch.no_grad():
-    # Copied, as PyTorch will not take memory that is read-only.
-    parameter.copy_(torch.from_numpy(np.array(value)))
-
-
-def _gradient(parameter):
-  return parameter.grad.cpu().numpy()
-
-
-def _load_dense(layer, params, rows=None, columns=None):
-  kernel, bias = params["kernel"], params.get("bias")
-  kernel = np.asarray(kernel)
-  kernel = kernel if rows is None else kernel[rows]
-  kernel = kernel if columns is None else kernel[:, columns]
-  _set(layer.weight, kernel.T)
-  if bias is not None:
-    _set(layer.bias, bias)
-
-
-def _dense_gradients(layer, rows=None, columns=None):
-  kernel = _gradient(layer.weight).T
-  kernel = kernel if rows is None else kernel[np.argsort(rows)]
-  kernel = kernel if columns is None else kernel[:, np.argsort(columns)]
-  return {"kernel": kernel} | ({} if layer.bias is None else {"bias": _gradient(layer.bias)})
-
-
-def _load_conv(layer, params, transposed=False):
-  kernel = np.asarray(params["kernel"])
-  kernel = kernel[::-1, ::-1].transpose(2, 3, 0, 1) if transposed else kernel.transpose(3, 2, 0, 1)
-  _set(layer.weight, kernel)
-  if layer.bias is not None:
-    _set(layer.bias, params["bias"])
-
-
-def _conv_gradients(layer, transposed=False):
-  kernel = _gradient(layer.weight)
-  kernel = kernel.transpose(2, 3, 0, 1)[::-1, ::-1] if transposed else kernel.transpose(2, 3, 1, 0)
-  return {"kernel": kernel} | ({} if layer.bias is None else {"bias": _gradient(layer.bias)})

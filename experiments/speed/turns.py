@@ -1,4 +1,4 @@
-"""Ways to do the same, timed in turn, so that a busy machine slows all of them."""
+"""Timing of several ways to do the same work, in turn: a busy machine then slows all of them."""
 
 import statistics
 import time
@@ -6,77 +6,91 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
-class Spread(NamedTuple):
-  """The least, the median and the largest of some rounds."""
+class MedianRange(NamedTuple):
+  """Median of the rounds, between their least and their largest value."""
 
   low: float
   median: float
   high: float
 
   @classmethod
-  def of(cls, values: Sequence[float]) -> "Spread":
-    """Of at least one value."""
+  def of(cls, values: Sequence[float]) -> "MedianRange":
+    """Summarizes one value or more."""
     return cls(min(values), statistics.median(values), max(values))
 
-  def scaled(self, factor: float) -> "Spread":
-    """Of the values times a positive factor."""
-    return Spread(*(factor * value for value in self))
+  def scaled(self, factor: float) -> "MedianRange":
+    """Multiplies all three by a positive factor."""
+    return MedianRange(*(factor * value for value in self))
+
+
+class Measurement(NamedTuple):
+  """Result of one row of the benchmark.
+
+  Attributes:
+    value: the row's figure.
+    unit: its unit, as printed behind it.
+    details: the figures that it was computed from, by name.
+  """
+
+  value: MedianRange
+  unit: str
+  details: dict
+
+
+class Way(NamedTuple):
+  """One way to do the work that a row times.
+
+  Attributes:
+    run: does one turn's work and returns when it is finished.
+    units: how many units, such as training steps, one turn does; seconds are reported per unit.
+  """
+
+  run: Callable[[], None]
+  units: int
 
 
 class Timing(NamedTuple):
-  """How long ways took.
+  """Wall times by way.
 
   Attributes:
-    first: by way, seconds of the first turn, in which it compiles.
-    seconds: by way, those of each further turn.
+    first: seconds of the whole first turn, in which a way compiles.
+    seconds: seconds per unit in each later turn.
   """
 
   first: dict[str, float]
   seconds: dict[str, list[float]]
 
-  def times_faster(self, way: str, than: str) -> Spread:
-    """How many times faster one way is than another, of the turns of each round."""
+  def times_faster(self, way: str, than: str) -> MedianRange:
+    """Speed of one way over that of another, from the two turns of each round."""
     pairs = zip(self.seconds[than], self.seconds[way], strict=True)
-    return Spread.of([theirs / ours for theirs, ours in pairs])
+    return MedianRange.of([theirs / ours for theirs, ours in pairs])
 
-  def together(self, groups: dict[str, list[str]]) -> "Timing":
-    """The timing of groups of ways, each as the sum of its ways, by the groups' names."""
-    return Timing(
-      {name: sum(self.first[way] for way in ways) for name, ways in groups.items()},
-      {
-        name: [sum(turns) for turns in zip(*(self.seconds[way] for way in ways), strict=True)]
-        for name, ways in groups.items()
-      },
-    )
-
-  def best(self, ways: Sequence[str]) -> str:
-    """The way of the smallest median."""
+  def fastest(self, ways: Sequence[str]) -> str:
+    """Name of the way with the smallest median."""
     return min(ways, key=lambda way: statistics.median(self.seconds[way]))
 
   def milliseconds(self) -> dict[str, float]:
-    """The median turn of each way."""
+    """Median milliseconds per unit, by way."""
     return {way: 1000 * statistics.median(times) for way, times in self.seconds.items()}
 
+  def details(self) -> dict[str, float]:
+    """Milliseconds per unit and seconds of the first turn, named for `Measurement.details`."""
+    return {
+      **{f"{way}_ms": ms for way, ms in self.milliseconds().items()},
+      **{f"{way}_first_turn_s": seconds for way, seconds in self.first.items()},
+    }
 
-def take_turns(ways: dict[str, Callable[[], None]], rounds: int, units: dict[str, int]) -> Timing:
-  """Times ways in turn.
 
-  Args:
-    ways: by name, each returns when all of its work is done.
-    rounds: turns of each, after a first one that is kept apart.
-    units: by name, for how many units the work of a turn counts; seconds are for one.
-
-  Returns:
-    Their timing.
-  """
-  first, seconds = {}, {way: [] for way in ways}
+def take_turns(ways: dict[str, Way], rounds: int) -> Timing:
+  """Times each way once a round, after a first turn of each that is kept apart."""
+  first, seconds = {}, {name: [] for name in ways}
   for turn in range(rounds + 1):
-    for way, work in ways.items():
+    for name, way in ways.items():
       started = time.perf_counter()
-      work()
+      way.run()
       taken = time.perf_counter() - started
       if turn == 0:
-        first[way] = taken
+        first[name] = taken
       else:
-        seconds[way].append(taken / units[way])
+        seconds[name].append(taken / way.units)
   return Timing(first, seconds)

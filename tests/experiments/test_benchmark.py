@@ -1,0 +1,66 @@
+"""The launcher of the benchmark, on rows that measure nothing."""
+
+import json
+import sys
+
+import pytest
+from helpers.launching import launch
+
+from experiments import benchmark
+from experiments.speed.rows import ROWS, Row
+from experiments.speed.turns import Measurement, MedianRange
+
+
+def test_a_row_is_printed_and_written(tmp_path, monkeypatch, capsys):
+  measurement = Measurement(MedianRange(1.0, 2.0, 4.0), "x faster", {"jax_ms": 5.0})
+  row = Row("toy", "toys against toys", lambda rounds: measurement)
+  monkeypatch.setattr(benchmark, "ROWS", {"toy": row})
+  assert launch(benchmark, f"--workdir={tmp_path}") == 0
+  printed = capsys.readouterr().out
+  assert " ".join(printed.split()).count("toy toys against toys 2 x faster (1 to 4)") == 1
+  (written,) = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
+  assert written.pop("load") >= 0
+  assert written == {
+    "row": "toy",
+    "what": "toys against toys",
+    "unit": "x faster",
+    "value": [1.0, 2.0, 4.0],
+    "details": {"jax_ms": 5.0},
+  }
+
+
+def test_without_pytorch_the_rows_say_so(tmp_path, monkeypatch, capsys):
+  monkeypatch.setitem(sys.modules, "torch", None)
+  assert launch(benchmark, "--rows=toy_64", "--rounds=1", f"--workdir={tmp_path}") == 0
+  assert "no PyTorch for this device: pip install -e '.[benchmark]'" in capsys.readouterr().out
+
+
+def test_only_default_rows_are_measured_when_none_are_named(tmp_path, monkeypatch):
+  measured = []
+
+  def counted(row):
+    def measure(rounds):
+      measured.append((row.name, rounds))
+      return Measurement(MedianRange.of([1.0]), "s", {})
+
+    return row._replace(measure=measure)
+
+  monkeypatch.setattr(benchmark, "ROWS", {name: counted(row) for name, row in ROWS.items()})
+  assert launch(benchmark, "--rounds=2", f"--workdir={tmp_path}") == 0
+  assert measured == [(name, 2) for name, row in ROWS.items() if row.default]
+  assert len(measured) < len(ROWS)
+
+
+@pytest.mark.parametrize(
+  ("flag", "message"),
+  [
+    ("--rows=parts", "'parts' in the list"),
+    ("--workdir=", "--workdir= is empty"),
+    ("--workdir=/dev/null/folder", "--workdir=/dev/null/folder cannot be written"),
+  ],
+)
+def test_flags_that_cannot_be_obeyed_are_refused(flag, message, tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(benchmark, "ROWS", {"toy": Row("toy", "toys", lambda rounds: None, False)})
+  assert launch(benchmark, flag) == 2
+  assert message in capsys.readouterr().err
