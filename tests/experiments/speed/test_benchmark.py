@@ -24,7 +24,7 @@ from wgan_jax.convolution import primitive as conv
 @pytest.mark.parametrize("dataset", ["digits", "grid"])
 def test_the_arithmetic_is_what_the_compiler_counts(dataset, penalty, monkeypatch):
   """Of direct convolutions; within a tenth, for it counts what is not a product too."""
-  monkeypatch.setattr(conv, "choose_way", lambda *_: columns)
+  monkeypatch.setattr(conv, "choose_algorithm", lambda *_: columns)
   settings = settings_of(dataset, penalty=penalty, width=64, n_critic=1)
   training = make_training(settings.config(), settings.networks(), settings.load().sample_real)
   state = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())

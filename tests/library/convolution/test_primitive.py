@@ -11,7 +11,7 @@ from helpers.convolving import CASES, NHWC, assert_close, jit, make_case, orders
 from jax import lax
 
 from wgan_jax.convolution import columns, toom_cook
-from wgan_jax.convolution.primitive import choose_way, conv_general_dilated
+from wgan_jax.convolution.primitive import choose_algorithm, conv_general_dilated
 
 NATIVE = "stablehlo.convolution"
 
@@ -149,7 +149,7 @@ def test_which_way_is_chosen(changes, backend, expected, monkeypatch):
   outputs = (n, height // 2, width // 2, n_out)
   geometry = columns.Geometry(layer["x"], kernel, outputs, (2, 2), (1, 1))
   monkeypatch.setattr(jax, "default_backend", lambda: backend)
-  assert choose_way(geometry, layer["dtype"], layer.get("precision")) is expected
+  assert choose_algorithm(geometry, layer["dtype"], layer.get("precision")) is expected
 
 
 @pytest.mark.parametrize("name", ["strided 5/2 SAME", "transposed 5/2 SAME"])

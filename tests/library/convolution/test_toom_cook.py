@@ -37,7 +37,7 @@ DIVIDED = [
 @pytest.fixture
 def everywhere(monkeypatch):
   """Every convolution goes this way, however small."""
-  monkeypatch.setattr(conv, "choose_way", lambda *_: toom_cook)
+  monkeypatch.setattr(conv, "choose_algorithm", lambda *_: toom_cook)
 
 
 def points_of(role, geometry):
