@@ -1,8 +1,8 @@
-"""Distances between two sets of features: of their Gaussians, and of what one covers of the other.
+"""Fréchet distance, precision and recall between two sets of features.
 
-The features are a classifier's, or any vectors. On the host, in float64. The Fréchet distance is no
-FID, and does not compare with one, unless the features are those of the Inception network trained
-on ImageNet.
+The features are a classifier's, or any vectors. All is computed on the host in float64. The Fréchet
+distance is an FID only if the features are those of the Inception network trained on ImageNet.
+Otherwise it does not compare with one.
 
 References:
   [1] Dowson and Landau, The Fréchet distance between multivariate normal distributions, Journal of
@@ -14,13 +14,13 @@ References:
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # Loads its modules where they are first used: they take a second.
+import scipy  # Its modules, which take a second to load, are loaded at their first use.
 
-_BLOCK = 1000  # Rows of a matrix of distances that are in memory at once.
+_BLOCK = 1000  # Rows of a distance matrix held in memory at once.
 
 
 class PrecisionRecall(NamedTuple):
-  """How much each of two sets covers of the other.
+  """Precision and recall of generated samples.
 
   Attributes:
     precision: the share of the fake samples that lie where real ones are: quality.
@@ -32,15 +32,16 @@ class PrecisionRecall(NamedTuple):
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
-  r"""|mu_x - mu_y|^2 + tr(S_x + S_y - 2 (S_x S_y)^{1/2}), between Gaussians fitted to two samples.
+  r"""Fréchet distance between Gaussians fitted to two samples.
 
-  The square of a distance (2-Wasserstein, between the Gaussians), in squared units of the features:
-  scaling them by a scales it by a^2. It sees means and covariances only.
+  d^2 = |mu_x - mu_y|^2 + tr(S_x + S_y - 2 (S_x S_y)^{1/2}), the squared 2-Wasserstein distance
+  between the Gaussians. Its unit is that of the features, squared: scaling them by a scales it by
+  a^2. It sees means and covariances only.
 
-  It is biased upwards, by an amount that grows as samples get fewer: between two samples of one
-  distribution it is not zero. Compare at equal numbers of samples, and beside the distance between
-  two real samples of these numbers. With fewer samples than features the covariance is singular:
-  the figure is still exact for the fitted Gaussians, and the bias large.
+  It is biased upwards, the more the fewer the samples: between two samples of one distribution it
+  is not zero. Compare at equal numbers of samples, and show the distance between two real samples
+  of these sizes beside it. With fewer samples than features the covariance is singular. The figure
+  is then still exact for the fitted Gaussians, but its bias is large.
 
   Args:
     x: features, [n, k], n at least 2; S is normalised by n - 1.
@@ -50,7 +51,7 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     The squared distance, never negative.
 
   Raises:
-    ValueError: a sample is no matrix, has fewer than two rows, or holds a NaN or an infinity; or
+    ValueError: a sample is not a matrix, has fewer than two rows, or holds a NaN or an infinity; or
       the numbers of features differ.
 
   References:
@@ -60,31 +61,31 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
   gap = x.mean(0) - y.mean(0)
   a, b = _root(x), _root(y)
   # With S_x = A^T A and S_y = B^T B, the trace of the root is the sum of A B^T's singular values.
-  # With the rotation U that attains it, the traces are |A - U B|^2. A matrix root of S_x S_y turns
-  # complex where a covariance is singular, and the traces written as a difference turn negative.
+  # With the rotation U that attains it, the traces are |A - U B|^2. A matrix root of S_x S_y is
+  # complex where a covariance is singular, and a difference of traces can be negative.
   u, _, vt = np.linalg.svd(a @ b.T)
   return float(gap @ gap + np.sum(np.square(a - u @ vt @ b)))
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray, n_neighbors: int = 3) -> PrecisionRecall:
-  """Which share of the fake samples lies among the real ones, and of the real among the fake.
+  """Improved precision and recall: the share of each set that the other covers.
 
-  A sample lies among others where it is in the closed ball around one of them that reaches to its
-  `n_neighbors`-th nearest neighbour, itself left out. A generator that shows a part of the data has
-  high precision and low recall. Both depend on the numbers of samples: compare at equal ones. One
-  outlier has a large ball, and a set whose points are all one has balls of radius 0, which cover
-  nothing but that very point.
+  A set covers the closed balls around its points. Each ball reaches to its point's
+  `n_neighbors`-th nearest neighbour in the set, the point itself not counted. A generator that
+  shows a part of the data has high precision and low recall. Both depend on the numbers of samples:
+  compare at equal ones. One outlier has a large ball. A set of equal points has balls of radius 0,
+  which cover that point only.
 
   Args:
-    real: features, [n, k].
-    fake: features, [m, k]; both more than `n_neighbors`.
+    real: features, [n, k], n above `n_neighbors`.
+    fake: features, [m, k], m above `n_neighbors`.
     n_neighbors: k of the k-th nearest neighbour; the paper's is 3.
 
   Returns:
     Both shares, in [0, 1].
 
   Raises:
-    ValueError: a sample is no matrix, has `n_neighbors` rows or fewer, or holds a NaN or an
+    ValueError: a sample is not a matrix, has `n_neighbors` rows or fewer, or holds a NaN or an
       infinity; the numbers of features differ; or `n_neighbors` is below 1.
 
   References:
@@ -104,7 +105,7 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, n_neighbors: int = 3) -
 
 
 def _check(x, y, at_least, names=("x", "y")):
-  """Both as float64 [n, k] and [m, k]."""
+  """Checks two samples and converts them to float64 [n, k] and [m, k]."""
   checked = []
   for name, values in zip(names, (x, y), strict=True):
     values = np.asarray(values, np.float64)
@@ -124,13 +125,13 @@ def _check(x, y, at_least, names=("x", "y")):
 
 
 def _root(x):
-  """R [k, k] with R^T R the covariance of x [n, k], without the covariance's squared condition."""
+  """Computes R [k, k] with R^T R = cov(x) for x [n, k], by QR: the covariance is never formed."""
   root = np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1), mode="r")
   return np.pad(root, ((0, x.shape[1] - len(root)), (0, 0)))
 
 
 def _radii(x, n_neighbors):
-  """From each point to its neighbour of that rank; rank 0 is the point itself."""
+  """Distance from each point to its neighbour of rank `n_neighbors`; rank 0 is the point itself."""
   return np.concatenate(
     [
       np.partition(scipy.spatial.distance.cdist(x[rows], x), n_neighbors)[:, n_neighbors]

@@ -1,4 +1,4 @@
-"""A critic as a chain of layers, of which each has a known Lipschitz constant."""
+"""Layers of a critic: a chain that can be applied, and bounded layer by layer."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 
 class Dense(NamedTuple):
-  """x -> x @ kernel + bias, for one sample [in] -> [out].
+  """A dense layer of one sample, [in] -> [out]: x -> x @ kernel + bias.
 
   Attributes:
     kernel: [in, out].
@@ -46,11 +46,11 @@ class Conv(NamedTuple):
 
 
 class Pointwise(NamedTuple):
-  """A function of each entry by itself, such as an activation.
+  """A function of single entries, such as an activation.
 
   Attributes:
-    function: of an array of any shape.
-    lipschitz: the function's Lipschitz constant, at least 0, taken on trust: 1 for ReLU and tanh.
+    function: maps an array of any shape, entry by entry.
+    lipschitz: the function's Lipschitz constant, such as 1 for ReLU and tanh. It is not checked.
   """
 
   function: Callable[[jax.Array], jax.Array]
@@ -61,18 +61,18 @@ class Pointwise(NamedTuple):
 
 
 class Flatten(NamedTuple):
-  """[...] -> [n], in row-major order."""
+  """Flattens one sample, [...] -> [n], in row-major order."""
 
   def __call__(self, x: jax.Array) -> jax.Array:
     return x.ravel()
 
 
 class Opaque(NamedTuple):
-  """Any other function of one sample. Nothing is known of its Lipschitz constant.
+  """Any other function of one sample; its Lipschitz constant is unknown.
 
   Attributes:
-    function: [...] -> [...].
-    name: what messages call it, such as 'LayerNorm'.
+    function: maps one sample [...] to an array [...].
+    name: its name in messages, such as 'LayerNorm'.
   """
 
   function: Callable[[jax.Array], jax.Array]
@@ -86,7 +86,7 @@ Layer = Dense | Conv | Pointwise | Flatten | Opaque
 
 
 def apply_layers(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
-  """The score of one sample: the layers, one after another.
+  """Applies a critic's layers in turn to one sample.
 
   Args:
     layers: a critic's layers, input to output; the last gives one number.

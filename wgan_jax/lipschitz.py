@@ -1,4 +1,4 @@
-"""How Lipschitz a critic is: the steepest point found, from below, and a certificate, from above.
+"""Bounds of a critic's Lipschitz constant: a search from below, a certificate from above.
 
 A critic's Lipschitz constant K on a domain is the supremum of its gradient norms there. The
 Wasserstein estimate over K, or over more, is a lower bound of the Earth Mover's Distance. A search
@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import scipy  # Loads its modules where they are first used: they take a second.
+import scipy  # Its modules, which take a second to load, are loaded at their first use.
 from jax import lax
 
 from wgan_jax.layers import Conv, Dense, Flatten, Layer, Opaque, Pointwise
@@ -44,25 +44,25 @@ def largest_gradient_norm(
   n_climbers: int = 16,
   n_steps: int = 100,
 ) -> tuple[jax.Array, jax.Array]:
-  """The largest gradient norm found in a box, and where: a lower bound of K there.
+  """Searches a box for the largest gradient norm: a lower bound of K there.
 
   It refutes and never proves: a norm of 2 shows that the critic is not 1-Lipschitz, a norm of 1
-  shows nothing. Points are drawn in the box and from its corners; the best of them climb along the
-  norm's gradient, and by random steps, which alone help where it is piecewise constant (ReLU).
+  shows nothing. Points are drawn in the box and from its corners. The best climb along the norm's
+  gradient and by random steps. Only the latter help where the norm is piecewise constant (ReLU).
 
   Args:
     key: draws points and random steps.
     critic_fn: maps one sample [...] to one score [].
     low: the box's lower ends, [...], of a sample's shape.
     high: its upper ends, [...].
-    starts: own points to look at and climb from, such as data, [n, ...], clipped to the box.
+    starts: further points to climb from, such as data, [n, ...], clipped to the box.
     n_points: points drawn, half of them corners.
-    n_climbers: how many points are climbed from.
+    n_climbers: number of points to climb from.
     n_steps: steps of each climber.
 
   Returns:
-    The norm, [], in units of score per unit of data, and the point, [...]. The norm is NaN if some
-    `low > high`, or if the critic's gradient is NaN at a start or a point drawn.
+    The norm, [], in units of score per unit of data, and its point, [...]. The norm is NaN if some
+    `low > high`, or if the critic's gradient is NaN at a start or a drawn point.
   """
   low, high = jnp.asarray(low), jnp.asarray(high)
   chex.assert_equal_shape([low, high])
@@ -79,14 +79,14 @@ def largest_gradient_norm(
     key_direction, key_length = jax.random.split(key)
     norms, slopes = before, jax.grad(lambda x: jnp.sum(norms_at(x)))(x)
     random = jax.random.normal(key_direction, x.shape, x.dtype)
-    # Of all lengths: a radius that shrank with each failure would be lost on a plateau.
+    # Lengths of all scales: a radius that shrank at each failure would vanish on a plateau.
     lengths = diagonal * 10 ** -jax.random.uniform(key_length, radius.shape, x.dtype, maxval=4)
     for direction, length in [(slopes, radius), (random, lengths)]:
       size = optax.safe_norm(direction.reshape(len(x), -1), jnp.finfo(x.dtype).tiny, axis=1)
       move = per_climber(length) * (direction / per_climber(size)) * (high - low)[None]
       proposal = jnp.clip(x + move, low[None], high[None])
       proposed = norms_at(proposal)
-      # Ties too, so that a climber walks about on a plateau.
+      # Ties count as better, so that a climber moves about on a plateau.
       better = proposed >= norms
       x = jnp.where(per_climber(better), proposal, x)
       norms = jnp.where(better, proposed, norms)
@@ -107,12 +107,12 @@ def largest_gradient_norm(
 
 
 class Certificate(NamedTuple):
-  """What is proved of a critic's Lipschitz constant on all of R^d.
+  """A proved bound of a critic's Lipschitz constant on all of R^d.
 
   Attributes:
     bound: K: |c(x) - c(y)| <= K |x - y| for all x, y in exact arithmetic; infinite if unknown.
-    norms: the layers' own constants, whose product it is, input to output.
-    why: what stands against a finite bound; empty where there is one.
+    norms: the constants of the layers, input to output; `bound` is their product.
+    why: the reason if the bound is infinite, else empty.
   """
 
   bound: float
@@ -121,18 +121,18 @@ class Certificate(NamedTuple):
 
 
 def certify(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> Certificate:
-  r"""A proved upper bound of a critic's Lipschitz constant: K = \prod_i \|A_i\| k_i.
+  r"""Proves an upper bound of a critic's Lipschitz constant: K = \prod_i \|A_i\| k_i.
 
   |A_i| is the operator norm of a linear layer and k_i the constant of an activation. Each factor is
-  tight, their product is not: the true constant of a deep network is many times smaller. It holds
-  for the network in exact arithmetic; a float32 score differs from that by its rounding.
+  tight, their product is not: the true constant of a deep network is many times smaller. The bound
+  holds for the network in exact arithmetic, from which a float32 score differs by rounding.
 
   Args:
     layers: the critic's layers, such as `critic.layers(params)`, with concrete parameters.
     input_shape: the shape of one sample.
 
   Returns:
-    The certificate; infinite, with the reason, if a layer is `Opaque` or not Lipschitz.
+    The certificate. Its bound is infinite if a layer is `Opaque` or not Lipschitz.
 
   Raises:
     ValueError: a parameter is not finite, layers do not fit together, an activation's constant is
@@ -152,7 +152,7 @@ def certify(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> Certificat
       raise ValueError(f"{name}: {error}") from error
     if norms[-1] == math.inf and not why:
       why = f"no certificate: {name} has no Lipschitz bound, or is too large for one"
-    # Rounded up, but for a zero, which is exact.
+    # Rounded up, except a zero, which is exact.
     bound = math.nextafter(bound * norms[-1], math.inf) if bound and norms[-1] else 0.0
   if math.prod(shape) != 1:
     raise ValueError(f"a critic ends in one score, these layers in shape {shape}")
@@ -162,14 +162,14 @@ def certify(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> Certificat
 
 
 def certified_distance(estimate: float, bound: float) -> float:
-  """|E c(x) - E c(g(z))| / K: a certified lower bound of the Earth Mover's Distance.
+  """Certified lower bound of the Earth Mover's Distance: |E c(x) - E c(g(z))| / K.
 
-  By the Kantorovich-Rubinstein duality, as -c is K-Lipschitz too. Of the same two samples that the
-  estimate was taken on, not of the distributions that they came from.
+  It follows from the Kantorovich-Rubinstein duality, as -c is K-Lipschitz too. It bounds the
+  distance between the two samples of the estimate, not between the distributions behind them.
 
   Args:
     estimate: `wasserstein_estimate` of the critic, in units of score.
-    bound: K, the critic's `certify(...).bound`. What a search found is no bound.
+    bound: K, the critic's `certify(...).bound`. The result of a search is not a bound.
 
   Returns:
     The bound of the distance, in units of the data; 0 if K is infinite or 0.
@@ -185,21 +185,21 @@ def certified_distance(estimate: float, bound: float) -> float:
 
 
 def operator_norm(layer: Dense | Conv, input_shape: tuple[int, ...]) -> float:
-  r"""\|A\| = max |A x| / |x| of a layer without its bias: a proved upper bound, tight to 1e-6.
+  r"""Proves an upper bound of a layer's operator norm \|A\| = max |A x| / |x|, tight to 1e-6.
 
-  A is the linear map from an input of this shape, stride and edges included. An eigenvalue of its
-  Gram matrix, approached from below, is a guess; that \lambda I - A^T A has a Cholesky factor, its
-  rounding allowed for, proves |A|^2 <= \lambda [3]. Memory and time are the Gram matrix's.
+  A is the layer's linear map without its bias, stride and edges included. The largest eigenvalue of
+  its Gram matrix, computed from below, is only a guess \lambda. A Cholesky factor of
+  \lambda I - A^T A, rounding included, proves |A|^2 <= \lambda [3]. The Gram matrix costs most.
 
   Args:
     layer: the layer, with concrete parameters of any size.
     input_shape: [in] for a dense layer, [height, width, in] for a convolution.
 
   Returns:
-    The norm; infinity, which bounds all, if the Gram matrix had more than 16,384 rows (2 GiB).
+    The norm; infinity, a trivial bound, if the Gram matrix would have over 16,384 rows (2 GiB).
 
   Raises:
-    ValueError: a parameter is not finite, or the shape is none that the layer takes.
+    ValueError: a parameter is not finite, or the layer does not take an input of this shape.
   """
   kernel, bias = (np.asarray(leaf, np.float64) for leaf in (layer.kernel, layer.bias))
   for name, leaf in {"kernel": kernel, "bias": bias}.items():
@@ -216,7 +216,7 @@ def operator_norm(layer: Dense | Conv, input_shape: tuple[int, ...]) -> float:
   taps, links = taps[used], [links[i] for i in used]
   if not taps.any():
     return 0.0
-  # So that no square leaves the range; a power of two rounds nothing.
+  # No square may leave float64's range. A power of two as the scale rounds nothing.
   scale = 2.0 ** (math.frexp(abs(taps).max())[1] - 1)
   n_reads, n_writes = (1 + max(ends.max() for ends in side) for side in zip(*links, strict=True))
   if n_reads * taps.shape[1] <= n_writes * taps.shape[2]:
@@ -243,7 +243,7 @@ def _constant(layer, shape) -> float:
 
 
 def _links(conv, input_shape):
-  """For each tap, the positions that it reads and the positions that it writes, as pairs."""
+  """Pairs each tap's input positions with the output positions that they reach."""
   size, window, padding = input_shape[:2], conv.kernel.shape[:2], conv.padding
   if isinstance(padding, str):
     padding = lax.padtype_to_pads(size, window, conv.stride, padding)
@@ -266,9 +266,9 @@ def _links(conv, input_shape):
 
 
 def _gram(taps, links, n):
-  """A A^T, [n out, n out], of A with taps[t] (in x out) from position r to w for (r, w) of link t.
+  """Computes A A^T, [n out, n out]; A has taps[t] (in x out) from r to w for (r, w) in links[t].
 
-  Only taps that read the same position meet, so that A itself, mostly zeros, is never built.
+  Only taps that read the same position meet, so A itself, mostly zeros, is never built.
   """
   out = taps.shape[2]
   gram = np.zeros((n, out, n, out))
@@ -280,7 +280,7 @@ def _gram(taps, links, n):
 
 
 def _largest_eigenvalue_bound(gram, n_terms):
-  """A number that no eigenvalue of the exact Gram matrix exceeds; entries are sums of n_terms."""
+  """Proves a bound of the exact Gram matrix's eigenvalues; its entries are sums of n_terms."""
   n = len(gram)
   if n <= 256:
     guess = scipy.linalg.eigvalsh(gram)[-1]
@@ -292,9 +292,9 @@ def _largest_eigenvalue_bound(gram, n_terms):
     bound = guess * (1 + margin)
     shifted = -gram
     shifted[np.diag_indices(n)] += bound
-    # Its transpose is in the order of LAPACK's arrays, and thus factorised in place.
+    # The transpose has LAPACK's order of entries, so it is factorised in place.
     _, failed = scipy.linalg.lapack.dpotrf(shifted.T, lower=1, clean=0, overwrite_a=1)
     if not failed:
-      # Rounding: of the Gram matrix below eps n_terms trace, of its factor below eps (n + 2) trace.
+      # Rounding: below eps n_terms trace in the Gram matrix, below eps (n + 2) trace in its factor.
       return bound * (1 + 4 * _EPS * n * (n + n_terms + 2))
     margin *= 10

@@ -1,4 +1,4 @@
-"""Mode coverage and mode collapse: how many modes are found, how well, how evenly.
+"""Mode coverage and mode collapse: how many modes samples reach, how well and how evenly.
 
 References:
   [1] Lin, Khetan, Fanti and Oh, PacGAN: The power of two samples in generative adversarial
@@ -11,13 +11,13 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy  # Loads its modules where they are first used: they take a second.
+import scipy  # Its modules, which take a second to load, are loaded at their first use.
 
-_N_SIGMA = 3  # A sample is of high quality within so many sigma.
+_N_SIGMA = 3  # A sample this many sigma from its mode, or nearer, is of high quality.
 
 
 class ModeStatistics(NamedTuple):
-  """What samples tell of the modes of a mixture.
+  """Coverage of the modes of a mixture by samples.
 
   Attributes:
     n_modes: modes found, int32 [].
@@ -33,7 +33,7 @@ class ModeStatistics(NamedTuple):
 
 
 class ClassStatistics(NamedTuple):
-  """What the classes of samples tell.
+  """Coverage of classes by samples.
 
   Attributes:
     n_classes: classes found, int32 [].
@@ -47,17 +47,17 @@ class ClassStatistics(NamedTuple):
 
 
 def mode_statistics(samples: jax.Array, centres: jax.Array, sigma: chex.Numeric) -> ModeStatistics:
-  r"""Modes found, share of good samples and evenness, for a mixture of equal Gaussians.
+  r"""Modes found, share of high-quality samples and evenness, for a mixture of equal Gaussians.
 
-  A sample is of high quality within 3 sigma (Euclidean) of its nearest centre; a mode is found when
-  one such sample has it nearest. For the reverse KL every sample counts, good or not, for the
-  centre nearest to it:
+  A sample is of high quality within 3 sigma (Euclidean) of its nearest centre. A mode is found if
+  one such sample is nearest to it. In the reverse KL every sample counts for its nearest centre,
+  whatever its quality:
 
     KL = \sum_i s_i \log(k s_i), with 0 \log 0 = 0: 0 for even shares, \log k for a single mode.
 
   Read the results against `perfect_high_quality` and `perfect_kl`: a perfect sampler does not reach
-  1 and 0. A sample that is not finite is not of high quality and belongs to no mode: it lowers
-  `high_quality`, and `shares` and `reverse_kl` are those of the others (NaN if there are none).
+  1 and 0. A sample that is not finite is not of high quality and belongs to no mode. It lowers
+  `high_quality`; `shares` and `reverse_kl` are those of the other samples, NaN if there are none.
 
   Args:
     samples: [n, d].
@@ -92,16 +92,16 @@ def mode_statistics(samples: jax.Array, centres: jax.Array, sigma: chex.Numeric)
 
 
 def class_statistics(classes: jax.Array, reference_shares: jax.Array) -> ClassStatistics:
-  r"""Classes found and their evenness, for samples whose class a classifier tells.
+  r"""Classes found and their evenness, for samples that a classifier has labelled.
 
-  KL = \sum_i s_i \log(s_i / r_i), infinite if a class is found that the reference has not. Against
-  uniform shares instead of the data's own, KL(data's shares || uniform) is added even to a perfect
-  sampler's.
+  KL = \sum_i s_i \log(s_i / r_i). It is infinite if a class is found that the reference lacks. With
+  uniform shares as the reference, even a perfect sampler's KL grows by
+  KL(data's shares || uniform).
 
   Args:
-    classes: int [n], 0 to k - 1; a class outside, which no mode can stand for, makes `shares` and
-      `kl` NaN.
-    reference_shares: [k], the data's, not negative; normalised here to sum 1, so counts will do.
+    classes: int [n], 0 to k - 1. A class outside this range makes `shares` and `kl` NaN.
+    reference_shares: the data's shares, [k], not negative. They are normalised here to sum 1, so
+      counts are accepted.
 
   Returns:
     The statistics.
@@ -125,7 +125,7 @@ def class_statistics(classes: jax.Array, reference_shares: jax.Array) -> ClassSt
 
 
 def stacked_class(digits: jax.Array) -> jax.Array:
-  """The class of three digits stacked as the channels of one image: 100 a + 10 b + c.
+  """Class of three digits stacked as the channels of one image: 100 a + 10 b + c.
 
   Args:
     digits: int [n, 3], each 0 to 9.
@@ -191,5 +191,5 @@ def _counts(indices, counted, k):
 
 
 def _kl(p, q):
-  """0 log 0 = 0, NaN for a NaN, infinite where p is not zero and q is."""
+  """KL(p || q) with 0 log 0 = 0: NaN for a NaN, infinite where q is zero and p is not."""
   return jnp.sum(jax.scipy.special.xlogy(p, p / jnp.where(p == 0, 1, q)))

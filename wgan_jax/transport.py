@@ -1,4 +1,4 @@
-"""Distances between distributions: Earth Mover's, exact and sliced, and Jensen-Shannon.
+"""Distances between distributions: Earth Mover's (exact and sliced) and Jensen-Shannon.
 
 W_1(p, q) = inf over couplings of E |x - y|, in the units of the samples.
 
@@ -15,17 +15,17 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy  # Loads its modules where they are first used: they take a second.
+import scipy  # Its modules, which take a second to load, are loaded at their first use.
 
-_MAX_ITERATIONS = 2**40  # Of the network simplex, far above what any cloud that fits needs.
+_MAX_ITERATIONS = 2**40  # Far more than the network simplex needs for any cloud that fits.
 
 
 class Plan(NamedTuple):
-  """An optimal way to carry one sample to another.
+  """An optimal transport plan between two samples.
 
   Attributes:
     distance: W_1, the mean distance carried.
-    plan: float64 [n, m], the mass carried from x_i to y_j; rows sum to x's weights, columns to y's.
+    plan: the mass carried from x_i to y_j, float64 [n, m]. Rows sum to x's weights, columns to y's.
   """
 
   distance: float
@@ -33,17 +33,17 @@ class Plan(NamedTuple):
 
 
 def wasserstein_1d(x: jax.Array, y: jax.Array) -> jax.Array:
-  r"""The exact distance between two samples on the line.
+  r"""Exact Wasserstein distance between two samples on the line.
 
-  W_1 = \int |F_x(t) - F_y(t)| dt, F the distribution functions of the samples: for equal sizes the
-  mean distance between the sorted samples. A NaN in a sample makes the distance NaN.
+  W_1 = \int |F_x(t) - F_y(t)| dt with the samples' distribution functions F. For equal sizes it is
+  the mean distance between the sorted samples. A NaN in a sample makes the distance NaN.
 
   Args:
     x: [n].
     y: [m].
 
   Returns:
-    The distance, [], not negative; differentiable where no two values of a sample agree.
+    The distance, [], at least 0. It is differentiable where no two values of a sample are equal.
 
   Raises:
     ValueError: a sample is empty.
@@ -64,25 +64,25 @@ def wasserstein_1d(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def sliced_wasserstein(key: jax.Array, x: jax.Array, y: jax.Array, n_projections: int) -> jax.Array:
-  r"""The mean distance between the samples' shadows on random lines.
+  r"""Sliced Wasserstein distance: the mean W_1 between projections on random lines.
 
   SW_1 = E_\theta W_1(<x, \theta>, <y, \theta>), \theta uniform on the unit sphere. It is at most
-  W_1, in d dimensions much smaller (a shift by v counts as about |v| \sqrt{2 / (\pi d)}), and zero
-  for equal distributions only; between finite samples of one distribution it is not zero. The same
-  key gives the same lines, so that distances are compared with less noise. A NaN in a sample makes
-  the distance NaN.
+  W_1, and in d dimensions much smaller: a shift by v counts as about |v| \sqrt{2 / (\pi d)}. It is
+  zero for equal distributions only, and not zero between finite samples of one distribution. The
+  same key gives the same lines, so distances under one key compare with less noise. A NaN in a
+  sample makes the distance NaN.
 
   Args:
     key: draws the lines.
     x: [n, ...], flattened to vectors.
-    y: [m, ...], of the same shape but for m.
-    n_projections: how many lines, at least 1.
+    y: [m, ...], with points of the same shape.
+    n_projections: number of lines, at least 1.
 
   Returns:
     The distance, [], in the units of the samples.
 
   Raises:
-    ValueError: a sample is empty, or there is no line.
+    ValueError: a sample is empty, or n_projections is below 1.
 
   References:
     [2].
@@ -105,10 +105,10 @@ def sliced_wasserstein(key: jax.Array, x: jax.Array, y: jax.Array, n_projections
 
 @jax.custom_jvp
 def _sort(x):
-  """`jnp.sort` of [n], five times as fast on the CPU, where XLA compares floats slowly.
+  """Sorts [n] like `jnp.sort`, five times as fast on a CPU, where XLA compares floats slowly.
 
-  As integers of the same bits, negative ones with all bits but the sign turned, they stand in the
-  same order: a NaN at one end or the other, and still there.
+  Floats are sorted as integers of the same bits. Inverting all bits but the sign of the negative
+  ones makes the two orders equal. A NaN ends up at one end or the other.
   """
   if not jnp.issubdtype(x.dtype, jnp.floating):
     return jnp.sort(x)
@@ -132,10 +132,10 @@ def wasserstein_exact(
   x_weights: chex.Array | None = None,
   y_weights: chex.Array | None = None,
 ) -> float:
-  """The exact distance between two point clouds: the `distance` of `transport_plan`, which see.
+  """Exact W_1 between two point clouds. Arguments and errors as in `transport_plan`.
 
-  Between n samples of one distribution and n more it is not zero, and in d > 2 dimensions shrinks
-  like n^(-1 / d) only: compare it with the distance between two samples of the data.
+  Between two samples of n points of one distribution it is not zero, and in d > 2 dimensions it
+  shrinks only like n^(-1 / d). Compare it with the distance between two samples of the data.
   """
   return transport_plan(x, y, x_weights, y_weights).distance
 
@@ -146,17 +146,17 @@ def transport_plan(
   x_weights: chex.Array | None = None,
   y_weights: chex.Array | None = None,
 ) -> Plan:
-  r"""The exact Earth Mover's Distance between point clouds, and a plan that attains it.
+  r"""Exact Earth Mover's Distance between point clouds, and a plan that attains it.
 
-  W_1 = min_P \sum_ij P_ij |x_i - y_j| over P >= 0 with the weights as marginals. Computed on the
-  host in float64, not traceable: by assignment for equal sizes without weights, otherwise by POT's
-  network simplex. Memory is O(n m), time O(n^3) at worst: thousands of points, not tens of
-  thousands. The plan need not be unique, the distance is.
+  W_1 = min_P \sum_ij P_ij |x_i - y_j| over P >= 0 with the weights as marginals. It is computed on
+  the host in float64 and cannot be traced. Clouds of equal size without weights are solved by
+  assignment, all others by POT's network simplex. Memory is O(n m), time O(n^3) at worst: thousands
+  of points, not tens of thousands. The distance is unique, the plan need not be.
 
   Args:
     x: [n, ...], flattened to vectors.
-    y: [m, ...], of the same shape but for m.
-    x_weights: [n], not negative, normalised here to sum 1 (so that counts will do); None for equal.
+    y: [m, ...], with points of the same shape.
+    x_weights: [n], not negative, normalised here to sum 1, so counts are accepted. None: equal.
     y_weights: [m], likewise.
 
   Returns:
@@ -165,6 +165,7 @@ def transport_plan(
   Raises:
     ValueError: an argument is empty or not finite, dimensions differ, or weights are of the wrong
       shape, negative or all zero.
+    ImportError: the clouds differ in size or have weights, and POT is not installed.
 
   References:
     [1], equation 2.11 and section 3.5.
@@ -185,20 +186,21 @@ def transport_plan(
 
 
 def jensen_shannon(p: jax.Array, q: jax.Array, axis: int = -1) -> jax.Array:
-  r"""The Jensen-Shannon divergence between two discrete distributions, in nats.
+  r"""Jensen-Shannon divergence between two discrete distributions, in nats.
 
-  JS(p, q) = KL(p || r) / 2 + KL(q || r) / 2 with r = (p + q) / 2: 0 for equal distributions, log 2
-  for any of disjoint support, however far apart. The divergence itself: scipy's is its square root.
+  JS(p, q) = KL(p || r) / 2 + KL(q || r) / 2 with r = (p + q) / 2. It is 0 for equal distributions,
+  and log 2 for disjoint supports, however far apart. `scipy.spatial.distance.jensenshannon` is its
+  square root.
 
   Args:
-    p: [..., k, ...], not negative, with zeros as you like: probabilities, counts, or a density's
-      values on a grid of equal cells; normalised here to sum 1 along `axis`.
+    p: [..., k, ...], not negative: probabilities, counts, or a density's values on a grid of equal
+      cells. It is normalised here to sum 1 along `axis`.
     q: likewise, of the same shape.
     axis: the axis of the k cells.
 
   Returns:
-    The divergence, of the shape of `p` without `axis`, within [0, log 2]; NaN where p or q is no
-    distribution: with a negative or a non-finite entry, or all zero.
+    The divergence in [0, log 2], of the shape of `p` without `axis`. It is NaN where p or q has a
+    negative or non-finite entry, or is all zero.
 
   References:
     [3], section 2.
@@ -208,7 +210,7 @@ def jensen_shannon(p: jax.Array, q: jax.Array, axis: int = -1) -> jax.Array:
   p, q = p / jnp.sum(p, axis=axis, keepdims=True), q / jnp.sum(q, axis=axis, keepdims=True)
 
   def kl_to_mean(a):
-    # 0 log 0 = 0, of gradient zero: the second `where` alone would leave 0 / 0 in the gradient.
+    # 0 log 0 = 0 with gradient zero. One `where` alone would leave 0 / 0 in the gradient.
     ratio = jnp.where(a == 0, 1.0, 2 * a / jnp.where(a == 0, 1.0, p + q))
     return jnp.sum(a * jnp.log(ratio), axis=axis)
 
@@ -217,7 +219,13 @@ def jensen_shannon(p: jax.Array, q: jax.Array, axis: int = -1) -> jax.Array:
 
 
 def _network_simplex(costs, x_weights, y_weights) -> Plan:
-  import ot  # Imported late: slow, and most distances do without.
+  try:
+    import ot  # Slow to import, and most distances do not need it.
+  except ImportError as error:
+    raise ImportError(
+      "exact transport between clouds that differ in size or have weights needs POT: pip install"
+      " 'wgan_jax[experiments]'"
+    ) from error
 
   plan, log = ot.emd(x_weights, y_weights, costs, numItermax=_MAX_ITERATIONS, log=True)
   if log["warning"] is not None:

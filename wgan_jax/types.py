@@ -1,4 +1,4 @@
-"""The nouns that the whole library shares."""
+"""Types that the whole library shares: networks as pure functions, and pairs of them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +23,8 @@ class Network(NamedTuple):
   `apply(params, batch_stats, latents, *, train) -> (samples, batch_stats)`, for a batch
   [batch, latent_dim] -> [batch, ...]. Without batch normalisation `batch_stats` is an empty dict.
 
-  A critic may also tell its `layers(params)`, input to output: `apply_layers` of them is `apply`.
+  `layers(params)`, where given, lists the critic's layers, input to output. Applied in turn, they
+  equal `apply`.
   """
 
   init: Callable[..., Any]

@@ -1,8 +1,8 @@
-"""Checkpoints: orbax writes them, and two digests beside each tell damage when it is read.
+"""Checkpoints: written by orbax, verified by two digests when they are read.
 
-checkpoints/300/state is orbax's. checkpoints/300/digest.json is written last, so that a checkpoint
-without it is one whose saving was cut short. It holds a digest of the files, verified before orbax
-opens them, one of the state, verified on what orbax read, and the metrics that wait for their line.
+checkpoints/300/state is orbax's. checkpoints/300/digest.json is written last: if it is missing, the
+saving was cut short. It holds a digest of the files (verified before orbax opens them), a digest of
+the state (verified on what orbax read) and the metrics that wait for their line.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from experiments.host.digest import digest_state, is_key, to_numpy, without_keys
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 
-# An error in orbax is raised here; its unfinished tasks would tell it again, each in a traceback.
+# An error in orbax is raised here. Its unfinished tasks would print it again, as tracebacks.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 _KEEP = 3
@@ -29,13 +29,13 @@ _DIGEST = "digest.json"
 
 
 class Checkpoint(NamedTuple):
-  """What a run needs to go on.
+  """A saved state of a run.
 
   Attributes:
-    step: under which it is saved.
-    state: arrays, such as the training state.
-    pending: rows of Info, as plain dicts, of the steps since the last line of metrics; or anything
-      that JSON holds.
+    step: the step that it was saved at.
+    state: a tree of arrays, such as the training state.
+    pending: rows of Info, as plain dicts, of the steps since the last line of metrics, or any other
+      JSON value.
   """
 
   step: int
@@ -44,7 +44,7 @@ class Checkpoint(NamedTuple):
 
 
 def steps(directory: pathlib.Path) -> list[int]:
-  """The steps whose checkpoints were saved to the end, ascending; damaged ones too."""
+  """Lists the steps whose checkpoints were saved to the end, ascending, damaged ones included."""
   return [step for step in _all_steps(directory) if (directory / str(step) / _DIGEST).exists()]
 
 
@@ -52,15 +52,15 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
   """Saves a checkpoint, and keeps the last few.
 
   Raises:
-    UserError: the disk is full, or will not be written.
+    UserError: the disk is full or cannot be written.
   """
   ocp = _orbax()
   state = to_numpy(checkpoint.state)
   try:
     with _manager(directory) as manager:
       items = ocp.args.Composite(state=ocp.args.StandardSave(state))
-      manager.save(checkpoint.step, args=items, force=True)  # Else it may skip one without a word.
-  except (OSError, ValueError) as error:  # ValueError: tensorstore's, for a full disk too.
+      manager.save(checkpoint.step, args=items, force=True)  # Else it may skip one silently.
+  except (OSError, ValueError) as error:  # tensorstore raises ValueError, even for a full disk.
     raise UserError(
       f"{directory}: the checkpoint of step {checkpoint.step} cannot be saved: is the disk full?"
       " With room made, the same command goes on from the one before"
@@ -78,7 +78,7 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
   """Reads the checkpoint of `step`, and verifies its digests.
 
   Args:
-    directory: the run's checkpoints.
+    directory: the folder of the run's checkpoints.
     step: one of `steps(directory)`.
     like: a state, or the shapes and types of one, of the same structure.
 
@@ -108,16 +108,16 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
   state = jax.tree.map(
     lambda x, was: jax.random.wrap_key_data(x) if is_key(was) else x, items.state, keyed
   )
-  if digests["state"] != digest_state(state):
+  if digests.get("state") != digest_state(state):
     raise damaged
   return Checkpoint(step, state, digests["pending"])
 
 
 def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint | None:
-  """The newest checkpoint that verifies, None where there is none; damaged ones are told of.
+  """Reads the newest checkpoint that verifies, or None if there is none; warns of damaged ones.
 
   Raises:
-    UserError: there are checkpoints, and none verifies.
+    UserError: there are checkpoints, but none verifies.
   """
   kept = steps(directory)
   for step in reversed(kept):
@@ -134,11 +134,11 @@ def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint 
 
 
 def clear_after(directory: pathlib.Path, step: int) -> None:
-  """Makes room to save later steps again: what was cut short goes, what is damaged is kept.
+  """Makes room to save later steps again: deletes unfinished checkpoints, renames damaged ones.
 
   Args:
-    directory: the run's checkpoints.
-    step: the step that the run goes on from; later checkpoints did not verify.
+    directory: the folder of the run's checkpoints.
+    step: the step that the run resumes from; later checkpoints did not verify.
   """
   whole = steps(directory)
   for later in _all_steps(directory):
@@ -156,7 +156,7 @@ def _all_steps(directory):
 
 
 def _digest_files(folder: pathlib.Path, pending: list[dict]) -> str:
-  """SHA-256 of every file's name and content, and of the pending rows."""
+  """SHA-256 of the pending rows and of every file's name and content."""
   digest = hashlib.sha256(json.dumps(pending).encode())
   for path in sorted(folder.rglob("*")):
     if path.is_file() and path != folder / _DIGEST:
@@ -167,7 +167,7 @@ def _digest_files(folder: pathlib.Path, pending: list[dict]) -> str:
 
 
 def _orbax():
-  """Loaded late: a start need not wait for it."""
+  """Imports orbax when it is first used, so that a start need not wait for it."""
   import orbax.checkpoint
 
   return orbax.checkpoint

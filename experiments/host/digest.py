@@ -13,7 +13,7 @@ import numpy as np
 
 
 def digest_state(state: chex.ArrayTree) -> str:
-  """SHA-256 of every leaf's place, type, shape and bytes."""
+  """SHA-256 of a tree of arrays: every leaf's path, type, shape and bytes."""
   digest = hashlib.sha256()
   for path, leaf in jax.tree_util.tree_leaves_with_path(to_numpy(state)):
     digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}\n".encode())
@@ -21,28 +21,31 @@ def digest_state(state: chex.ArrayTree) -> str:
   return digest.hexdigest()
 
 
-def to_numpy(state):
+def to_numpy(state: chex.ArrayTree) -> chex.ArrayTree:
+  """Copies a tree to the host, with its keys as plain arrays."""
   return jax.tree.map(np.asarray, without_keys(state))
 
 
-def without_keys(state):
-  """Keys as the arrays that they are made of: orbax knows no others."""
+def without_keys(state: chex.ArrayTree) -> chex.ArrayTree:
+  """Replaces PRNG keys by their data, as orbax saves plain arrays only."""
   return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, state)
 
 
-def is_key(leaf) -> bool:
+def is_key(leaf: jax.Array) -> bool:
+  """Whether an array holds typed PRNG keys."""
   return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 @functools.cache
 def digest_code(module: str) -> str:
-  """SHA-256 of a module's source and of all that it imports of its own package, at any depth.
+  """SHA-256 of a module's source and of all that it imports from its own package, at any depth.
 
-  Read from the files as they are at the first call, which should come with the import of the code:
-  a file that is edited later is not the code that runs.
+  The files are read at the first call. Make it when the code is imported: a file that is edited
+  later is not the code that runs.
 
   Args:
-    module: a dotted name, such as "wgan_jax.networks.classifier".
+    module: a dotted name, such as "wgan_jax.networks.classifier". Imports in its package are
+      absolute.
   """
   found = {}
   _collect_sources(module, found)
@@ -50,22 +53,26 @@ def digest_code(module: str) -> str:
 
 
 def _collect_sources(module: str, found: dict[str, str]) -> None:
-  """Adds a module and what it imports of its package to the sources that were `found`, by name."""
-  spec = importlib.util.find_spec(module)
-  # A package's __init__.py hands names on; the modules that they come from are named, too.
-  if module in found or spec.submodule_search_locations is not None:
+  """Adds the sources of a module, and of what it imports from its package, to `found` by name."""
+  if module in found:
     return
-  found[module] = pathlib.Path(spec.origin).read_text()
+  found[module] = pathlib.Path(importlib.util.find_spec(module).origin).read_text()
+  package = module.split(".")[0]
   for node in ast.walk(ast.parse(found[module])):
-    if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == module.split(".")[0]:
-      _collect_sources(node.module, found)
-      for alias in node.names:
-        if (name := f"{node.module}.{alias.name}") not in found and _is_module(name):
-          _collect_sources(name, found)
+    if isinstance(node, ast.Import):
+      names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      names = [f"{node.module}.{alias.name}" for alias in node.names]
+    else:
+      continue
+    for name in names:
+      if name.split(".")[0] == package:
+        # What is no module of its own is a name in the module, or in the package's __init__.py.
+        _collect_sources(name if _is_module(name) else node.module, found)
 
 
 def _is_module(name: str) -> bool:
-  package = importlib.util.find_spec(name.rpartition(".")[0])
-  return (
-    package.submodule_search_locations is not None and importlib.util.find_spec(name) is not None
-  )
+  try:
+    return importlib.util.find_spec(name) is not None
+  except ModuleNotFoundError:  # The name before the last dot is a module, not a package.
+    return False

@@ -1,4 +1,4 @@
-"""What, apart from the settings and the data, may change the bits of a result."""
+"""The environment of a run: what besides settings and data may change the bits of a result."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from experiments.host.cache import user_cache_folder
 from experiments.host.errors import UserError
 
-# Those that compute, and those that make the pixels of the digits and of the pictures.
+# Packages that compute, and those that make the pixels of the digits and of the pictures.
 _PACKAGES = (
   "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
   "matplotlib", "pillow", "scikit-learn",
@@ -22,15 +22,15 @@ _PACKAGES = (
 
 
 def use_all_cores() -> None:
-  """Makes each core of the CPU a device of its own, over which members can be laid.
+  """Makes each core of the CPU a device of its own, to spread the members of a sweep over them.
 
-  Two members on a core each take less time than one after the other on both: what a member does is
-  too small to be shared out. Only before JAX is first used; XLA_FLAGS decides where it tells the
-  number of host devices.
+  Two members on one core each are faster than one after the other on two: their arrays are too
+  small to be split. It works only before JAX is first used. A number of host devices in XLA_FLAGS
+  takes precedence.
   """
   if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
     return
-  # Where JAX has been used in this process already, its devices stay as they are.
+  # If JAX has been used in this process already, its devices stay as they are.
   with contextlib.suppress(RuntimeError):
     jax.config.update("jax_num_cpu_devices", _cores())
 
@@ -42,14 +42,14 @@ def _cores() -> int:
 def use_compilation_cache(folder: str | None) -> None:
   """Keeps compiled programs, so that the next start of the same program compiles nothing.
 
-  The key of a program has its code, the versions and the device in it: a stale one is never used.
-  Where JAX has been given a folder otherwise (JAX_COMPILATION_CACHE_DIR), that one stays.
+  A program's key covers its code, the versions and the device, so a stale program is never used. A
+  folder that JAX was given otherwise (JAX_COMPILATION_CACHE_DIR) stays, unless `folder` names one.
 
   Args:
-    folder: None for `wgan_jax/compiled` in the user's cache folder, "none" for none.
+    folder: a path, "none" for no cache, or None for `wgan_jax/compiled` in the user's cache folder.
 
   Raises:
-    UserError: the folder was asked for and cannot be written.
+    UserError: `folder` names a folder that cannot be written.
   """
   if folder == "none":
     jax.config.update("jax_enable_compilation_cache", False)
@@ -77,10 +77,10 @@ def _given_cache() -> str | None:
 
 
 def describe_environment() -> dict:
-  """Versions, device, threads, precision and commit, by name.
+  """Records versions, device, threads, precision and commit, by name.
 
   Raises:
-    UserError: JAX has no device of the platform that JAX_PLATFORMS asks for.
+    UserError: JAX has no device of the platform that JAX_PLATFORMS names.
   """
   try:
     device = jax.devices()[0]
@@ -104,7 +104,7 @@ def describe_environment() -> dict:
 
 
 def _commit() -> str | None:
-  """The commit of this clone, marked where files differ from it; None outside a repository."""
+  """The commit of this clone, marked if files differ from it, or None outside a repository."""
   try:
     return subprocess.run(
       ["git", "describe", "--always", "--dirty", "--abbrev=12"],

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, and JSON lines that survive a kill."""
+"""Atomic writes, so that a file is whole or absent, and JSON lines that survive a kill."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from experiments.host.errors import UserError
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file that is never seen half-written."""
+  """Writes a file atomically: it is never seen half-written."""
   partial = path.with_name(f".{path.name}.partial")
   try:
     partial.write_bytes(content)
@@ -48,14 +48,14 @@ def append_line(path: pathlib.Path, row: dict) -> None:
 
 
 def read_lines(path: pathlib.Path) -> list[dict]:
-  """The whole lines of a JSON lines file; a torn last line, left by a kill, is not one.
+  """Reads the complete lines of a JSON lines file, without a torn last one that a kill has left.
 
   Raises:
-    UserError: a line that is not the last is damaged.
+    UserError: a complete line is damaged.
   """
   if not path.exists():
     return []
-  *lines, _ = path.read_bytes().split(b"\n")  # What follows the last line's end is torn, or empty.
+  *lines, _ = path.read_bytes().split(b"\n")  # After the last line's end: torn, or empty.
   try:
     return [json.loads(line) for line in lines]
   except ValueError as error:
@@ -63,7 +63,7 @@ def read_lines(path: pathlib.Path) -> list[dict]:
 
 
 def keep_lines(path: pathlib.Path, keep: Callable[[dict], bool]) -> None:
-  """Drops the lines that `keep` does not want, and a torn last one."""
+  """Keeps the lines for which `keep` is true; drops the others and a torn last one."""
   if path.exists():
     rows = [row for row in read_lines(path) if keep(row)]
     write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())

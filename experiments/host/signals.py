@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop."""
+"""Handlers for the signals that ask a run to stop."""
 
 import contextlib
 import dataclasses
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 @dataclasses.dataclass
 class Stop:
-  """The signal that asked to stop, 0 until one does."""
+  """Holder of the signal that asked to stop, 0 until one does."""
 
   signal: int = 0
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Stop]:
-  """Ctrl-C and SIGTERM are remembered until the chunk ends; the second one acts at once."""
+  """Remembers Ctrl-C and SIGTERM until the chunk ends; the second signal acts at once."""
   stop = Stop()
 
   def remember(number, frame):

@@ -8,7 +8,7 @@ import chex
 import jax
 import numpy as np
 
-from experiments.host.image_cache import load_cached_images
+from experiments.host.cache import load_cached_images
 from wgan_jax.data import images, toy
 from wgan_jax.data.images import Images, sample_images, stack, to_unit
 from wgan_jax.data.toy import Toy, load_toy, true_wasserstein

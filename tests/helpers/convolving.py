@@ -1,18 +1,16 @@
-"""Convolutions of many shapes, and their orders of derivatives."""
-
-import functools
+"""Convolutions of many shapes, their orders of derivatives, and what all algorithms must hold."""
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from helpers.compiling import jit
+from jax import lax
 
 from wgan_jax.convolution.columns import Geometry
+from wgan_jax.convolution.primitive import conv_general_dilated
 
 NHWC = ("NHWC", "HWIO", "NHWC")
-
-# Compile time dominates here, and what is compared does not depend on how well LLVM optimises.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 # name: (height and width, kernel, stride, padding)
 STRIDED = {
@@ -78,17 +76,22 @@ def draw(geometry, role, seed=0):
   return np.random.default_rng(seed).normal(size=getattr(geometry, role))
 
 
-def assert_from_matrix_transposes_to_matrix(way, geometry, role):
-  """<to_matrix(x), y> = <x, from_matrix(y)> for every x and y."""
+def assert_from_matrix_transposes_to_matrix(algorithm, geometry):
+  """Checks <to_matrix(x), y> = <x, from_matrix(y)> for each of the three arrays."""
+
+  def both(x):
+    matrix = algorithm.to_matrix(role, x, geometry)
+    y = jnp.cos(jnp.arange(matrix.size, dtype=x.dtype)).reshape(matrix.shape)
+    return matrix, y, algorithm.from_matrix(role, y, geometry)
+
   with jax.enable_x64(True):
-    x = draw(geometry, role)
-    matrix = way.to_matrix(role, x, geometry)
-    y = np.random.default_rng(1).normal(size=matrix.shape)
-    array = way.from_matrix(role, y, geometry)
-    assert array.shape == x.shape
-    left, right = np.vdot(matrix, y), np.vdot(x, array)
-    assert abs(left) > 1e-3
-    np.testing.assert_allclose(left, right, rtol=1e-12)
+    for role in ROLES:
+      x = draw(geometry, role)
+      matrix, y, array = jit(both)(x)
+      assert array.shape == x.shape
+      left, right = np.vdot(matrix, y), np.vdot(x, array)
+      assert abs(left) > 1e-3
+      np.testing.assert_allclose(left, right, rtol=1e-12)
 
 
 def make_case(name, dtype=np.float32):
@@ -101,7 +104,7 @@ def make_case(name, dtype=np.float32):
 
 
 def orders(convolve, options):
-  """-> x, k -> the convolution, its gradients, and those of its input gradient's squared norm."""
+  """-> x, k -> the convolution, its gradients forward and back, and a gradient penalty's."""
 
   def score(x, k):
     return jnp.sum(jax.nn.softplus(convolve(x, k, **options)))
@@ -112,6 +115,7 @@ def orders(convolve, options):
   def all_orders(x, k):
     return {
       "value": convolve(x, k, **options),
+      "forward": jax.jvp(lambda x, k: convolve(x, k, **options), (x, k), (jnp.cos(x), jnp.sin(k))),
       "first": jax.grad(score, (0, 1))(x, k),
       "second": jax.grad(penalty, (0, 1))(x, k),
     }
@@ -126,3 +130,22 @@ def assert_close(ours, theirs, tolerance=1e-5):
     scale = np.max(np.abs(b))
     assert scale > 0  # a comparison of zeros would pass for any bug
     np.testing.assert_array_less(np.max(np.abs(a - b)), tolerance * scale)
+
+
+def assert_every_order_equals_lax(x, k, options, tolerance=1e-5):
+  """Compares all of `orders` with those of XLA's own convolution, in one program."""
+  ours, theirs = orders(conv_general_dilated, options), orders(lax.conv_general_dilated, options)
+  assert_close(*jit(lambda x, k: (ours(x, k), theirs(x, k)))(x, k), tolerance)
+
+
+def assert_vmap_equals_one_at_a_time(name, axes):
+  """Compares a batch of two images, kernels or both with XLA's own convolution of each."""
+  with jax.enable_x64(True):
+    x, k, options = make_case(name, np.float64)
+    x, k = (np.stack([v, 2 * v[::-1]]) for v in (x, k))
+    args = [v if axis == 0 else v[0] for v, axis in zip((x, k), axes, strict=True)]
+    ours = jit(jax.vmap(orders(conv_general_dilated, options), axes))(*args)
+    theirs = jit(orders(lax.conv_general_dilated, options))
+    for i in range(2):
+      member = [v if axis is None else v[i] for v, axis in zip(args, axes, strict=True)]
+      assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], ours), theirs(*member), 1e-12)

@@ -2,9 +2,16 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from wgan_jax.networks.mlp import mlp
 from wgan_jax.types import Network, Pair
+
+
+def draw_like(shapes, scale: float = 0.1):
+  """Draws arrays of these shapes and types, N(0, scale): by numpy, so that nothing is compiled."""
+  rng = np.random.default_rng(0)
+  return jax.tree.map(lambda x: jnp.asarray(scale * rng.normal(size=x.shape), x.dtype), shapes)
 
 
 def points_pair(width: int = 8, depth: int = 2) -> Pair:

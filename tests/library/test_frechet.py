@@ -98,7 +98,7 @@ def test_constant_and_orthogonal_features():
 
 
 def test_few_samples_are_farther_apart():
-  """The bias that the documentation tells of."""
+  """Its bias grows as samples get fewer."""
   rng = np.random.default_rng(3)
   few, many = (frechet_distance(*rng.normal(size=(2, n, 8))) for n in (20, 2000))
   assert few > 10 * many > 0
@@ -115,7 +115,7 @@ def test_few_samples_are_farther_apart():
     (np.zeros((2, 2)), np.array([[0, np.nan], [np.inf, 0]]), "y has 2 of 4 entries that are not"),
   ],
 )
-def test_what_has_no_distance_is_refused(x, y, message):
+def test_wrong_samples_are_refused(x, y, message):
   with pytest.raises(ValueError, match=message):
     frechet_distance(x, y)
 

@@ -1,8 +1,8 @@
-"""Convolutions as one matrix product, of gathered columns (im2col).
+"""Convolutions as one matrix product of gathered columns (im2col).
 
-A kernel is cut into blocks of stride x stride taps, smaller ones at the far edge if the stride does
-not divide it. With space folded into depth, [s h, s w, c] -> [h, w, s, s, c], a block reads whole
-positions at one offset: a row of the matrix of columns is what one output sees.
+A kernel is cut into blocks of stride x stride taps, with smaller blocks at the far edge if the
+stride does not divide it. With space folded into depth, [s h, s w, c] -> [h, w, s, s, c], a block
+reads whole positions at one offset. A row of the matrix holds all that one output sees.
 """
 
 import dataclasses
@@ -15,10 +15,10 @@ from jax import lax
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
-  """Which output sees which pixel through which tap.
+  """Shapes, stride and offset of a convolution.
 
-  outputs[:, p] = sum over q of images[:, stride p + q - low] kernel[q]; outside of the images is
-  zero.
+  outputs[:, p] = sum over q of images[:, stride p + q - low] kernel[q], with zeros outside the
+  images.
 
   Attributes:
     images: [batch, height, width, in].
@@ -36,22 +36,22 @@ class Geometry:
 
 
 def to_matrix(role: str, x: jax.Array, geometry: Geometry) -> jax.Array:
-  """One of a convolution's three arrays as a matrix.
+  """Arranges one of a convolution's three arrays as a matrix.
 
   Args:
     role: 'images', 'kernel' or 'outputs'.
-    x: of that shape of the geometry.
-    geometry: of the convolution.
+    x: the array, of the shape that the geometry has for this role.
+    geometry: the geometry of the convolution.
 
   Returns:
-    Images as [samples, taps], the kernel as [taps, channels], outputs as [samples, channels], where
-    a sample is an output's position in one image, and a tap one of the kernel at one input channel.
+    Images as [samples, taps], the kernel as [taps, channels], outputs as [samples, channels]. A
+    sample is one output position of one image, a tap is one kernel entry of one input channel.
   """
   return _TO_MATRIX[role](x, geometry)
 
 
 def from_matrix(role: str, matrix: jax.Array, geometry: Geometry) -> jax.Array:
-  """The transpose of `to_matrix`; of images, col2im."""
+  """Transpose of `to_matrix`, a linear map; for images this is col2im."""
   shape = jax.ShapeDtypeStruct(getattr(geometry, role), matrix.dtype)
   (x,) = jax.linear_transpose(lambda x: to_matrix(role, x, geometry), shape)(matrix)
   return x
@@ -88,6 +88,6 @@ def _blocks(geometry):
 
 
 def resize(x: jax.Array, low: Sequence[int], size: Sequence[int]) -> jax.Array:
-  """Pads images' height and width with zeros, or crops: by `low` before, then to make up `size`."""
+  """Pads or crops height and width: `low` zeros before, then as many as give `size`."""
   widths = [(lo, new - old - lo, 0) for lo, new, old in zip(low, size, x.shape[1:3], strict=True)]
   return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *widths, (0, 0, 0)])

@@ -1,15 +1,15 @@
 """Convolutions written as matrix products, with the signature of `jax.lax`.
 
 XLA's convolutions on the CPU are fast only in the plain case. The transposed convolution of a
-generator (lhs dilation) and the second-order convolutions that the gradient of a gradient penalty
-needs leave that path, and cost up to ten times as much. Under `vmap` over kernels, as in a sweep
-over whole runs, a native convolution becomes a grouped one, slow on the CPU and the GPU alike.
+generator (lhs dilation) and the second-order convolutions of a gradient penalty's gradient leave
+that path, and take up to ten times as long. Under `vmap` over kernels, as in a sweep over whole
+runs, a native convolution becomes a grouped one, which is slow on CPUs and GPUs.
 
 A convolution is linear in its images and in its kernel. Paired with a cotangent of its outputs it
-is a sum of products of three arrays, and any two of them yield the third: the outputs, the images'
-gradient (which is the transposed convolution) and the kernel's. Here the two are made matrices and
-multiplied, and the third is made of the product, so that derivatives of every order are matrix
-products again. What the matrices are, `columns` and `toom_cook` say.
+is a sum of products of three arrays. Any two of them give the third: the outputs, the images'
+gradient (a transposed convolution) or the kernel's gradient. Here the two are arranged as matrices
+and multiplied, and the third is read from the product. Derivatives of every order are therefore
+matrix products. `columns` and `toom_cook` are two ways to arrange the matrices.
 """
 
 import dataclasses
@@ -43,11 +43,11 @@ def conv_general_dilated(
   precision: Any = None,
   preferred_element_type: Any = None,
 ) -> jax.Array:
-  """Does what `jax.lax.conv_general_dilated` does, with one matrix product where it can.
+  """Computes `jax.lax.conv_general_dilated`, as one matrix product where possible.
 
-  It can for NHWC images and HWIO kernels, with strides or with lhs dilation (the transposed
-  convolution), at any kernel size and padding. Both at once, rhs dilation, groups, other layouts
-  and ranks, and empty arrays go to `jax.lax.conv_general_dilated`, which checks the arguments in
+  It is possible for NHWC images and HWIO kernels, with strides or with lhs dilation (the transposed
+  convolution), at any kernel size and padding. All else is passed to `jax.lax`: both at once, rhs
+  dilation, groups, other layouts and ranks, and empty arrays. `jax.lax` checks the arguments in
   every case.
 
   Args:
@@ -55,14 +55,14 @@ def conv_general_dilated(
     rhs: kernel, [kernel height, kernel width, in, out].
     window_strides: stride along each axis.
     padding: 'SAME', 'SAME_LOWER', 'VALID', or a (low, high) pair for each axis; negative crops.
-    lhs_dilation: stride of the transposed convolution along each axis; the padding is then that of
+    lhs_dilation: stride of the transposed convolution along each axis. The padding is then that of
       the dilated images, and explicit.
-    rhs_dilation: spacing of the kernel's taps; native unless 1.
-    dimension_numbers: as in `jax.lax`, whose default is NCHW and thus native.
-    feature_group_count: native unless 1.
-    batch_group_count: native unless 1.
-    precision: of the matrix product, and of those of its derivatives.
-    preferred_element_type: of the result; both operands are cast to it first.
+    rhs_dilation: spacing of the kernel's taps; passed to `jax.lax` unless 1.
+    dimension_numbers: as in `jax.lax`; its default, NCHW, is passed to `jax.lax`.
+    feature_group_count: passed to `jax.lax` unless 1.
+    batch_group_count: passed to `jax.lax` unless 1.
+    precision: precision of the matrix product and of those of its derivatives.
+    preferred_element_type: type of the result; both operands are first cast to it.
 
   Returns:
     The convolved images, [batch, height', width', out].
@@ -90,34 +90,34 @@ def conv_general_dilated(
     padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], stride, padding)
   low = tuple(lo for lo, _ in padding)
   lhs, rhs = lhs.astype(out.dtype), rhs.astype(out.dtype)
-  if precision is None:  # Read here: the products are traced later, perhaps outside of its context.
+  if precision is None:  # Read now: the products may be traced outside this default's context.
     precision = jax.config.jax_default_matmul_precision
   precision = tuple(precision) if isinstance(precision, list) else precision
   if stretch == (1, 1):
     geometry = Geometry(lhs.shape, rhs.shape, out.shape, stride, low)
     return _bind("outputs", geometry, precision, images=lhs, kernel=rhs)
-  # The transpose of the convolution by the turned kernel.
+  # This is the transpose of the convolution by the flipped kernel.
   kernel = rhs[::-1, ::-1].transpose(0, 1, 3, 2)
   low = tuple(k - 1 - lo for k, lo in zip(kernel.shape[:2], low, strict=True))
   geometry = Geometry(out.shape, kernel.shape, lhs.shape, stretch, low)
   return _bind("images", geometry, precision, outputs=lhs, kernel=kernel)
 
 
-def choose_way(geometry: Geometry, dtype: jax.typing.DTypeLike, precision: Any) -> Any:
-  """`columns` or `toom_cook`, by measurement.
+def choose_algorithm(geometry: Geometry, dtype: jax.typing.DTypeLike, precision: Any) -> Any:
+  """The faster algorithm for this convolution, as measured on CPUs.
 
-  On two cores with AVX2, the Toom-Cook algorithm took .6 to 1 of the time of columns, to the
-  second order, in 16 shapes where these ask for 2^26 multiplications or more, and from a third to
-  1.4 times their time in 13 of fewer. Its rounding error is fit for float32 and wider. The device
-  is JAX's default one; on others than CPUs it was not measured.
+  On two cores with AVX2, to the second order, the Toom-Cook algorithm took 0.6 to 1 times as long
+  as columns in 16 shapes with 2^26 multiplications or more (counted for columns). In 13 smaller
+  shapes it took 0.33 to 1.4 times as long. Its rounding error suits float32 and wider types. It
+  was not measured on other devices, and is chosen only if JAX's default backend is the CPU.
 
   Args:
-    geometry: of the convolution.
-    dtype: of the arrays.
-    precision: asked for; None for the default.
+    geometry: the geometry of the convolution.
+    dtype: type of the arrays.
+    precision: the precision asked for; None for the default.
 
   Returns:
-    The module, for its `to_matrix` and `from_matrix`.
+    `columns` or `toom_cook`, a module with `to_matrix` and `from_matrix`.
   """
   blocks = zip(geometry.kernel[:2], geometry.stride, strict=True)
   if (
@@ -140,22 +140,22 @@ OPERANDS = {
   "images": ("outputs", "kernel"),
   "kernel": ("images", "outputs"),
 }
-"""By role, those of the two arrays that yield it."""
+"""For each array, the two it is computed from."""
 
-_SUMMED = {"outputs": (-1, -2), "images": (-1, -1), "kernel": (-2, -2)}  # Axes of their matrices.
+_SUMMED = {"outputs": (-1, -2), "images": (-1, -1), "kernel": (-2, -2)}  # Axes to sum over.
 
 
 def multiply(yields: str, a: jax.Array, b: jax.Array, precision: Any = None) -> jax.Array:
-  """The matrix of one role from those of the other two; of each point, where there are many.
+  """Multiplies two operands' matrices to give the third's, batched over Toom-Cook points.
 
   Args:
-    yields: a key of `OPERANDS`.
-    a: what `to_matrix` made of the first operand, [..., rows, columns].
-    b: what it made of the second.
-    precision: of the product.
+    yields: the array to compute, a key of `OPERANDS`.
+    a: the matrix of its first operand, [..., rows, columns].
+    b: the matrix of its second operand, [..., rows, columns].
+    precision: precision of the product.
 
   Returns:
-    The matrix that `from_matrix` takes, [..., rows, columns].
+    The matrix for `from_matrix`, [..., rows, columns].
   """
   # Where a is wider than b, b.T @ a is up to twice as fast on the CPU as a.T @ b.
   turned = yields == "kernel" and a.shape[-1] > b.shape[-1]
@@ -165,7 +165,7 @@ def multiply(yields: str, a: jax.Array, b: jax.Array, precision: Any = None) -> 
   points = tuple(range(a.ndim - 2))
   summed = tuple((axis % a.ndim,) for axis in _SUMMED[yields])
   product = lax.dot_general(a, b, (summed, (points, points)), precision=precision)
-  if turned:  # The barrier keeps the compiler from undoing that.
+  if turned:  # The barrier keeps the compiler from undoing this.
     product = lax.optimization_barrier(product).swapaxes(-1, -2)
   return product
 
@@ -176,21 +176,21 @@ def _bind(yields, geometry, precision, **arrays):
 
 
 def _compute(*arrays, yields, geometry, precision):
-  way = choose_way(geometry, arrays[0].dtype, precision)
+  algorithm = choose_algorithm(geometry, arrays[0].dtype, precision)
   roles = zip(OPERANDS[yields], arrays, strict=True)
-  matrices = (way.to_matrix(role, x, geometry) for role, x in roles)
-  return way.from_matrix(yields, multiply(yields, *matrices, precision), geometry)
+  matrices = (algorithm.to_matrix(role, x, geometry) for role, x in roles)
+  return algorithm.from_matrix(yields, multiply(yields, *matrices, precision), geometry)
 
 
 def _transpose_rule(place, cotangent, a, b, *, yields, geometry, precision):
-  """The operand at this place from the other one and the cotangent."""
+  """Computes the cotangent of one operand from the other one and the output's cotangent."""
   other = 1 - place
   arrays = {yields: cotangent, OPERANDS[yields][other]: (a, b)[other]}
   return _bind(OPERANDS[yields][place], geometry, precision, **arrays)
 
 
 def _batch_rule(arrays, axes, *, yields, geometry, precision):
-  """A batch of batches for one kernel is a larger batch; all else is batched product by product."""
+  """Merges a batch of batches for one kernel into a larger batch; else batches each product."""
   size = next(x.shape[axis] for x, axis in zip(arrays, axes, strict=True) if axis is not None)
   if size == 0:
     return jnp.zeros((0, *getattr(geometry, yields)), arrays[0].dtype), 0
@@ -211,9 +211,9 @@ def _shape_rule(a, b, *, yields, geometry, precision):
   return jax.core.ShapedArray(getattr(geometry, yields), a.dtype)
 
 
-# A primitive, for two reasons: the derivatives of a convolution, of its transpose and of its
-# kernel's gradient are these three again, each written as is fast; and under `vmap` a critic for
-# one image becomes one for a batch with the same matrices, not with batches of small ones.
+# It is a primitive for two reasons. The derivatives of a convolution, of its transpose and of its
+# kernel's gradient are these three again, each in its fast form. And under `vmap` a critic of one
+# image becomes one of a batch, with larger matrices instead of batches of small ones.
 _primitive = Primitive("convolution_as_product")
 _primitive.def_impl(jax.jit(_compute, static_argnames=("yields", "geometry", "precision")))
 _primitive.def_abstract_eval(_shape_rule)

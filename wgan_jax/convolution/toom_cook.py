@@ -1,14 +1,14 @@
 """Convolutions with fewer multiplications than taps, by the Toom-Cook algorithm.
 
 Along one axis, the transpose of a convolution with m outputs and n taps multiplies two polynomials.
-Sums of products take m n multiplications; but the product's m + n - 1 coefficients follow from its
-values at as many points, each of which takes one multiplication. The convolution itself and the
-gradient of its kernel are transposes of that, with the same matrices between rows and points. For
-the 7 outputs and 2 blocks of taps of a 4x4/2 convolution on 14 rows it is 8 in place of 14.
+Sums of products take m n multiplications. The product's m + n - 1 coefficients also follow from its
+values at m + n - 1 points, at one multiplication each. The convolution itself and the gradient of
+its kernel are transposes of this, with the same matrices between rows and points. The 7 outputs and
+2 blocks of taps of a 4x4/2 convolution on 14 rows take 8 multiplications instead of 14.
 
-The algorithm runs over rows only. Columns are treated plainly: each kernel column is multiplied
-with all of them, and the products are added where they belong. Along both axes it would save more
-multiplications, of smaller matrices, at six times the rounding error.
+The algorithm runs over rows only. Along columns, each kernel column is multiplied with all image
+columns, and the products are added where they belong. Along both axes the algorithm would save more
+multiplications, but of smaller matrices and at six times the rounding error.
 
 References:
   [1] Winograd, Arithmetic Complexity of Computations, 1980.
@@ -24,16 +24,16 @@ from jax import lax
 
 from wgan_jax.convolution.columns import Geometry, resize
 
-MOST_POINTS = 8  # The rounding error grows with them: six times that of a plain sum at 8.
+MOST_POINTS = 8  # The rounding error grows with the points: at 8 it is six times a plain sum's.
 
 
 def blocks_of(geometry: Geometry) -> tuple[int, int]:
-  """Blocks of stride x stride taps in the kernel, along height and width."""
+  """Numbers of stride x stride blocks in the kernel, along height and width."""
   return tuple(k // s for k, s in zip(geometry.kernel[:2], geometry.stride, strict=True))
 
 
 def tiling_of(geometry: Geometry) -> tuple[int, int]:
-  """Rows of outputs in a tile, and tiles: those of the fewest points. The last may be cut."""
+  """Output rows per tile and number of tiles, for the fewest points. The last tile may be cut."""
   n, height = blocks_of(geometry)[0], geometry.outputs[1]
   sizes = range(1, max(1, MOST_POINTS + 1 - n) + 1)
   m = min(sizes, key=lambda m: (-(-height // m) * (m + n - 1), m))
@@ -41,17 +41,17 @@ def tiling_of(geometry: Geometry) -> tuple[int, int]:
 
 
 def to_matrix(role: str, x: jax.Array, geometry: Geometry) -> jax.Array:
-  """One of a convolution's three arrays as a matrix for each point.
+  """Arranges one of a convolution's three arrays as a matrix for each point.
 
   Args:
     role: 'images', 'kernel' or 'outputs'.
-    x: of that shape of the geometry.
-    geometry: of the convolution; the stride divides the kernel.
+    x: the array, of the shape that the geometry has for this role.
+    geometry: the geometry of the convolution; the stride divides the kernel.
 
   Returns:
     Images as [points, samples, inputs], the kernel as [points, inputs, features], outputs as
-    [points, samples, features]. A sample is a column of a tile of an image, an input one pixel of
-    stride x stride at one input channel, a feature an output channel at one column of blocks.
+    [points, samples, features]. A sample is a column of a tile of an image. An input is one pixel
+    of stride x stride at one input channel. A feature is an output channel of one column of blocks.
   """
   rows = _FOLDS[role](x, geometry)
   points = _along_rows(_matrices(geometry)[role], rows)
@@ -60,7 +60,7 @@ def to_matrix(role: str, x: jax.Array, geometry: Geometry) -> jax.Array:
 
 
 def from_matrix(role: str, points: jax.Array, geometry: Geometry) -> jax.Array:
-  """The transpose of `to_matrix`."""
+  """Transpose of `to_matrix`, a linear map."""
   matrix = _matrices(geometry)[role]
   rows = _along_rows(matrix.T, points.reshape(len(matrix), -1, points.shape[2]))
   if role == "images":
@@ -77,9 +77,9 @@ def _along_rows(matrix, x):
 
 @functools.cache
 def _matrices(geometry):
-  """By role, from rows to points: [points x tiles, rows]."""
+  """Matrices from rows to points for each role, [points x tiles, rows]."""
   (m, n_tiles), n, height = tiling_of(geometry), blocks_of(geometry)[0], geometry.outputs[1]
-  # Polynomials are homogeneous and the points' angles evenly spaced, so that no power is large.
+  # Homogeneous polynomials at evenly spaced angles: no power is large.
   angles = (np.arange(m + n - 1) + 0.5) * np.pi / (m + n - 1)
 
   def evaluate(size):
@@ -101,7 +101,7 @@ def _matrices(geometry):
 
 
 def _fold_images(x, geometry):
-  """[batch, height, width, in] -> [rows, batch x columns, stride x stride x in]."""
+  """Folds [batch, height, width, in] -> [rows, batch x columns, stride x stride x in]."""
   (sh, sw), (top, left), (rows, columns) = geometry.stride, geometry.low, _seen(geometry)
   x = x.transpose(1, 0, 2, 3)
   # Padded one by one: fused with a transposition, padding takes four times as long on a CPU.
@@ -114,7 +114,7 @@ def _fold_images(x, geometry):
 
 
 def _unfold_images(x, geometry):
-  """The transpose of `_fold_images`, without the sum of many padded parts that JAX would make."""
+  """Transpose of `_fold_images`, without the sum of many padded parts that JAX would make."""
   n, height, width, channels = geometry.images
   (sh, sw), (top, left), (rows, columns) = geometry.stride, geometry.low, _seen(geometry)
   x = x.reshape(rows, n, columns, sh, sw, channels).transpose(1, 0, 3, 2, 4, 5)
@@ -123,14 +123,14 @@ def _unfold_images(x, geometry):
 
 
 def _fold_kernel(x, geometry):
-  """[kernel height, kernel width, in, out] -> [blocks, stride x stride x in, blocks x out]."""
+  """Folds [kernel height, width, in, out] -> [blocks, stride x stride x in, blocks x out]."""
   (sh, sw), (rows, columns), (n_in, n_out) = geometry.stride, blocks_of(geometry), x.shape[2:]
   x = x.reshape(rows, sh, columns, sw, n_in, n_out).transpose(0, 1, 3, 4, 2, 5)
   return x.reshape(rows, sh * sw * n_in, columns * n_out)
 
 
 def _fold_outputs(x, geometry):
-  """[batch, height', width', out] -> [height', batch x columns, blocks x out]."""
+  """Folds [batch, height', width', out] -> [height', batch x columns, blocks x out]."""
   x = x.transpose(1, 0, 2, 3)
   n_blocks, columns = blocks_of(geometry)[1], _seen(geometry)[1]
   shifted = [_entries(x, 2, -j, 1, columns) for j in range(n_blocks)]
@@ -141,12 +141,12 @@ _FOLDS = {"images": _fold_images, "kernel": _fold_kernel, "outputs": _fold_outpu
 
 
 def _seen(geometry):
-  """Blocks of stride x stride pixels that the outputs see, along height and width."""
+  """Numbers of stride x stride pixel blocks that the outputs see, along height and width."""
   return tuple(o + n - 1 for o, n in zip(geometry.outputs[1:3], blocks_of(geometry), strict=True))
 
 
 def _entries(x, axis, start, stride, count):
-  """Entries start, start + stride, ... of an axis, so many; zero outside of the array."""
+  """Takes `count` entries start, start + stride, ... of an axis, zero outside the array."""
   before = min(max(0, -(start // stride)), count)
   first = min(max(start + stride * before, 0), x.shape[axis])
   x = lax.slice_in_dim(x, first, None, stride, axis)

@@ -1,1 +1,1 @@
-"""Data: keyed samplers of toy distributions, and images as arrays."""
+"""Data sets: keyed samplers of toy distributions, and images as arrays."""

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from wgan_jax.data import prepare
-from wgan_jax.data.prepare import DataError, can_download
+from wgan_jax.data.prepare import DataError, can_download, check_installed
 
 NAMES = ("mnist", "fashion_mnist", "digits", "stacked_mnist")
-STACKED_OF = {"stacked_mnist": "mnist"}  # Three images of the other as the channels of one.
+STACKED_OF = {"stacked_mnist": "mnist"}  # Stacked set: the set whose images are its channels.
 
 _N_TEST_DIGITS = 297
 
@@ -36,24 +36,26 @@ class Images(NamedTuple):
 
 
 def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
-  """Loads a data set; MNIST and Fashion-MNIST are downloaded and prepared where they are not yet.
+  """Loads a data set of images; downloads and prepares MNIST and Fashion-MNIST if needed.
 
-  The named data set or an error, never another one in its place: `resolve_auto` chooses. Without a
-  network, the four original files are taken from `<data_dir>/downloads/manual/<name>`.
+  It never falls back to another data set. `resolve_auto` chooses one. Without a network, the four
+  original files are taken from `<data_dir>/downloads/manual/<name>`.
 
   Args:
-    name: "mnist" or "fashion_mnist" (60,000 / 10,000 images); "digits" (1,500 / 297), which
-      scikit-learn embeds: no file, no network; "stacked_mnist" (60,000 / 10,000), MNIST's digits
-      a, b and c as the channels of one image of class 100 a + 10 b + c.
-    data_dir: TFDS folder; None for TFDS_DATA_DIR, or TFDS's default where that is unset. "digits"
-      does not use it.
+    name: one of
+      "mnist", "fashion_mnist": 60,000 training and 10,000 test images.
+      "digits": 1,500 and 297 images that scikit-learn contains; no file and no network is needed.
+      "stacked_mnist": 60,000 and 10,000 images. Digits a, b and c of MNIST are the channels of one
+        image of class 100 a + 10 b + c.
+    data_dir: TFDS folder; None for TFDS_DATA_DIR, or TFDS's default if that is unset. "digits" does
+      not use it.
 
   Returns:
     The images and labels of both splits, as host arrays.
 
   Raises:
-    DataError: `name` is unknown, the folder does not exist, the data in it is damaged, or there is
-      neither data nor a network.
+    DataError: `name` is unknown, the folder does not exist, the data in it is damaged, there is
+      neither data nor a network, or a package of the extra `experiments` is missing.
   """
   _check_name(name)
   if name == "digits":
@@ -73,13 +75,13 @@ def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
 
 
 def stack(images: Images) -> Images:
-  """Three random images of a split as the channels of one; as many as there were, always the same.
+  """Stacks random triples of images as the channels of one, always the same triples.
 
   Args:
-    images: ten classes in one channel, such as MNIST.
+    images: images of ten classes and one channel, such as MNIST.
 
   Returns:
-    The stacked images, of 1,000 classes: 100 a + 10 b + c for the channels' classes a, b and c.
+    As many stacked images, of 1,000 classes: 100 a + 10 b + c for channels of classes a, b and c.
 
   References:
     Metz et al., Unrolled Generative Adversarial Networks, 2016, arXiv 1611.02163, section 3.3.1.
@@ -96,7 +98,7 @@ def stack(images: Images) -> Images:
 
 
 def image_shape(name: str) -> tuple[int, int, int]:
-  """Height, width and channels of a data set's images, which need not be there.
+  """Height, width and channels of a data set's images, known without loading it.
 
   Raises:
     DataError: `name` is unknown.
@@ -106,7 +108,7 @@ def image_shape(name: str) -> tuple[int, int, int]:
 
 
 def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
-  """Whether `load_images` would read `name` without a download; looks at file names only.
+  """Whether `load_images` would read `name` without a download, by file names only.
 
   Raises:
     DataError: `name` is unknown, or a folder was named that does not exist.
@@ -118,12 +120,12 @@ def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
   root = prepare.data_root(data_dir)
   try:
     return prepare.has_array_records(prepare.prepared_dir(name, root))
-  except DataError:  # TFDS is not installed.
+  except DataError:  # A package that reads it is missing.
     return False
 
 
 def resolve_auto(data_dir: str | os.PathLike | None = None) -> str:
-  """The best that can be had here: "mnist" where prepared or downloadable, else "digits".
+  """Chooses a data set: "mnist" if it is prepared or can be downloaded, else "digits".
 
   Raises:
     DataError: a folder was named that does not exist.
@@ -132,33 +134,33 @@ def resolve_auto(data_dir: str | os.PathLike | None = None) -> str:
     return "mnist"
   if not can_download("mnist"):
     return "digits"
-  # A folder without array_record, as TensorFlow users have one, is in the way of preparing.
+  # A folder in another format, as TensorFlow users have it, keeps TFDS from preparing.
   in_the_way = os.path.isdir(prepare.prepared_dir("mnist", prepare.data_root(data_dir)))
   return "digits" if in_the_way else "mnist"
 
 
 def to_unit(images: chex.Array) -> jax.Array:
-  """Scales uint8 0..255, any shape, to float32 [-1, 1], the range of tanh: x / 127.5 - 1."""
+  """Scales uint8 0..255 to float32 [-1, 1], the range of tanh: x / 127.5 - 1, for any shape."""
   chex.assert_type(images, jnp.uint8)
-  # 2 x - 255 is exact, so there is one rounding: compiled or not, on any device, the same bits and
+  # 2 x - 255 is exact, so there is one rounding: the same bits on any device, compiled or not, and
   # never outside [-1, 1]. A compiled x / 127.5 - 1 multiplies by 1 / 127.5 and reaches 1.0000001.
   return (2 * jnp.asarray(images).astype(jnp.float32) - 255) * (1 / 255)
 
 
 def to_uint8(images: chex.Array) -> jax.Array:
-  """The inverse of `to_unit`: rounds to the nearest level, clips what lies outside [-1, 1]."""
+  """Inverts `to_unit`: rounds to the nearest level and clips values outside [-1, 1]."""
   chex.assert_type(images, float)
   return jnp.clip(jnp.round((jnp.asarray(images) + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
 
 def sample_images(key: chex.PRNGKey, data: chex.Array, batch_size: int) -> jax.Array:
-  """Draws images i.i.d. and uniformly, with replacement: a batch depends on its key only.
+  """Draws images i.i.d. and uniformly, with replacement. A batch depends on its key only.
 
   Args:
     key: used once.
-    data: uint8 [n, height, width, channels], on the device; an argument of the compiled program, as
-      captured it would become a constant of it.
-    batch_size: images to draw.
+    data: uint8 [n, height, width, channels], on the device. Under `jit`, pass it as an argument:
+      captured, it becomes a constant.
+    batch_size: number of images to draw.
 
   Returns:
     float32 [batch_size, height, width, channels] in [-1, 1].
@@ -175,12 +177,11 @@ def _check_name(name):
 
 
 def _load_digits():
-  """scikit-learn's 8 x 8 digits, enlarged to MNIST's 20 x 20 in its margin of 4."""
-  try:
-    from PIL import Image
-    from sklearn.datasets import load_digits
-  except ImportError as error:
-    raise DataError(f"digits: {error.name} is missing: pip install scikit-learn pillow") from error
+  """Loads scikit-learn's 8 x 8 digits, enlarged to MNIST's 20 x 20 in its margin of 4."""
+  check_installed("digits", "PIL", "sklearn")
+  from PIL import Image
+  from sklearn.datasets import load_digits
+
   digits = load_digits()
   small = np.rint(digits.images * (255 / 16)).astype(np.uint8)
   large = [
@@ -193,7 +194,7 @@ def _load_digits():
 
 
 def _split_digits(labels):
-  """Indices of the train and test digits: stratified, and always the same."""
+  """Splits the digits: stratified indices of train and test, always the same."""
   from sklearn.model_selection import train_test_split
 
   return train_test_split(

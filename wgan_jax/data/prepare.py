@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gzip
+import importlib
 import io
 import os
 import pathlib
@@ -14,7 +15,7 @@ import urllib.parse
 import numpy as np
 
 NAMES = ("mnist", "fashion_mnist")
-# The four files of a data set of the MNIST family: each server has them under these names.
+# The four files of a data set of the MNIST family, named alike on every server.
 FILES = (
   "t10k-labels-idx1-ubyte.gz",
   "t10k-images-idx3-ubyte.gz",
@@ -27,13 +28,35 @@ N_CLASSES = 10
 
 
 class DataError(Exception):
-  """Data cannot be had: one line with the data set, the folder or file, and what to do."""
+  """Data is not available: one line with the data set, the folder or file, and what to do."""
+
+
+def check_installed(name: str, *packages: str) -> None:
+  """Checks that the packages that read a data set can be imported.
+
+  The library does not depend on them, so that networks can be trained on other data without them.
+
+  Args:
+    name: the data set, for the message.
+    *packages: importable names.
+
+  Raises:
+    DataError: a package is missing.
+  """
+  for package in packages:
+    try:
+      importlib.import_module(package)
+    except ImportError as error:
+      raise DataError(
+        f"{name}: the package {package} is missing ({_reason(error)}): pip install"
+        " 'wgan_jax[experiments]'"
+      ) from error
 
 
 def data_root(data_dir: str | os.PathLike | None = None) -> pathlib.Path:
   """The TFDS folder: `data_dir`, else TFDS_DATA_DIR, else TFDS's default.
 
-  A folder that somebody named must exist: creating it would hide a typing error behind a download.
+  A named folder must exist: creating it would hide a typing error behind a download.
 
   Raises:
     DataError: the named folder does not exist, or is not a folder.
@@ -50,40 +73,40 @@ def data_root(data_dir: str | os.PathLike | None = None) -> pathlib.Path:
 
 
 def prepared_dir(name: str, root: pathlib.Path) -> pathlib.Path:
-  """Where TFDS keeps `name` under `root`; it is renamed into being when it is complete."""
+  """The folder of a prepared data set. It exists only once TFDS has completed it."""
   return root / name / str(_stock_builder(name).VERSION)
 
 
 def has_array_records(folder: pathlib.Path) -> bool:
-  """Whether `folder` holds array_record files, the format that is read without TensorFlow."""
+  """Whether a folder holds array_record files, the format that is read without TensorFlow."""
   return any(folder.glob("*.array_record*"))
 
 
 def can_download(name: str, timeout: float = 5.0) -> bool:
-  """Whether the server of TFDS's builder answers, through the proxies of the environment.
+  """Whether a data set's server answers, through the proxies of the environment.
 
   Args:
-    name: the data set; those that TFDS is not asked for, such as the digits, are no download.
-    timeout: seconds to the answer, also where DNS hangs or packets are dropped.
+    name: the data set; the answer is no for one that is never downloaded, such as the digits.
+    timeout: seconds to wait for the answer, even if DNS hangs or packets are dropped.
 
   Returns:
-    True if it answered with success in time; False also where TFDS is not installed.
+    True if the server answered with success in time; False if not, or if a package is missing.
   """
   if name not in NAMES:
     return False
   try:
-    import requests  # TFDS downloads with it: the same proxies and certificates hold for both.
-
     url = urllib.parse.urljoin(_stock_builder(name).URL, FILES[0])
-  except (ImportError, DataError):
+  except DataError:
     return False
+  import requests  # TFDS downloads with it: the same proxies and certificates hold for both.
+
   answers = []
 
   def ask():
-    with contextlib.suppress(Exception):  # Whatever went wrong, the answer is no.
+    with contextlib.suppress(Exception):  # On any error the answer is no.
       answers.append(requests.head(url, timeout=timeout, allow_redirects=True).ok)
 
-  # No timeout of a library bounds a DNS query; a daemon thread can be left behind, also at exit.
+  # No library's timeout bounds a DNS query. A daemon thread can be left behind, even at exit.
   thread = threading.Thread(target=ask, daemon=True)
   thread.start()
   thread.join(timeout)
@@ -91,20 +114,20 @@ def can_download(name: str, timeout: float = 5.0) -> bool:
 
 
 def manual_dir(name: str, root: pathlib.Path) -> pathlib.Path:
-  """Where the four original files may lie in place of a download; by name, as all sets' agree."""
+  """The folder for the four original files, instead of a download. Data sets share file names."""
   return root / "downloads" / "manual" / name
 
 
 def has_manual_files(name: str, root: pathlib.Path) -> bool:
-  """Whether all four original files lie in `manual_dir`, so that no network is needed."""
+  """Whether all four original files are in `manual_dir`, so that no network is needed."""
   return all(os.path.isfile(manual_dir(name, root) / file) for file in FILES)
 
 
 def prepare(name: str, root: pathlib.Path) -> None:
-  """Downloads `name`, verifies TFDS's checksums, and writes an ordinary array_record folder.
+  """Downloads a data set, verifies TFDS's checksums, and writes an array_record folder.
 
-  TFDS writes to a folder `incomplete.*` and renames it last: a killed preparation leaves nothing
-  that is later taken for prepared.
+  TFDS writes to a folder `incomplete.*` and renames it last, so a killed preparation leaves no
+  folder that looks prepared.
 
   Raises:
     DataError: the download, a checksum or the disk failed.
@@ -121,7 +144,7 @@ def prepare(name: str, root: pathlib.Path) -> None:
       _builder(name, root).download_and_prepare(download_config=config)
   except Exception as error:
     if os.path.isdir(prepared_dir(name, root)):
-      return  # Another process prepared the same folder at the same time, and was faster.
+      return  # Another process has prepared the same folder meanwhile.
     raise DataError(
       f"{name}: could not be downloaded and prepared in {str(root)!r} ({_reason(error)}): check the"
       f" network, the disk and the files in {str(root / 'downloads')!r}, and run again"
@@ -129,7 +152,7 @@ def prepare(name: str, root: pathlib.Path) -> None:
 
 
 def read(name: str, root: pathlib.Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """Reads the prepared data set into memory, once: some 7 s for the 70,000 examples.
+  """Reads a prepared data set into memory, in some 7 s for the 70,000 examples.
 
   Returns:
     "train" and "test", each with images uint8 [n, 28, 28, 1] in 0..255 and labels int32 [n].
@@ -154,7 +177,7 @@ def read(name: str, root: pathlib.Path) -> dict[str, tuple[np.ndarray, np.ndarra
 def _read_splits(name, root):
   import tensorflow_datasets as tfds
 
-  # Decoded here, because TFDS's decoder is slower and logs a warning where OpenCV is missing.
+  # Decoded here: TFDS's decoder is slower, and logs a warning if OpenCV is missing.
   decoders = {"image": tfds.decode.SkipDecoding()}
   sources = _builder(name, root).as_data_source(decoders=decoders)
   return {split: _read_source(sources[split], size) for split, size in SIZES.items()}
@@ -162,14 +185,14 @@ def _read_splits(name, root):
 
 def _read_source(source, size):
   if len(source) != size:
-    raise ValueError(f"{len(source)} examples in place of {size}")
+    raise ValueError(f"{len(source)} examples instead of {size}")
   examples = source.__getitems__(range(size))
   images = np.stack([_decode(example["image"]) for example in examples])
   labels = np.array([example["label"] for example in examples], np.int32)
   if images.shape[1:] != IMAGE_SHAPE or images.dtype != np.uint8:
-    raise ValueError(f"images {images.dtype} {images.shape[1:]} in place of uint8 {IMAGE_SHAPE}")
+    raise ValueError(f"images {images.dtype} {images.shape[1:]} instead of uint8 {IMAGE_SHAPE}")
   if labels.min() < 0 or labels.max() >= N_CLASSES:
-    raise ValueError(f"labels {labels.min()} to {labels.max()} in place of 0 to {N_CLASSES - 1}")
+    raise ValueError(f"labels {labels.min()} to {labels.max()} instead of 0 to {N_CLASSES - 1}")
   return images[..., None], labels
 
 
@@ -181,7 +204,7 @@ def _decode(png):
 
 
 def _read_idx(path):
-  """The array in a gzipped IDX file: 0, 0, the type, the rank; the big-endian shape; the values."""
+  """Reads a gzipped IDX file: 0, 0, the type, the rank; the big-endian shape; the values."""
   content = gzip.decompress(pathlib.Path(path).read_bytes())
   if content[:3] != b"\0\0\x08":
     raise ValueError(f"{path} is not an IDX file of uint8")
@@ -191,38 +214,35 @@ def _read_idx(path):
 
 @functools.cache
 def _stock_builder(name):
-  """TFDS's own builder class; imported here, as it costs half a second and may be missing."""
-  try:
-    import tensorflow_datasets as tfds
-  except ImportError as error:
-    raise DataError(
-      f"{name}: TFDS is missing ({_reason(error)}): pip install tensorflow-datasets"
-    ) from error
+  """Gets TFDS's own builder class; checks first that all that it needs is installed."""
+  check_installed(name, "tensorflow_datasets", "array_record", "PIL", "requests")
+  import tensorflow_datasets as tfds  # Imported here, as it takes half a second.
+
   return tfds.builder_cls(name)
 
 
 @functools.cache
 def _builder_cls(name):
-  """TFDS's builder, with gzip and PIL for its two steps that need TensorFlow."""
+  """Makes TFDS's builder with gzip and PIL for its two steps that need TensorFlow."""
   stock = _stock_builder(name)
 
   class Builder(stock, skip_registration=True):
-    """The stock builder's name, version, URLs, checksums, splits, keys and features."""
+    """Builder with the stock one's name, version, URLs, checksums, splits, keys and features."""
 
     name = stock.name
-    # TFDS looks for the checksums beside this module, and records it in dataset_info.json.
+    # TFDS looks for the checksums next to this module, and records it in dataset_info.json.
     __module__ = stock.__module__
 
     def _split_generators(self, dl_manager):
-      # Not extracted: TFDS's cache of extracted files is keyed by file name alone, and the files
-      # of MNIST and Fashion-MNIST have the same names.
+      # Not extracted: TFDS caches extracted files by file name alone, and the files of MNIST and
+      # Fashion-MNIST have the same names.
       downloader = types.SimpleNamespace(download_and_extract=dl_manager.download)
       return super()._split_generators(downloader)
 
     def _generate_examples(self, num_examples, data_path, label_path):
       from PIL import Image
 
-      del num_examples  # The files say it, and their checksums were verified.
+      del num_examples  # It is in the files, whose checksums were verified.
       examples = zip(_read_idx(data_path), _read_idx(label_path), strict=True)
       for index, (image, label) in enumerate(examples):
         yield index, {"image": Image.fromarray(image), "label": int(label)}
@@ -235,5 +255,5 @@ def _builder(name, root):
 
 
 def _reason(error):
-  """The first line of a foreign error, with its type: our message is one line."""
+  """Type and first line of another package's error, so that ours stays one line."""
   return f"{type(error).__name__}: {error}".splitlines()[0][:300]

@@ -1,9 +1,9 @@
-r"""Points whose truth is known: mixtures with known modes, and pairs with a known distance.
+r"""Toy data sets of points: mixtures with known modes, and pairs with a known distance.
 
-Two of the sets come with a fixed generator, its distance W_1 to the data and the optimal critic's
-gradient. Both are of one kind. If a potential u is 1-Lipschitz, and u(fake) - u(real) =
-|fake - real| for every pair that a coupling draws, then by duality the coupling and the critic
-c = -u are optimal: W_1 = E |real - fake|.
+Two of the sets have a fixed generator with a known W_1 to the data and a known optimal critic. Both
+use one argument. Let a potential u be 1-Lipschitz, with u(fake) - u(real) = |fake - real| for every
+pair that a coupling draws. Then by duality the coupling and the critic c = -u are optimal, and
+W_1 = E |real - fake|.
 
 References:
   [1] Gulrajani et al., Improved Training of Wasserstein GANs, 2017, arXiv 1704.00028v3, section 4.1
@@ -28,13 +28,13 @@ from wgan_jax.types import Network
 
 NAMES = ("ring", "grid", "swiss_roll", "two_gaussians", "funnels")
 
-_HALF_CUBE = 2.5  # Funnels live in [-2.5, 2.5]^d.
-_POWER = 8  # How strongly a funnel draws its points to the centre.
-_CHUNK = 2**12  # Pairs at a time, as each is compared with every funnel.
+_HALF_CUBE = 2.5  # Funnels are in [-2.5, 2.5]^d.
+_POWER = 8  # The higher, the more strongly a funnel pulls its points to the centre.
+_CHUNK = 2**12  # Pairs drawn at a time: each is compared with every funnel.
 
 
 class Mixture(NamedTuple):
-  """Equally likely Gaussians of one size.
+  """Mixture of equally likely Gaussians of one size.
 
   Attributes:
     centres: [k, d].
@@ -46,7 +46,7 @@ class Mixture(NamedTuple):
 
 
 class SwissRoll(NamedTuple):
-  """A noisy spiral in the plane; `noise` [] is in the units of the roll before it is scaled."""
+  """A noisy spiral in the plane; `noise` [] is in the units of the roll before scaling."""
 
   noise: jax.Array
 
@@ -59,13 +59,13 @@ class Funnels(NamedTuple):
 
 
 class Coupling(NamedTuple):
-  """Pairs of an optimal coupling; shuffle one side to show them unpaired.
+  """Pairs of an optimal coupling; shuffle one side for unpaired samples.
 
   Attributes:
-    real: the data's points, [n, d].
-    fake: the fixed generator's points, [n, d].
-    gradient: the optimal critic's gradient at `real` and all the way to `fake`, [n, d], of norm 1.
-      A critic's cosine with it tells what its estimate of the distance hides.
+    real: points of the data, [n, d].
+    fake: points of the fixed generator, [n, d].
+    gradient: the optimal critic's gradient, [n, d], of norm 1, at `real` and all the way to `fake`.
+      A critic's cosine with it shows errors that its estimate of the distance hides.
   """
 
   real: jax.Array
@@ -74,16 +74,16 @@ class Coupling(NamedTuple):
 
 
 class Toy(NamedTuple):
-  """A data set of points, and what is known of it.
+  """A data set of points and its known properties.
 
   Attributes:
     name: one of `NAMES`.
-    dim: d.
-    data: what `sample_real` and `sample_coupling` take as `data`.
+    dim: the dimension d of the points.
+    data: the argument `data` of `sample_real` and `sample_coupling`.
     sample_real: (key, data, batch_size) -> points, [batch_size, d].
-    modes: the mixture, where modes are what is asked for; else None.
-    generator: the fixed generator for latents z ~ N(0, I_d), without parameters; or None.
-    sample_coupling: (key, data, n) -> `Coupling` of the data and the fixed generator's; or None.
+    modes: the mixture if modes are to be counted, else None.
+    generator: the fixed generator for latents z ~ N(0, I_d), without parameters, or None.
+    sample_coupling: (key, data, n) -> `Coupling` of data and fixed generator, or None.
   """
 
   name: str
@@ -96,24 +96,25 @@ class Toy(NamedTuple):
 
 
 def load_toy(name: str, *, n_funnels: int = 4, dim: int = 2, seed: int = 0) -> Toy:
-  r"""A data set by its name.
+  r"""Loads a toy data set by its name.
 
-  "ring": 8 Gaussians, radius \sqrt 2, and "grid": 25, spacing 1 / \sqrt 2, are those of [2] in the
-  units of [1]: divided so that each coordinate has variance 1. "swiss_roll" is scikit-learn's from
-  the side, with noise 0.25, over 7.5. "two_gaussians": real N(\mu, I / 4), fixed generator
-  N(-\mu, I / 4), \mu = (2, 0, ...): W_1 = 2 |\mu| = 4. "funnels": see `sample_funnels`.
+  "ring" is 8 Gaussians of radius \sqrt 2, "grid" 25 of spacing 1 / \sqrt 2. They are as in [2] in
+  the units of [1], where each coordinate has variance 1. "swiss_roll" is scikit-learn's, seen
+  from the side, with noise 0.25, divided by 7.5. "two_gaussians" has real points N(\mu, I / 4) and
+  the fixed generator N(-\mu, I / 4) with \mu = (2, 0, ...), so W_1 = 2 |\mu| = 4. For "funnels" see
+  `sample_funnels`.
 
   Args:
     name: one of `NAMES`.
-    n_funnels: how many funnels.
-    dim: d, of two_gaussians and funnels; the others are plane.
+    n_funnels: number of funnels.
+    dim: dimension of two_gaussians and funnels; the others are plane.
     seed: draws the funnels.
 
   Returns:
     The data set.
 
   Raises:
-    ValueError: the name is unknown, or the set is not to be had in `dim` dimensions.
+    ValueError: the name is unknown, or the set does not exist in `dim` dimensions.
   """
   if name not in NAMES:
     raise ValueError(f"{name!r} is not a toy data set: choose one of {', '.join(NAMES)}")
@@ -122,7 +123,7 @@ def load_toy(name: str, *, n_funnels: int = 4, dim: int = 2, seed: int = 0) -> T
   if name == "swiss_roll":
     return Toy(name, dim, SwissRoll(jnp.float32(0.25)), sample_swiss_roll)
   if name == "funnels":
-    # A stream of its own, not that of a run with this seed.
+    # Folded in, so that the stream is not that of a run with this seed.
     key = jax.random.fold_in(jax.random.key(seed), 0x66756E6E)
     data = make_funnels(key, n_funnels, dim)
     generator = _fixed(lambda z: 2 * _HALF_CUBE * (jax.scipy.stats.norm.cdf(z) - 0.5))
@@ -143,7 +144,7 @@ def load_toy(name: str, *, n_funnels: int = 4, dim: int = 2, seed: int = 0) -> T
 
 
 def sample_mixture(key: jax.Array, data: Mixture, batch_size: int) -> jax.Array:
-  """Draws i.i.d. points, [batch_size, d], each from any mode."""
+  """Draws i.i.d. points of a mixture, [batch_size, d]."""
   key_mode, key_noise = jax.random.split(key)
   modes = jax.random.randint(key_mode, (batch_size,), 0, data.centres.shape[0])
   centres = data.centres[modes]
@@ -151,9 +152,9 @@ def sample_mixture(key: jax.Array, data: Mixture, batch_size: int) -> jax.Array:
 
 
 def sample_swiss_roll(key: jax.Array, data: SwissRoll, batch_size: int) -> jax.Array:
-  r"""Draws i.i.d. points, [batch_size, 2].
+  r"""Draws i.i.d. points of the Swiss roll, [batch_size, 2].
 
-  ((t \cos t, t \sin t) + noise N(0, I)) / 7.5 with t uniform on [1.5 \pi, 4.5 \pi].
+  x = ((t \cos t, t \sin t) + noise N(0, I)) / 7.5 with t uniform on [1.5 \pi, 4.5 \pi].
   """
   key_angle, key_noise = jax.random.split(key)
   t = 1.5 * math.pi * (1 + 2 * jax.random.uniform(key_angle, (batch_size,)))
@@ -162,12 +163,14 @@ def sample_swiss_roll(key: jax.Array, data: SwissRoll, batch_size: int) -> jax.A
 
 
 def sample_two_gaussians(key: jax.Array, data: Mixture, n: int) -> Coupling:
-  r"""N(\mu, s^2 I) and N(-\mu, s^2 I), coupled by the shift 2 \mu: u(x) = -<x, \mu> / |\mu|.
+  r"""Draws pairs of N(\mu, s^2 I) and N(-\mu, s^2 I), coupled by the shift 2 \mu.
+
+  The potential is u(x) = -<x, \mu> / |\mu|.
 
   Args:
     key: used once.
-    data: the real one, a mixture of one.
-    n: pairs to draw.
+    data: the real Gaussian, a mixture of one.
+    n: number of pairs.
 
   Returns:
     The pairs; the gradient is the same everywhere.
@@ -181,7 +184,7 @@ def make_funnels(key: jax.Array, n_funnels: int, dim: int) -> Funnels:
   """Draws a potential: a_n uniform in the cube [-2.5, 2.5]^d, b_n ~ 0.1 N(0, 1).
 
   Raises:
-    ValueError: there is no funnel.
+    ValueError: n_funnels is below 1.
 
   References:
     [4], section 4.
@@ -196,25 +199,25 @@ def make_funnels(key: jax.Array, n_funnels: int, dim: int) -> Funnels:
 
 
 def potential(data: Funnels, x: jax.Array) -> jax.Array:
-  """u(x) = min_n (|x - a_n| + b_n) at ONE point, [d] -> []; the optimal critic is -u."""
+  """Potential u(x) = min_n (|x - a_n| + b_n) at ONE point, [d] -> []; the optimal critic is -u."""
   return jnp.min(_heights(data, x))
 
 
 def sample_funnels(key: jax.Array, data: Funnels, n: int) -> Coupling:
-  r"""Draws y uniformly in the cube [-2.5, 2.5]^d, and draws each towards its funnel's centre.
+  r"""Draws y uniformly in the cube [-2.5, 2.5]^d and pulls each to its funnel's centre, giving x.
 
-  x = a + t^8 (up - a), t = |y - a| / |up - a|: a is the centre whose funnel gives u(y), and up the
-  first point on the ray from a through y where another funnel takes over or the cube ends. So x
-  and y lie on one ray of slope 1: u(y) - u(x) = |y - x|.
+  x = a + t^8 (up - a) with t = |y - a| / |up - a|. Here a is the centre whose funnel gives u(y), up
+  the first point on the ray from a through y where another funnel is lower or the cube ends.
+  x and y lie on one ray of slope 1, so u(y) - u(x) = |y - x|.
 
   Args:
     key: used once.
     data: the potential.
-    n: pairs to draw.
+    n: number of pairs.
 
   Returns:
-    Real x, fake y and the gradient of the optimal critic -u, from y towards a (zero in the event of
-    probability zero that y is a).
+    Real x, fake y and the gradient of the optimal critic -u, which points from y to a. It is zero
+    if y equals a, an event of probability zero.
 
   References:
     [4], section 4.
@@ -225,16 +228,16 @@ def sample_funnels(key: jax.Array, data: Funnels, n: int) -> Coupling:
 
 
 def true_wasserstein(toy: Toy, key: jax.Array, n: int = 2**20) -> tuple[float, float] | None:
-  """W_1 between the data and the fixed generator: E |real - fake| over an optimal coupling.
+  """True W_1 between the data and the fixed generator: E |real - fake| over an optimal coupling.
 
   Args:
     toy: the data set.
     key: used once.
-    n: pairs to draw.
+    n: number of pairs to draw.
 
   Returns:
-    The distance and its standard error (for two_gaussians, whose pairs are equally far apart, both
-    are exact but for rounding); None where there is no fixed generator.
+    The distance and its standard error, or None if there is no fixed generator. For two_gaussians,
+    whose pairs are equally far apart, both are exact except for rounding.
   """
   if toy.sample_coupling is None:
     return None
@@ -249,7 +252,7 @@ def true_wasserstein(toy: Toy, key: jax.Array, n: int = 2**20) -> tuple[float, f
 
 
 def _fixed(transform) -> Network:
-  """A generator without parameters."""
+  """Wraps a function of latents as a generator without parameters."""
 
   def apply(params, batch_stats, latents, *, train):
     del params, train
@@ -276,12 +279,12 @@ def _pull(data, y) -> Coupling:
   # s, is not negative at y, and tends to <w, v> - c: it closes once, where both sides squared are
   # equal, if that limit is negative, and else never.
   w, c = a[None] - data.centres, b - data.offsets
-  slack = c - jnp.sum(w * v[None], axis=1)  # A sum: a product is rounded more on a GPU or TPU.
+  slack = c - jnp.sum(w * v[None], axis=1)  # A GPU or TPU rounds a matrix product more.
   overtaken = (jnp.sum(w**2, axis=1) - c**2) / jnp.where(slack > 0, 2 * slack, 1)
   overtaken = jnp.min(jnp.where(slack > 0, overtaken, jnp.inf))
   leaving = jnp.min((_HALF_CUBE - jnp.sign(v) * a) / jnp.abs(v))  # 2.5 / 0 = infinity is meant.
-  # By rounding, y may lie just behind the end.
+  # By rounding, y may be just behind the end.
   reach = jnp.maximum(jnp.minimum(overtaken, leaving), distance)
   t = distance / jnp.where(reach > 0, reach, 1)
-  # t |up - a| v = y - a: stays exact where up is at infinity.
+  # t |up - a| v = y - a, which stays exact if up is at infinity.
   return Coupling(a + t ** (_POWER - 1) * (y - a), y, -v)

@@ -1,4 +1,4 @@
-"""Critics and generators in Flax: the only place that knows Flax."""
+"""Critics and generators in Flax. No other module of the library imports Flax."""
 
 from wgan_jax.networks.dcgan import dcgan
 from wgan_jax.networks.linen import as_critic, as_generator

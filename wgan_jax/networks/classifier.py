@@ -1,7 +1,7 @@
-"""A small convolutional classifier of ten classes, whose features and classes judge a generator.
+"""A small convolutional classifier of ten classes, to evaluate generators by features and classes.
 
-A distance between its features is no FID: that name belongs to the features of an Inception network
-trained on ImageNet. Numbers of two classifiers, trained on other data or otherwise, do not compare.
+A distance between its features is not an FID: that name belongs to the features of an Inception
+network trained on ImageNet. Figures of two different classifiers do not compare.
 """
 
 import chex
@@ -18,14 +18,14 @@ N_CLASSES = 10
 N_FEATURES = 64
 
 _KERNEL_INIT = nn.initializers.he_normal()
-# Full precision: an image's features, by which others are measured, are then the same bits wherever
-# in a batch it stands, which the Toom-Cook algorithm does not promise.
+# At full precision an image's features are the same bits at every place in a batch. The Toom-Cook
+# algorithm, which this rules out, does not promise that.
 _OPTIONS = {"kernel_init": _KERNEL_INIT, "precision": "highest"}
 _MAX_SHIFT = 1  # Pixels, along each axis.
 
 
 class _Classifier(nn.Module):
-  """Three convolutions to a quarter of the size, `N_FEATURES` features, linear logits."""
+  """The classifier: three convolutions, `N_FEATURES` features, linear logits."""
 
   @nn.compact
   def __call__(self, images):
@@ -34,7 +34,7 @@ class _Classifier(nn.Module):
     x = nn.relu(conv(64, 3, **_OPTIONS)(x))
     x = x.reshape(x.shape[0], -1)
     x = nn.Dense(N_FEATURES, kernel_init=_KERNEL_INIT)(x)
-    # Not a plain ReLU: half of the features were then zero for every image.
+    # With a plain ReLU, half of the features would be zero for every image.
     x = nn.leaky_relu(x, 0.2)
     return x, nn.Dense(N_CLASSES)(x)
 
@@ -48,25 +48,25 @@ def train_classifier(
   batch_size: int = 128,
   learning_rate: float = 2e-3,
 ) -> Params:
-  """Trains by Adam on the cross-entropy, the learning rate falling to 0 as a cosine.
+  """Trains a classifier on the cross-entropy by Adam, its learning rate decaying as a cosine to 0.
 
   Batches are drawn with replacement, and each image is shifted at random by up to a pixel along
   each axis. Every draw is a function of (key, step).
 
   Args:
-    key: a PRNG key, for the start, the batches and the shifts.
-    images: uint8 [n, height, width, channels], 0 (background) to 255; height and width are
-      multiples of 4. An argument where this is jitted: captured, they become a constant.
+    key: a PRNG key, for the initial weights, the batches and the shifts.
+    images: uint8 [n, height, width, channels], 0 (background) to 255. Height and width are
+      multiples of 4. Under `jit`, pass them as an argument: captured, they become a constant.
     labels: integers [n], 0 to 9.
-    n_steps: updates; static.
-    batch_size: images of an update.
-    learning_rate: of the first step.
+    n_steps: number of updates; static.
+    batch_size: images per update.
+    learning_rate: the learning rate of the first step.
 
   Returns:
     The parameters.
 
   Raises:
-    ValueError: the images' height or width is no multiple of 4.
+    ValueError: the images' height or width is not a multiple of 4.
   """
   chex.assert_rank([images, labels], [4, 1])
   chex.assert_equal_shape_prefix([images, labels], 1)
@@ -96,12 +96,12 @@ def train_classifier(
 
 
 def classify(params: Params, images: jax.Array) -> jax.Array:
-  """The logits of a batch of images.
+  """Computes the logits of a batch of images.
 
   Args:
-    params: of `train_classifier`.
-    images: float [n, height, width, channels] in [-1, 1], of the training images' shape. What lies
-      outside that range is not clipped, and its class means nothing.
+    params: the result of `train_classifier`.
+    images: float [n, height, width, channels] in [-1, 1], of the training images' shape. Values
+      outside that range are not clipped; their class means nothing.
 
   Returns:
     Logits, [n, 10].
@@ -110,10 +110,10 @@ def classify(params: Params, images: jax.Array) -> jax.Array:
 
 
 def features(params: Params, images: jax.Array) -> jax.Array:
-  """What the last layer sees of a batch of images.
+  """Computes the features of a batch of images: the input of the last layer.
 
   Args:
-    params: of `train_classifier`.
+    params: the result of `train_classifier`.
     images: as in `classify`.
 
   Returns:
@@ -129,7 +129,7 @@ def _apply(params, images):
 
 
 def _shift(key, images):
-  """Moves each image by up to `_MAX_SHIFT` pixels along both axes; black comes in."""
+  """Shifts each image by up to `_MAX_SHIFT` pixels along both axes, filling with black."""
   n, *shape = images.shape
   margin = (_MAX_SHIFT, _MAX_SHIFT)
   padded = jnp.pad(images, ((0, 0), margin, margin, (0, 0)))

@@ -1,4 +1,4 @@
-"""Flax layers on this library's own convolution."""
+"""Flax layers that compute with this library's own convolution."""
 
 from typing import Any
 

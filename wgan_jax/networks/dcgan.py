@@ -30,7 +30,7 @@ def _scale_init(key, shape, dtype=jnp.float32):
 
 
 class DCGANCritic(nn.Module):
-  """Two 4x4/2 convolutions, `width` and 2 `width` channels, then one linear score."""
+  """DCGAN critic: two 4x4/2 convolutions, `width` and 2 `width` channels, then a linear score."""
 
   width: int
 
@@ -42,7 +42,7 @@ class DCGANCritic(nn.Module):
 
 
 def _critic_layers(params):
-  """`DCGANCritic` as a chain of layers."""
+  """Lists the layers of a `DCGANCritic`, input to output."""
   activation = Pointwise(_leaky_relu, 1.0)
   return [
     Conv(**params["Conv_0"], stride=(2, 2), padding="SAME"),
@@ -55,10 +55,10 @@ def _critic_layers(params):
 
 
 class DCGANGenerator(nn.Module):
-  """A dense layer to a quarter of the size, then two transposed 4x4/2 convolutions and tanh.
+  """DCGAN generator: a dense layer, then two transposed 4x4/2 convolutions and tanh.
 
-  No bias stands before a normalisation: its true gradient is zero, and Adam would turn the rounding
-  noise there into drift. Without normalisation every layer has one.
+  A layer before a normalisation has no bias: its true gradient would be zero, and Adam would turn
+  the rounding noise there into drift. Without normalisation every layer has one.
   """
 
   image_shape: tuple[int, int, int]
@@ -80,7 +80,7 @@ class DCGANGenerator(nn.Module):
 def dcgan(
   image_shape: tuple[int, int, int], *, latent_dim: int, width: int, batch_norm: bool = True
 ) -> Pair:
-  """A convolutional pair for images in [-1, 1].
+  """Makes a convolutional pair for images in [-1, 1].
 
   Weights start at N(0, 0.02), the scales of the generator's normalisations at N(1, 0.02).
 
@@ -88,14 +88,14 @@ def dcgan(
     image_shape: (height, width, channels); height and width are multiples of 4.
     latent_dim: the size of the latent.
     width: channels of the critic's first layer and of the generator's last hidden one.
-    batch_norm: whether the generator normalises its hidden layers; without, they have biases, and
+    batch_norm: whether the generator normalises its hidden layers. If not, they have biases, and
       there are no batch statistics.
 
   Returns:
     The pair.
 
   Raises:
-    ValueError: the image's height or width is no multiple of 4.
+    ValueError: the image's height or width is not a multiple of 4.
   """
   if image_shape[0] % 4 or image_shape[1] % 4:
     raise ValueError(f"image height and width must be multiples of 4, got {image_shape}")

@@ -1,4 +1,4 @@
-"""Flax modules as the pure functions of `wgan_jax.types`."""
+"""Wrappers from Flax modules to the pure functions of `wgan_jax.types`."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,12 +15,12 @@ def as_critic(
   sample: jax.Array,
   layers: Callable[[Params], Sequence[Layer]] | None = None,
 ) -> Network:
-  """A critic from a module that maps one sample [...] to one score [].
+  """Wraps a module that maps one sample [...] to one score [] as a critic.
 
   Args:
-    module: a module without batch statistics: its signature takes one sample.
+    module: a module without batch statistics, called with one sample.
     sample: any sample, for its shape and type.
-    layers: describes the same function as a chain of layers, params -> layers; None: untold.
+    layers: maps params to the chain of layers of the same function; None if there is no such chain.
 
   Returns:
     The critic as a `Network`.
@@ -36,7 +36,7 @@ def as_critic(
 
 
 def as_generator(module: nn.Module, latent_dim: int) -> Network:
-  """A generator from a module called as `module(latents, train)` on a batch.
+  """Wraps a module called as `module(latents, train)` on a batch as a generator.
 
   Args:
     module: a module that may hold batch statistics, updated when `train` is true.

@@ -15,7 +15,7 @@ _KERNEL_INIT = nn.initializers.he_normal()
 
 
 class MLPCritic(nn.Module):
-  """Flattened sample -> `depth` hidden ReLU layers -> score."""
+  """Fully connected critic: flattened sample -> `depth` hidden ReLU layers -> score."""
 
   width: int
   depth: int
@@ -29,7 +29,7 @@ class MLPCritic(nn.Module):
 
 
 def _critic_layers(params):
-  """`MLPCritic` as a chain of layers."""
+  """Lists the layers of an `MLPCritic`, input to output."""
   relu = Pointwise(nn.relu, 1.0)
   layers = [Flatten()]
   for i in range(len(params)):
@@ -38,7 +38,7 @@ def _critic_layers(params):
 
 
 class MLPGenerator(nn.Module):
-  """Latents -> `depth` hidden ReLU layers -> samples, without batch normalisation."""
+  """Fully connected generator: latents -> `depth` hidden ReLU layers -> samples."""
 
   sample_shape: tuple[int, ...]
   width: int
@@ -47,7 +47,7 @@ class MLPGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, latents: jax.Array, train: bool) -> jax.Array:
-    del train  # Nothing here behaves differently in training.
+    del train  # There is no batch normalisation.
     x = latents
     for _ in range(self.depth):
       x = nn.relu(nn.Dense(self.width, kernel_init=_KERNEL_INIT)(x))
@@ -63,7 +63,7 @@ def mlp(
   depth: int = 3,
   output: Callable[[jax.Array], jax.Array] = lambda x: x,
 ) -> Pair:
-  """A fully connected pair with He-normal weights and zero biases.
+  """Makes a fully connected pair with He-normal weights and zero biases.
 
   Args:
     sample_shape: the shape of one sample, such as (2,) or (28, 28, 1).

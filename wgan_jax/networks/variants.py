@@ -1,4 +1,4 @@
-"""A family of small convolutional pairs, and the networks of the course's exercise.
+"""Small convolutional pairs of varied architecture, and the networks of the course's exercise.
 
 References:
   [1] Gulrajani et al., Improved Training of Wasserstein GANs, 2017, arXiv 1704.00028v3, table 1
@@ -23,16 +23,16 @@ _leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
 
 
 def smooth_elu(x: jax.Array) -> jax.Array:
-  """softplus(2 x + 2) / 2 - 1: near ELU, with a continuous second derivative.
+  """Smooth ELU, softplus(2 x + 2) / 2 - 1, with a continuous second derivative.
 
-  The gradient penalty's gradient holds second derivatives of the critic; ELU's jumps from 1 to 0
-  at 0. It is 1-Lipschitz, and goes to -1 on the left.
+  The gradient penalty's gradient holds second derivatives of the critic. ELU's jumps from 1 to 0
+  at 0. This function is 1-Lipschitz and tends to -1 on the left.
 
   Args:
-    x: of any shape.
+    x: [...].
 
   Returns:
-    Of the shape of `x`.
+    The activations, [...].
 
   References:
     [1], appendix D.
@@ -47,11 +47,11 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   "tanh": jnp.tanh,
   "elu": nn.elu,
 }
-"""By name; the first four are those of [1], table 1, and all are 1-Lipschitz."""
+"""Activations by name, all 1-Lipschitz. The first four are those of [1], table 1."""
 
 
 class VariantCritic(nn.Module):
-  """`depth` convolutions, two of them strided, then one linear score.
+  """Critic of the family: `depth` convolutions, two of them strided, then a linear score.
 
   Layer normalisation is over all entries of one sample, and not on the first convolution.
   """
@@ -79,7 +79,7 @@ class VariantCritic(nn.Module):
 
 
 class VariantGenerator(nn.Module):
-  """A dense layer to a quarter of the size, `depth` convolutions, two of them transposed, tanh."""
+  """Generator of the family: a dense layer, `depth` convolutions (two transposed), tanh."""
 
   image_shape: tuple[int, int, int]
   activation: str
@@ -119,25 +119,25 @@ def variant(
   batch_norm: bool,
   layer_norm: bool,
 ) -> Pair:
-  """One member of the family: a convolutional pair for images in [-1, 1].
+  """Makes one pair of the family, for images in [-1, 1].
 
   Weights start He-normal. The critic never has batch normalisation, which couples samples.
 
   Args:
     image_shape: (height, width, channels); height and width are multiples of 4.
     latent_dim: the size of the latent.
-    activation: a key of `ACTIVATIONS`, of all hidden layers of both.
+    activation: a key of `ACTIVATIONS`, used in all hidden layers of both networks.
     depth: convolutions of each network, even: half of them at each of the two sizes.
     width: channels at half the image's size; twice as many at a quarter.
-    batch_norm: normalise the generator's hidden layers over the batch.
-    layer_norm: normalise the critic's hidden layers over each sample.
+    batch_norm: whether to normalise the generator's hidden layers over the batch.
+    layer_norm: whether to normalise the critic's hidden layers over each sample.
 
   Returns:
     The pair.
 
   Raises:
     ValueError: the activation is unknown, the depth is odd or below 2, or the image's height or
-      width is no multiple of 4.
+      width is not a multiple of 4.
 
   References:
     [1], table 1.
@@ -158,9 +158,9 @@ def variant(
 
 
 class PaddedCritic(nn.Module):
-  """The exercise's three 4x4/2 convolutions, padded and without batch normalisation.
+  """The exercise's critic, three 4x4/2 convolutions, padded and without batch normalisation.
 
-  Of 28 x 28 pixels the last leaves 4 x 4 scores, whose mean is the score.
+  On 28 x 28 pixels the last one gives 4 x 4 scores. Their mean is the score.
   """
 
   width: int
@@ -173,7 +173,7 @@ class PaddedCritic(nn.Module):
 
 
 class ExerciseGenerator(nn.Module):
-  """Unpadded transposed convolutions, 1 -> 3 -> 6 -> 13 -> 28 pixels, batch normalisation, tanh."""
+  """The exercise's generator: transposed convolutions, 1 -> 3 -> 6 -> 13 -> 28 pixels, tanh."""
 
   width: int
   scale_mean: float
@@ -193,15 +193,15 @@ class ExerciseGenerator(nn.Module):
 
 
 def exercise(*, latent_dim: int, width: int, scale_mean: float = 1.0) -> Pair:
-  """The networks of the course's exercise for images of 28 x 28 x 1, the critic's faults mended.
+  """Makes the pair of the course's exercise for images of 28 x 28 x 1, with a repaired critic.
 
-  The exercise's own critic normalises over the batch, so it is no `Network`; here it is padded,
-  sees every pixel, and maps one sample.
+  The exercise's own critic normalises over the batch, so it cannot be a `Network`. Here it is
+  padded, sees every pixel, and maps one sample.
 
   Args:
     latent_dim: the size of the latent, 64 in the exercise.
     width: channels of the generator's last hidden layer and of the critic's first, 64 there.
-    scale_mean: about which the scales of the generator's normalisations start, with a deviation of
+    scale_mean: mean of the initial scales of the generator's normalisations, whose deviation is
       0.02: 1 as in [2], 0 as in the exercise.
 
   Returns:

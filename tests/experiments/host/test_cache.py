@@ -1,16 +1,16 @@
 """The user's cache folder; damage and full disks are in test_classifiers.py."""
 
 import pathlib
+import sys
 
 import chex
 import numpy as np
 import pytest
 
-from experiments.host import cache as user_cache
-from experiments.host import environment, image_cache
+from experiments.host import cache, environment
+from experiments.host.cache import load_cached_images
 from experiments.host.errors import UserError
-from experiments.host.image_cache import load_cached_images
-from wgan_jax.data import prepare
+from wgan_jax.data import images, prepare
 from wgan_jax.data.images import DataError, Images
 
 IMAGES = Images(
@@ -26,14 +26,14 @@ def test_without_an_absolute_cache_home_it_is_in_the_home_folder(monkeypatch, tm
   monkeypatch.setattr(pathlib.Path, "home", lambda: tmp_path / "home")
   for value in ("", "relative"):
     monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert user_cache.user_cache_folder() == tmp_path / "home" / ".cache" / "wgan_jax"
+    assert cache.user_cache_folder() == tmp_path / "home" / ".cache" / "wgan_jax"
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-  assert user_cache.user_cache_folder() == tmp_path / "wgan_jax"
+  assert cache.user_cache_folder() == tmp_path / "wgan_jax"
 
 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
-  """-> the prepared folder of a data set, and the names that TFDS was asked to read."""
+  """-> the prepared folder of a data set, and the names that were loaded."""
   folder = tmp_path / "tfds" / "mnist"
   folder.mkdir(parents=True)
   (folder / "mnist-train.array_record-00000-of-00001").write_bytes(b"records")
@@ -45,7 +45,7 @@ def prepared(tmp_path, monkeypatch):
     reads.append(name)
     return IMAGES
 
-  monkeypatch.setattr(image_cache, "load_images", load)
+  monkeypatch.setattr(cache, "load_images", load)
   return folder, reads
 
 
@@ -68,7 +68,7 @@ def test_other_records_and_a_damaged_cache_are_read_by_tfds(prepared, tmp_path):
   assert len(reads) == 3
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(prepared, tmp_path):
+def test_a_cache_that_cannot_be_written_is_ignored(prepared, tmp_path):
   _, reads = prepared
   (tmp_path / "cache").touch()
   for _ in range(2):
@@ -76,7 +76,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(prepared, tmp_path):
   assert len(reads) == 2
 
 
-def test_what_is_no_file_in_the_folder_is_no_matter(prepared, tmp_path):
+def test_a_folder_within_the_prepared_one_is_ignored(prepared, tmp_path):
   folder, reads = prepared
   (folder / "mine").mkdir()
   for _ in range(2):
@@ -88,7 +88,7 @@ def test_what_tfds_refuses_is_refused(prepared, tmp_path, monkeypatch):
   def fail(name, data_dir):
     raise DataError("damaged")
 
-  monkeypatch.setattr(image_cache, "load_images", fail)
+  monkeypatch.setattr(cache, "load_images", fail)
   with pytest.raises(DataError):
     load_cached_images("mnist", tmp_path)
 
@@ -96,11 +96,11 @@ def test_what_tfds_refuses_is_refused(prepared, tmp_path, monkeypatch):
 class TestCompilationCache:
   @pytest.fixture
   def config(self, monkeypatch):
-    """-> what would be told to JAX."""
-    told = {}
-    monkeypatch.setattr(environment.jax.config, "update", told.__setitem__)
+    """-> the options that JAX would be given."""
+    options = {}
+    monkeypatch.setattr(environment.jax.config, "update", options.__setitem__)
     monkeypatch.setattr(environment, "_given_cache", lambda: None)
-    return told
+    return options
 
   def test_is_in_the_users_cache_folder(self, config, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -132,11 +132,22 @@ class TestCompilationCache:
     assert config == {}
 
 
-def test_the_embedded_digits_are_read_once_a_version_of_scikit_learn(prepared, monkeypatch):
+def test_the_digits_are_cached_for_each_version_of_scikit_learn(prepared, monkeypatch):
   _, reads = prepared
   for _ in range(2):
     chex.assert_trees_all_equal(load_cached_images("digits")[1:], IMAGES[1:])
   assert reads == ["digits"]
-  monkeypatch.setattr(image_cache.importlib.metadata, "version", lambda name: "0.0")
+  monkeypatch.setattr(cache.importlib.metadata, "version", lambda name: "0.0")
   load_cached_images("digits")
   assert reads == ["digits"] * 2
+
+
+def test_without_scikit_learn_the_digits_are_refused_by_their_loader(prepared, monkeypatch):
+  def version(name):
+    raise cache.importlib.metadata.PackageNotFoundError(name)
+
+  monkeypatch.setattr(cache.importlib.metadata, "version", version)
+  monkeypatch.setattr(cache, "load_images", images.load_images)
+  monkeypatch.setitem(sys.modules, "sklearn", None)
+  with pytest.raises(DataError, match=r"^digits: the package sklearn is missing"):
+    load_cached_images("digits")

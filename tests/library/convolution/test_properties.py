@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.convolving import NHWC, jit, orders
+from helpers.compiling import jit
+from helpers.convolving import NHWC, orders
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -50,14 +51,20 @@ def is_plain(x, k, options):
   return ones.size > 0 and float(jnp.max(ones)) > 0
 
 
-@pytest.mark.slow
-@settings(max_examples=25, **SETTINGS)
+@settings(max_examples=6, **SETTINGS)
 @given(problems())
 def test_every_order_equals_lax_at_any_shape(problem):
-  with jax.enable_x64(True):
-    check_every_order(*problem)
+  check_every_order(*problem)
 
 
+@pytest.mark.campaign
+@settings(max_examples=100, **SETTINGS)
+@given(problems())
+def test_every_order_equals_lax_at_a_hundred_shapes(problem):
+  check_every_order(*problem)
+
+
+@jax.enable_x64(True)
 def check_every_order(x, k, options):
   try:
     plain = is_plain(x, k, options)
@@ -74,8 +81,8 @@ def check_every_order(x, k, options):
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1, np.abs(b).max(initial=0)))
 
 
-@pytest.mark.slow
-@settings(max_examples=10, **SETTINGS)
+@pytest.mark.campaign
+@settings(max_examples=25, **SETTINGS)
 @given(problems())
 def test_vmapped_over_kernels_equals_one_at_a_time_at_any_shape(problem):
   with jax.enable_x64(True):

@@ -2,19 +2,18 @@
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.compiling import jit
 from helpers.convolving import (
   GEOMETRIES,
   NHWC,
   ROLES,
-  assert_close,
+  assert_every_order_equals_lax,
   assert_from_matrix_transposes_to_matrix,
+  assert_vmap_equals_one_at_a_time,
   geometry_of,
-  jit,
   make_case,
-  orders,
 )
 from jax import lax
 
@@ -23,38 +22,43 @@ from wgan_jax.convolution import toom_cook
 from wgan_jax.convolution.columns import Geometry
 from wgan_jax.convolution.primitive import conv_general_dilated
 
-# Those whose stride divides the kernel.
-DIVIDED = [
-  f"{kind} {name}"
-  for kind, names in {
-    "strided": ("4/2 SAME", "4/2 SAME tall", "4/2 SAME odd", "3/1 SAME", "1/1 SAME"),
-    "transposed": ("4/2 SAME", "4/2 SAME tall", "4/1 SAME", "asymmetric"),
-  }.items()
-  for name in names
-]
+# Their strides divide their kernels.
+SHORT = (
+  "strided 4/2 SAME tall",
+  "strided 3/1 SAME",
+  "transposed 4/2 SAME",
+  "transposed asymmetric",
+)
+LONG = (
+  "strided 4/2 SAME",
+  "strided 4/2 SAME odd",
+  "strided 1/1 SAME",
+  "transposed 4/2 SAME tall",
+  "transposed 4/1 SAME",
+)
 
 
 @pytest.fixture
 def everywhere(monkeypatch):
-  """Every convolution goes this way, however small."""
-  monkeypatch.setattr(conv, "choose_way", lambda *_: toom_cook)
+  """Computes every convolution by this algorithm, however small."""
+  monkeypatch.setattr(conv, "choose_algorithm", lambda *_: toom_cook)
 
 
 def points_of(role, geometry):
-  """What each row of an array of one column and channel gives: [rows, points, tiles]."""
+  """-> the points of each row of an array of one column and channel, [rows, points, tiles]."""
   rows = getattr(geometry, role)[0 if role == "kernel" else 1]
   units = np.eye(rows).reshape(rows, *getattr(geometry, role))
-  return jnp.stack([toom_cook.to_matrix(role, unit, geometry)[..., 0] for unit in units])
+  return jax.vmap(lambda unit: toom_cook.to_matrix(role, unit, geometry)[..., 0])(units)
 
 
 @pytest.mark.parametrize("n_taps", [1, 2, 3, 5])
-@pytest.mark.parametrize("height", [1, 2, 3, 7, 13, 14, 17])
+@pytest.mark.parametrize("height", [1, 7, 13, 14])
 def test_points_give_the_sums_of_products(height, n_taps):
   """Output i takes pixel j times tap k if j = i + k, whichever tile it is in, and nothing else."""
   images, kernel, outputs = (1, height + n_taps - 1, 1, 1), (n_taps, 1, 1, 1), (1, height, 1, 1)
   geometry = Geometry(images, kernel, outputs, (1, 1), (0, 0))
   with jax.enable_x64(True):
-    points = {role: points_of(role, geometry) for role in ROLES}
+    points = jit(lambda: {role: points_of(role, geometry) for role in ROLES})()
   taken = np.einsum(
     "ipt,jpt,kp->ijk", points["outputs"], points["images"], points["kernel"][..., 0]
   )
@@ -73,10 +77,9 @@ def test_seven_rows_of_two_taps_take_eight_points():
   chex.assert_shape(kernel, (8, 256, 256))
 
 
-@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_from_matrix_transposes_to_matrix(name, role):
-  assert_from_matrix_transposes_to_matrix(toom_cook, geometry_of(name), role)
+def test_from_matrix_transposes_to_matrix(name):
+  assert_from_matrix_transposes_to_matrix(toom_cook, geometry_of(name))
 
 
 def test_outputs_that_see_no_pixel_are_zero():
@@ -85,31 +88,24 @@ def test_outputs_that_see_no_pixel_are_zero():
   assert not matrix.any()
 
 
-@pytest.mark.parametrize("name", DIVIDED)
+@pytest.mark.parametrize(
+  "name", [*SHORT, *(pytest.param(name, marks=pytest.mark.campaign) for name in LONG)]
+)
 def test_every_order_equals_lax(name, everywhere):
-  """In float64, where what is left is rounding."""
+  """In float64, where rounding hides nothing."""
   with jax.enable_x64(True):
-    x, k, options = make_case(name, np.float64)
-    ours, theirs = orders(conv_general_dilated, options), orders(lax.conv_general_dilated, options)
-    assert_close(*jit(lambda x, k: (ours(x, k), theirs(x, k)))(x, k), 1e-12)
+    assert_every_order_equals_lax(*make_case(name, np.float64), 1e-12)
 
 
-@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)], ids=["images", "kernels", "both"])
-@pytest.mark.parametrize("name", ["strided 4/2 SAME", "transposed 4/2 SAME"])
+@pytest.mark.parametrize(
+  ("name", "axes"), [("strided 4/2 SAME", (None, 0)), ("transposed 4/2 SAME", (0, 0))]
+)
 def test_vmap_equals_one_at_a_time(name, axes, everywhere):
-  with jax.enable_x64(True):
-    x, k, options = make_case(name, np.float64)
-    x, k = (np.stack([v, 2 * v[::-1]]) for v in (x, k))
-    args = [v if axis == 0 else v[0] for v, axis in zip((x, k), axes, strict=True)]
-    ours = jit(jax.vmap(orders(conv_general_dilated, options), axes))(*args)
-    theirs = jit(orders(lax.conv_general_dilated, options))
-    for i in range(2):
-      member = [v if axis is None else v[i] for v, axis in zip(args, axes, strict=True)]
-      assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], ours), theirs(*member), 1e-12)
+  assert_vmap_equals_one_at_a_time(name, axes)
 
 
 def test_rounding_is_within_ten_times_that_of_a_plain_sum():
-  """At the second layer of a critic of width 64, where this way is the default."""
+  """At the second layer of a critic of width 64, where this algorithm is the default."""
   rng = np.random.default_rng(0)
   x, k = rng.normal(size=(64, 14, 14, 64)), rng.normal(size=(4, 4, 64, 128))
   options = {"window_strides": (2, 2), "padding": "SAME", "dimension_numbers": NHWC}

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.convolving import assert_close, jit
+from helpers.compiling import jit
+from helpers.convolving import assert_close
 from jax import lax
 
 from wgan_jax.networks.convolution import conv, conv_transpose

@@ -8,6 +8,8 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.compiling import jit
+from helpers.problems import draw_like
 from jax.flatten_util import ravel_pytree
 
 import wgan_jax
@@ -26,18 +28,27 @@ def pair():
 
 @pytest.fixture(scope="module")
 def critic_params(pair):
-  return jax.jit(pair.critic.init)(KEY)
+  return draw_like(jax.eval_shape(pair.critic.init, KEY))
 
 
 @pytest.fixture(scope="module")
 def generator_variables(pair):
-  return jax.jit(pair.generator.init)(KEY)
+  params, stats = jax.eval_shape(pair.generator.init, KEY)
+  stats = {
+    n: {"mean": np.zeros(s["mean"].shape), "var": np.ones(s["var"].shape)} for n, s in stats.items()
+  }
+  return draw_like(params), jax.tree.map(np.float32, stats)
+
+
+@pytest.fixture(scope="module")
+def generate(pair):
+  return jit(pair.generator.apply, static_argnames="train")
 
 
 def test_every_pixel_counts(pair, critic_params):
   """No unpadded stride that leaves the last rows and columns unseen."""
   image = jax.random.uniform(KEY, SHAPE, minval=-1.0)
-  gradient = jax.jit(jax.grad(pair.critic.apply, argnums=1))(critic_params, image)
+  gradient = jit(jax.grad(pair.critic.apply, argnums=1))(critic_params, image)
   assert gradient.shape == SHAPE
   assert (gradient != 0).all()
 
@@ -47,10 +58,11 @@ def test_the_score_is_one_number_of_any_size(pair, critic_params):
   image = jax.random.uniform(KEY, SHAPE)
   last = critic_params["Dense_0"]
   scaled = critic_params | {"Dense_0": jax.tree.map(lambda leaf: 1e6 * leaf, last)}
-  score = pair.critic.apply(critic_params, image)
+  apply = jit(pair.critic.apply)
+  score = apply(critic_params, image)
   chex.assert_shape(score, ())
-  chex.assert_trees_all_close(pair.critic.apply(scaled, image), 1e6 * score, rtol=1e-4)
-  assert abs(pair.critic.apply(scaled, image)) > 1
+  chex.assert_trees_all_close(apply(scaled, image), 1e6 * score, rtol=1e-4)
+  assert abs(apply(scaled, image)) > 1
 
 
 def test_the_critic_has_no_batch_statistics(critic_params):
@@ -63,12 +75,16 @@ def test_the_critic_has_no_batch_statistics(critic_params):
 
 
 def test_the_layers_are_the_critic(pair, critic_params):
-  """In all weights, biases too: a certificate of the layers is one of the critic."""
+  """All weights count, biases too: a certificate of the layers is one of the critic."""
   params = jax.tree.map(lambda leaf: leaf + 0.1, critic_params)
   x = jax.random.uniform(KEY, SHAPE, minval=-1.0)
+
+  @jit
+  def scores(params, image):
+    return apply_layers(pair.critic.layers(params), image), pair.critic.apply(params, image)
+
   for image in (x, -5 * x, jnp.zeros(SHAPE)):
-    score = apply_layers(pair.critic.layers(params), image)
-    chex.assert_trees_all_close(score, pair.critic.apply(params, image), rtol=1e-4)
+    chex.assert_trees_all_close(*scores(params, image), rtol=1e-4)
 
 
 def test_no_bias_before_a_normalisation(generator_variables):
@@ -80,9 +96,10 @@ def test_no_bias_before_a_normalisation(generator_variables):
 
 
 def test_without_normalisation():
-  """Biases in every layer, no statistics, and a sample does not depend on its batch."""
+  """Every layer has a bias, there are no statistics, and a sample does not depend on its batch."""
   generator = dcgan(SHAPE, latent_dim=8, width=8, batch_norm=False).generator
-  params, batch_stats = jax.jit(generator.init)(KEY)
+  generate = jit(generator.apply, static_argnames="train")
+  params, batch_stats = jit(generator.init)(KEY)
   assert batch_stats == {}
   names = {jax.tree_util.keystr(path) for path, _ in ravel_paths(params)}
   assert names == {
@@ -91,27 +108,24 @@ def test_without_normalisation():
     for leaf in ("kernel", "bias")
   }
   latents = jax.random.normal(KEY, (5, 8))
-  samples, batch_stats = generator.apply(params, {}, latents, train=True)
+  samples, batch_stats = generate(params, {}, latents, train=True)
   assert batch_stats == {}
   chex.assert_shape(samples, (5, *SHAPE))
-  alone, _ = generator.apply(params, {}, latents[:1], train=True)
-  chex.assert_trees_all_close(alone[0], samples[0], atol=1e-6)
-  sampled, _ = generator.apply(params, {}, latents, train=False)
-  chex.assert_trees_all_equal(sampled, samples)
-
-
-def test_biases_move_what_they_stand_before():
-  """Each of them reaches the samples, which the kernels alone would leave at zero."""
-  generator = dcgan(SHAPE, latent_dim=8, width=8, batch_norm=False).generator
-  params, _ = jax.jit(generator.init)(KEY)
+  others, _ = generate(params, {}, latents.at[1:].add(1.0), train=True)
+  chex.assert_trees_all_close(others[0], samples[0], atol=1e-6)
+  sampled, _ = generate(params, {}, latents, train=False)
+  chex.assert_trees_all_close(sampled, samples, atol=1e-6)
+  # Without biases, latents of zero would give samples of zero.
   for layer in params:
     moved = params | {layer: params[layer] | {"bias": params[layer]["bias"] + 0.1}}
-    samples, _ = generator.apply(moved, {}, jnp.zeros((1, 8)), train=False)
+    samples, _ = generate(moved, {}, jnp.zeros((5, 8)), train=False)
     assert abs(samples).max() > 0
 
 
 def test_weights_start_as_in_the_dcgan_paper():
-  params, _ = jax.jit(dcgan(SHAPE, latent_dim=64, width=32).generator.init)(KEY)
+  init = dcgan(SHAPE, latent_dim=64, width=32).generator.init
+  layers = ("Dense_0", "Conv_0", "BatchNorm_0", "BatchNorm_1")  # The rest is not compiled.
+  params = jit(lambda key: {layer: init(key)[0][layer] for layer in layers})(KEY)
   for kernel in (params["Dense_0"]["kernel"], params["Conv_0"]["kernel"]):
     n = kernel.size
     assert abs(float(kernel.mean())) < 5 * 0.02 / np.sqrt(n)
@@ -121,23 +135,20 @@ def test_weights_start_as_in_the_dcgan_paper():
   assert 0.01 < float(scales.std()) < 0.03
 
 
-def test_samples_are_images_in_range(pair, generator_variables):
-  latents = jax.random.normal(KEY, (5, 8))
-  samples, _ = pair.generator.apply(*generator_variables, latents, train=True)
-  chex.assert_shape(samples, (5, *SHAPE))
-  assert abs(samples).max() <= 1
-  # Every output pixel depends on the latent.
-  gradient = jax.vjp(
-    lambda z: pair.generator.apply(*generator_variables, z, train=False)[0], latents
-  )
-  assert (jnp.std(gradient[0], axis=0) > 0).all()
+def test_samples_are_images_in_range(generate, generator_variables):
+  """And every pixel depends on the latent."""
+  latents = jax.random.normal(KEY, (16, 8))
+  for train in (True, False):
+    samples, _ = generate(*generator_variables, latents, train=train)
+    chex.assert_shape(samples, (16, *SHAPE))
+    assert abs(samples).max() <= 1
+    assert (jnp.std(samples, axis=0) > 0).all()
 
 
-def test_running_statistics(pair, generator_variables):
+def test_running_statistics(generate, generator_variables):
   """Momentum 0.9 towards the batch's; sampling uses them, one sample apart from the others."""
   params, stats = generator_variables
   latents = jax.random.normal(KEY, (16, 8))
-  generate = jax.jit(pair.generator.apply, static_argnames="train")
   trained, moved = generate(params, stats, latents, train=True)
   hidden = (latents @ params["Dense_0"]["kernel"]).reshape(-1, 16)
   expected = 0.9 * stats["BatchNorm_0"]["mean"] + 0.1 * hidden.mean(axis=0)
@@ -145,8 +156,8 @@ def test_running_statistics(pair, generator_variables):
   sampled, unmoved = generate(params, moved, latents, train=False)
   chex.assert_trees_all_equal(unmoved, moved)
   assert not jnp.allclose(sampled, trained, atol=1e-3)
-  alone, _ = generate(params, moved, latents[:1], train=False)
-  chex.assert_trees_all_close(alone[0], sampled[0], atol=1e-6)
+  others, _ = generate(params, moved, latents.at[1:].add(1.0), train=False)
+  chex.assert_trees_all_close(others[0], sampled[0], atol=1e-6)
 
 
 def test_penalty_gradient_by_finite_differences(pair, critic_params):
@@ -156,14 +167,15 @@ def test_penalty_gradient_by_finite_differences(pair, critic_params):
     real, fake = jax.random.uniform(KEY, (2, 3, *SHAPE), jnp.float64, -1, 1)
     flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: 5 * leaf, to64(critic_params)))
 
-    @jax.jit
     def penalty(flat):
       critic_fn = functools.partial(pair.critic.apply, unravel(flat))
       return wgan_jax.gradient_penalty(KEY, critic_fn, real, fake)
 
     direction = jnp.cos(jnp.arange(flat.size))
-    numeric = (penalty(flat + 1e-7 * direction) - penalty(flat - 1e-7 * direction)) / 2e-7
-    np.testing.assert_allclose(jax.grad(penalty)(flat) @ direction, numeric, rtol=1e-4)
+    value = jit(jax.value_and_grad(penalty))
+    (above, _), (below, _) = value(flat + 1e-7 * direction), value(flat - 1e-7 * direction)
+    _, gradient = value(flat)
+    np.testing.assert_allclose(gradient @ direction, (above - below) / 2e-7, rtol=1e-4)
 
 
 @pytest.mark.parametrize("width", [8, 9])

@@ -1,4 +1,4 @@
-"""The family of pairs: one sample at a time, every pixel seen, and the exercise's sizes."""
+"""The family of pairs and the exercise's: sizes, normalisations, and every pixel seen."""
 
 import functools
 
@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.compiling import jit
+from helpers.problems import draw_like
 
 from wgan_jax.networks import ACTIVATIONS, exercise, smooth_elu, variant
 
 KEY = jax.random.key(0)
 SHAPE = (28, 28, 1)
-IMAGE = jax.random.uniform(KEY, SHAPE, minval=-1.0)
+IMAGE = np.random.default_rng(0).uniform(-1, 1, SHAPE).astype(np.float32)
 
 
 def make(**changes):
@@ -25,7 +27,7 @@ def n_layers(params, kind):
 
 
 def test_smooth_elu_is_smooth_and_near_elu():
-  second = jax.vmap(jax.grad(jax.grad(smooth_elu)))
+  second = jit(jax.vmap(jax.grad(jax.grad(smooth_elu))))
   x = jnp.linspace(-3, 3, 6001)
   # The third derivative is at most 4 / (6 sqrt 3) = 0.385.
   assert float(jnp.abs(jnp.diff(second(x))).max()) < 0.39e-3
@@ -40,7 +42,7 @@ def test_smooth_elu_is_smooth_and_near_elu():
 def test_activations_are_one_lipschitz():
   x = jnp.linspace(-5, 5, 1001)
   for name, function in ACTIVATIONS.items():
-    assert float(jnp.abs(jax.vmap(jax.grad(function))(x)).max()) <= 1 + 1e-6, name
+    assert float(jnp.abs(jit(jax.vmap(jax.grad(function)))(x)).max()) <= 1 + 1e-6, name
 
 
 @pytest.mark.parametrize(("depth", "layer_norm"), [(2, True), (4, False), (6, True)])
@@ -52,7 +54,7 @@ def test_depth_and_normalisations(depth, layer_norm):
   generator_params, stats = jax.eval_shape(pair.generator.init, KEY)
   assert n_layers(generator_params, "Conv") == depth
   assert n_layers(stats, "BatchNorm") == (0 if layer_norm else depth)
-  # A bias stands where no batch normalisation follows: at the end, or everywhere.
+  # A layer has a bias if no batch normalisation follows: the last one, or all.
   biases = sum("bias" in layer for name, layer in generator_params.items() if name[0] in "CD")
   assert biases == (depth + 1 if layer_norm else 1)
   samples, _ = jax.eval_shape(
@@ -65,8 +67,8 @@ def test_depth_and_normalisations(depth, layer_norm):
   "critic", [make(activation="tanh").critic, exercise(latent_dim=3, width=2)[0]]
 )
 def test_every_pixel_counts(critic):
-  params = jax.jit(critic.init)(KEY)
-  score, gradient = jax.jit(jax.value_and_grad(critic.apply, argnums=1))(params, IMAGE)
+  params = draw_like(jax.eval_shape(critic.init, KEY))
+  score, gradient = jit(jax.value_and_grad(critic.apply, argnums=1))(params, IMAGE)
   chex.assert_shape(score, ())
   assert (gradient != 0).all()
 
@@ -74,20 +76,21 @@ def test_every_pixel_counts(critic):
 def test_layer_normalisation_is_of_a_whole_sample():
   """What follows it does not see the scale of what comes before: two layers of a linear network."""
   critic = make(activation="relu").critic
-  params = jax.jit(critic.init)(KEY)
+  params = draw_like(jax.eval_shape(critic.init, KEY))
   scaled = params | {"Conv_1": jax.tree.map(lambda leaf: 100 * leaf, params["Conv_1"])}
-  expected = critic.apply(params, IMAGE)
-  chex.assert_trees_all_close(critic.apply(scaled, IMAGE), expected, rtol=1e-3)
+  apply = jit(critic.apply)
+  expected = apply(params, IMAGE)
+  chex.assert_trees_all_close(apply(scaled, IMAGE), expected, rtol=1e-3)
   assert abs(float(expected)) > 1e-3
 
 
 def test_unknown_choices_are_refused():
-  for changes, told in [
+  for changes, message in [
     ({"activation": "step"}, "activation must be one of relu"),
     ({"depth": 3}, "even"),
     ({"depth": 0}, "at least 2"),
   ]:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
       make(**changes)
   with pytest.raises(ValueError, match="multiples of 4"):
     variant(
@@ -99,6 +102,11 @@ def test_unknown_choices_are_refused():
       batch_norm=True,
       layer_norm=True,
     )
+
+
+def scales_of(generator):
+  """-> the initial scales of the normalisations; nothing else is compiled."""
+  return jit(lambda key: [generator.init(key)[0][f"BatchNorm_{i}"]["scale"] for i in range(3)])(KEY)
 
 
 def test_the_exercise():
@@ -113,8 +121,9 @@ def test_the_exercise():
   assert shapes == [(4, 4, 1, 64), (4, 4, 64, 128), (4, 4, 128, 1)]
   for scale_mean in (0.0, 1.0):
     pair = exercise(latent_dim=3, width=4, scale_mean=scale_mean)
-    params, stats = jax.jit(pair.generator.init)(KEY)
-    scales = np.concatenate([params[f"BatchNorm_{i}"]["scale"] for i in range(3)])
+    params, stats = jax.eval_shape(pair.generator.init, KEY)
+    scales = np.concatenate(scales_of(pair.generator))
     assert abs(scales.mean() - scale_mean) < 5 * 0.02 / scales.size**0.5
-    samples, _ = pair.generator.apply(params, stats, jnp.zeros((2, 3)), train=True)
-    chex.assert_shape(samples, (2, *SHAPE))
+    generate = functools.partial(pair.generator.apply, train=True)
+    samples, _ = jax.eval_shape(generate, params, stats, jnp.zeros((2, 3)))
+    assert samples.shape == (2, *SHAPE)
