@@ -1,5 +1,8 @@
 """Many runs as one program: each member is the run alone, and none feels another."""
 
+import functools
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,7 @@ from wgan_jax import Config, Hparams
 from wgan_jax.data.images import load_images, sample_images
 from wgan_jax.networks.dcgan import dcgan
 from wgan_jax.networks.mlp import mlp
-from wgan_jax.sweep import BATCHING, Members, make_sweep, members_mesh
+from wgan_jax.sweep import BATCHING, Members, Sweep, make_sweep, members_mesh
 
 IMAGE_SHAPE = (28, 28, 1)
 NETWORKS = {
@@ -53,10 +56,14 @@ def gradients(state):
   return state.critic_opt_state[0].mu, state.generator_opt_state[0].mu
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("batching", BATCHING)
-@pytest.mark.parametrize("networks", NETWORKS)
-@pytest.mark.parametrize("penalty", ["gp", "clip"])
+SHORT = [("mlp", "gp", "map"), ("dcgan", "clip", "vmap")]  # Each value of each choice once.
+ALL = list(itertools.product(NETWORKS, ("gp", "clip"), BATCHING))
+
+
+@pytest.mark.parametrize(
+  ("networks", "penalty", "batching"),
+  [case if case in SHORT else pytest.param(*case, marks=pytest.mark.campaign) for case in ALL],
+)
 def test_a_member_is_the_run_alone(networks, penalty, batching):
   """After 20 steps from (seed, hyperparameters); and one more step, from states that are equal."""
   config = Config(penalty=penalty, n_critic=2, batch_size=16)
@@ -91,8 +98,7 @@ def test_a_member_is_the_run_alone(networks, penalty, batching):
     assert largest_difference(gradients(member(members.state, i)), gradients(solo)) < 1e-5
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("networks", NETWORKS)
+@pytest.mark.parametrize("networks", ["mlp", pytest.param("dcgan", marks=pytest.mark.campaign)])
 def test_a_vmapped_member_is_the_run_alone_but_for_rounding(networks):
   """In float64 nothing that a step amplifies is large enough to be seen."""
   with jax.enable_x64(True):
@@ -117,9 +123,18 @@ def test_a_vmapped_member_is_the_run_alone_but_for_rounding(networks):
         assert largest_difference(getattr(mine, name), getattr(solo, name)) < 1e-9, name
 
 
-def tiny_sweep(batching, mesh=None, capacity=10):
-  training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_points)
-  return training, make_sweep(training, capacity, batching=batching, mesh=mesh)
+# Compiling is most of the time of what follows, and rounding no subject.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@functools.cache
+def tiny_sweep(batching, n_devices=None):
+  """A sweep of points, its `init` and `chunk` jitted once for all tests."""
+  config = Config(batch_size=4, n_critic=2)
+  training = wgan_jax.make_training(config, points_pair(depth=1), sample_points)
+  mesh = n_devices and members_mesh(jax.devices()[:n_devices])
+  sweep = make_sweep(training, 10, batching=batching, mesh=mesh)
+  return Sweep(jit(sweep.init), jit(sweep.chunk))
 
 
 def rates(*values):
@@ -131,8 +146,11 @@ def rates(*values):
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("batching", BATCHING)
 def test_a_diverged_member_leaves_its_neighbours_bytes_alone(batching, devices):
-  _, sweep = tiny_sweep(batching, members_mesh(jax.devices()[:devices]))
-  run = jax.jit(lambda keys, hparams: sweep.chunk(sweep.init(keys, hparams), hparams, points(), 9))
+  sweep = tiny_sweep(batching, devices)
+
+  def run(keys, hparams):
+    return sweep.chunk(sweep.init(keys, hparams), hparams, points(), 9)
+
   with_one, info = run(*rates(1e-2, 1e-3, jnp.inf, 1e-2))
   without, _ = run(*rates(1e-2, 1e-3, 1e-2, 1e-2))
   assert with_one.alive.tolist() == [True, True, False, True]
@@ -150,11 +168,11 @@ def test_a_diverged_member_keeps_its_last_finite_state_for_good(batching):
   def sample_real(key, data, batch_size):
     return jnp.broadcast_to(data, (batch_size, 2))
 
-  training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_real)
-  sweep = make_sweep(training, 10, batching=batching)
-  chunk = jax.jit(sweep.chunk)
+  config = Config(batch_size=4, n_critic=2)
+  training = wgan_jax.make_training(config, points_pair(depth=1), sample_real)
+  chunk = jit(make_sweep(training, 10, batching=batching).chunk)
   keys, hparams = rates(1e-2, 1e-3)
-  members = sweep.init(keys, hparams)
+  members = tiny_sweep(batching).init(keys, hparams)
   good, bad = jnp.ones((1, 2)), jnp.full((1, 2), jnp.inf)
   before, _ = chunk(members, hparams, good, 3)
   after, info = chunk(before, hparams, bad, 2)
@@ -170,11 +188,13 @@ def test_a_diverged_member_keeps_its_last_finite_state_for_good(batching):
 
 @pytest.mark.parametrize("batching", BATCHING)
 def test_chunks_compose_bitwise_and_compile_once(batching):
-  _, sweep = tiny_sweep(batching)
+  config = Config(batch_size=4, n_critic=2)
+  training = wgan_jax.make_training(config, points_pair(depth=1), sample_points)
   keys, hparams = rates(1e-2, 1e-3, 1e-4)
   chex.clear_trace_counter()
-  chunk = jax.jit(chex.assert_max_traces(sweep.chunk, n=1))
-  start = sweep.init(keys, hparams)
+  sweep = make_sweep(training, 10, batching=batching)
+  chunk = jit(chex.assert_max_traces(sweep.chunk, n=1))
+  start = tiny_sweep(batching).init(keys, hparams)
   whole, info = chunk(start, hparams, points(), 7)
   part, first = chunk(start, hparams, points(), 3)
   part, second = chunk(part, hparams, points(), 4)
@@ -184,9 +204,9 @@ def test_chunks_compose_bitwise_and_compile_once(batching):
 
 
 def test_one_member_is_a_sweep():
-  _, sweep = tiny_sweep("vmap")
+  sweep = tiny_sweep("vmap")
   keys, hparams = rates(1e-2)
-  members, info = jax.jit(sweep.chunk)(sweep.init(keys, hparams), hparams, points(), 2)
+  members, info = sweep.chunk(sweep.init(keys, hparams), hparams, points(), 2)
   assert members.state.step.tolist() == [2]
   assert info.estimate.shape == (1, 10)
 
@@ -194,6 +214,6 @@ def test_one_member_is_a_sweep():
 def test_refuses_what_it_cannot_lay_out():
   with pytest.raises(ValueError, match="batching must be one of vmap, map, got 'loop'"):
     tiny_sweep("loop")
-  _, sweep = tiny_sweep("vmap", members_mesh(jax.devices()[:2]))
+  sweep = tiny_sweep("vmap", 2)
   with pytest.raises(ValueError, match="3 members do not share out equally over 2 devices"):
     sweep.init(*rates(1e-2, 1e-2, 1e-2))
