@@ -17,10 +17,10 @@ from wgan_jax.networks.dcgan import dcgan
 from wgan_jax.networks.mlp import mlp
 from wgan_jax.sweep import BATCHING, Members, Sweep, make_sweep, members_mesh
 
-IMAGE_SHAPE = (28, 28, 1)
 NETWORKS = {
-  "mlp": lambda: mlp(IMAGE_SHAPE, latent_dim=8, width=32, output=jnp.tanh),
-  "dcgan": lambda: dcgan(IMAGE_SHAPE, latent_dim=8, width=8),
+  "mlp": lambda: mlp((28, 28, 1), latent_dim=8, width=32, output=jnp.tanh),
+  "dcgan": lambda: dcgan((28, 28, 1), latent_dim=8, width=8),
+  "tiny_mlp": lambda: mlp((8, 8, 1), latent_dim=4, width=16, output=jnp.tanh),
 }
 # Two seeds, three settings.
 KEYS = jax.random.split(jax.random.key(4), 2)[jnp.array([0, 0, 0, 1, 1, 1])]
@@ -56,19 +56,26 @@ def gradients(state):
   return state.critic_opt_state[0].mu, state.generator_opt_state[0].mu
 
 
-SHORT = [("mlp", "gp", "map"), ("dcgan", "clip", "vmap")]  # Each value of each choice once.
-ALL = list(itertools.product(NETWORKS, ("gp", "clip"), BATCHING))
+def digits(networks):
+  """Training images, cropped for the tiny network."""
+  images = jnp.asarray(load_images("digits", None).train_images)
+  return images[:, 10:18, 10:18] if networks == "tiny_mlp" else images
 
 
-@pytest.mark.parametrize(
-  ("networks", "penalty", "batching"),
-  [case if case in SHORT else pytest.param(*case, marks=pytest.mark.campaign) for case in ALL],
-)
+# Each choice once in the short suite.
+CASES = [("tiny_mlp", "gp", "map"), ("tiny_mlp", "clip", "vmap")]
+CASES += [
+  pytest.param(*case, marks=pytest.mark.campaign)
+  for case in itertools.product(("mlp", "dcgan"), ("gp", "clip"), BATCHING)
+]
+
+
+@pytest.mark.parametrize(("networks", "penalty", "batching"), CASES)
 def test_a_member_is_the_run_alone(networks, penalty, batching):
   """After 20 steps from (seed, hyperparameters); and one more step, from states that are equal."""
   config = Config(penalty=penalty, n_critic=2, batch_size=16)
   training = wgan_jax.make_training(config, NETWORKS[networks](), sample_images)
-  images = jnp.asarray(load_images("digits", None).train_images)
+  images = digits(networks)
   sweep = make_sweep(training, 20, batching=batching, mesh=members_mesh(jax.devices()[:2]))
   chunk, solo_chunk = jax.jit(sweep.chunk), jax.jit(wgan_jax.make_chunk(training.step, 20))
   solo_init = jax.jit(training.init)
@@ -98,7 +105,10 @@ def test_a_member_is_the_run_alone(networks, penalty, batching):
     assert largest_difference(gradients(member(members.state, i)), gradients(solo)) < 1e-5
 
 
-@pytest.mark.parametrize("networks", ["mlp", pytest.param("dcgan", marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(
+  "networks",
+  ["tiny_mlp", *(pytest.param(name, marks=pytest.mark.campaign) for name in ("mlp", "dcgan"))],
+)
 def test_a_vmapped_member_is_the_run_alone_but_for_rounding(networks):
   """In float64 nothing that a step amplifies is large enough to be seen."""
   with jax.enable_x64(True):
@@ -110,9 +120,9 @@ def test_a_vmapped_member_is_the_run_alone_but_for_rounding(networks):
       return to_64(sample_images(*args))
 
     training = wgan_jax.make_training(Config(batch_size=16), NETWORKS[networks](), sample_real)
-    images = jnp.asarray(load_images("digits", None).train_images)
+    images = digits(networks)
     sweep, hparams = make_sweep(training, 20, batching="vmap"), to_64(HPARAMS)
-    members = sweep.init(KEYS, HPARAMS)
+    members = jax.jit(sweep.init)(KEYS, HPARAMS)
     start = to_64(members.state)
     members, _ = jax.jit(sweep.chunk)(Members(start, members.alive), hparams, images, 20)
     solo_chunk = jax.jit(wgan_jax.make_chunk(training.step, 20))
