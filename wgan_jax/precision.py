@@ -15,19 +15,18 @@ COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
 def compute_in(networks: Pair, dtype: str) -> Pair:
-  """The same networks, computing in another type between their inputs and outputs.
+  """Wraps both networks to compute in `dtype`; inputs, outputs and parameters keep their types.
 
-  What goes in and comes out, and so every gradient with respect to samples or parameters, has the
-  type it had: a gradient norm is a sum of squares in float32, of entries that were computed in
-  bfloat16. The running statistics keep theirs. A generator without parameters is data, and stays
-  exact.
+  Gradients with respect to samples or parameters keep their types too: a gradient norm is a sum of
+  squares in float32, of entries that were computed in bfloat16. So do the running statistics. A
+  generator without parameters is data, and stays exact.
 
   Args:
     networks: the critic and the generator.
     dtype: one of `COMPUTE_DTYPES`; float32 changes nothing.
 
   Returns:
-    The pair; its critic tells no layers, as these would be another function.
+    The pair. Its `critic.layers` is None: the list would describe the float32 function.
   """
   if dtype == "float32":
     return networks

@@ -1,8 +1,8 @@
-"""Many runs of one program: members that differ in seed and hyperparameters only.
+"""Sweeps: many runs as one program, whose members differ in seed and hyperparameters only.
 
 `Hparams` is traced, so a sweep is a batch of (key, Hparams). Its members run side by side in one
-program, over all devices of a mesh; which of the two ways below is faster depends on the networks
-and the device: measure it. As in `wgan_jax.training` the caller jits.
+program, over all devices of a mesh. Which mode of `BATCHING` is faster depends on the networks and
+the device: measure it. As in `wgan_jax.training` the caller jits.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class Sweep(NamedTuple):
 def make_sweep(
   training: Training, capacity: int, *, batching: str = "vmap", mesh: Mesh | None = None
 ) -> Sweep:
-  """Builds a sweep of anybody's training, whatever its networks and data.
+  """Builds a sweep of a training, whatever its networks and data.
 
   A member that diverges (`Info.finite` is false) is frozen: its state stays that before the step.
   The others do not notice: their bits are those that they have beside a member that lives.
@@ -103,12 +103,12 @@ def make_sweep(
 
 
 def shard_members(function: Callable, mesh: Mesh | None, n_batched: int) -> Callable:
-  """Lays the members over the devices of a mesh, each of which works through its share alone.
+  """Shards members over the devices of a mesh; each device computes its share alone.
 
   Args:
-    function: whose first arguments, and all results, have a leading member axis.
+    function: its first arguments and all its results have a leading member axis.
     mesh: the devices, or None to leave the function as it is.
-    n_batched: how many arguments have the member axis; the others every device has whole.
+    n_batched: how many arguments have the member axis; the others are replicated.
 
   Returns:
     The function; it raises ValueError when the members cannot be shared out equally.
@@ -131,5 +131,5 @@ def shard_members(function: Callable, mesh: Mesh | None, n_batched: int) -> Call
 
 
 def members_mesh(devices: list[jax.Device]) -> Mesh:
-  """A mesh of one axis, over which members are laid."""
+  """Builds a mesh of one axis, over which members are sharded."""
   return Mesh(np.array(devices), ("members",))

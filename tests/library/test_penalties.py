@@ -101,7 +101,7 @@ def test_one_epsilon_a_sample():
   epsilon = x_hat[:, 0, 0, 0]
   assert (x_hat == epsilon[:, None, None, None]).all()
   assert len(np.unique(epsilon)) == 8
-  # The paper's direction, though no distribution could tell: epsilon weighs the real sample.
+  # The paper's direction, though no distribution shows it: epsilon weighs the real sample.
   chex.assert_trees_all_equal(epsilon, jax.random.uniform(KEY, (8, 1, 1, 1)).ravel())
 
 

@@ -1,5 +1,8 @@
 """Many runs as one program: each member is the run alone, and none feels another."""
 
+import functools
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -12,12 +15,12 @@ from wgan_jax import Config, Hparams
 from wgan_jax.data.images import load_images, sample_images
 from wgan_jax.networks.dcgan import dcgan
 from wgan_jax.networks.mlp import mlp
-from wgan_jax.sweep import BATCHING, Members, make_sweep, members_mesh
+from wgan_jax.sweep import BATCHING, Members, Sweep, make_sweep, members_mesh
 
-IMAGE_SHAPE = (28, 28, 1)
 NETWORKS = {
-  "mlp": lambda: mlp(IMAGE_SHAPE, latent_dim=8, width=32, output=jnp.tanh),
-  "dcgan": lambda: dcgan(IMAGE_SHAPE, latent_dim=8, width=8),
+  "mlp": lambda: mlp((28, 28, 1), latent_dim=8, width=32, output=jnp.tanh),
+  "dcgan": lambda: dcgan((28, 28, 1), latent_dim=8, width=8),
+  "tiny_mlp": lambda: mlp((8, 8, 1), latent_dim=4, width=16, output=jnp.tanh),
 }
 # Two seeds, three settings.
 KEYS = jax.random.split(jax.random.key(4), 2)[jnp.array([0, 0, 0, 1, 1, 1])]
@@ -53,15 +56,26 @@ def gradients(state):
   return state.critic_opt_state[0].mu, state.generator_opt_state[0].mu
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("batching", BATCHING)
-@pytest.mark.parametrize("networks", NETWORKS)
-@pytest.mark.parametrize("penalty", ["gp", "clip"])
+def digits(networks):
+  """Training images, cropped for the tiny network."""
+  images = jnp.asarray(load_images("digits", None).train_images)
+  return images[:, 10:18, 10:18] if networks == "tiny_mlp" else images
+
+
+# Each choice once in the short suite.
+CASES = [("tiny_mlp", "gp", "map"), ("tiny_mlp", "clip", "vmap")]
+CASES += [
+  pytest.param(*case, marks=pytest.mark.campaign)
+  for case in itertools.product(("mlp", "dcgan"), ("gp", "clip"), BATCHING)
+]
+
+
+@pytest.mark.parametrize(("networks", "penalty", "batching"), CASES)
 def test_a_member_is_the_run_alone(networks, penalty, batching):
   """After 20 steps from (seed, hyperparameters); and one more step, from states that are equal."""
   config = Config(penalty=penalty, n_critic=2, batch_size=16)
   training = wgan_jax.make_training(config, NETWORKS[networks](), sample_images)
-  images = jnp.asarray(load_images("digits", None).train_images)
+  images = digits(networks)
   sweep = make_sweep(training, 20, batching=batching, mesh=members_mesh(jax.devices()[:2]))
   chunk, solo_chunk = jax.jit(sweep.chunk), jax.jit(wgan_jax.make_chunk(training.step, 20))
   solo_init = jax.jit(training.init)
@@ -91,8 +105,10 @@ def test_a_member_is_the_run_alone(networks, penalty, batching):
     assert largest_difference(gradients(member(members.state, i)), gradients(solo)) < 1e-5
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("networks", NETWORKS)
+@pytest.mark.parametrize(
+  "networks",
+  ["tiny_mlp", *(pytest.param(name, marks=pytest.mark.campaign) for name in ("mlp", "dcgan"))],
+)
 def test_a_vmapped_member_is_the_run_alone_but_for_rounding(networks):
   """In float64 nothing that a step amplifies is large enough to be seen."""
   with jax.enable_x64(True):
@@ -104,9 +120,9 @@ def test_a_vmapped_member_is_the_run_alone_but_for_rounding(networks):
       return to_64(sample_images(*args))
 
     training = wgan_jax.make_training(Config(batch_size=16), NETWORKS[networks](), sample_real)
-    images = jnp.asarray(load_images("digits", None).train_images)
+    images = digits(networks)
     sweep, hparams = make_sweep(training, 20, batching="vmap"), to_64(HPARAMS)
-    members = sweep.init(KEYS, HPARAMS)
+    members = jax.jit(sweep.init)(KEYS, HPARAMS)
     start = to_64(members.state)
     members, _ = jax.jit(sweep.chunk)(Members(start, members.alive), hparams, images, 20)
     solo_chunk = jax.jit(wgan_jax.make_chunk(training.step, 20))
@@ -117,9 +133,18 @@ def test_a_vmapped_member_is_the_run_alone_but_for_rounding(networks):
         assert largest_difference(getattr(mine, name), getattr(solo, name)) < 1e-9, name
 
 
-def tiny_sweep(batching, mesh=None, capacity=10):
-  training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_points)
-  return training, make_sweep(training, capacity, batching=batching, mesh=mesh)
+# Compiling is most of the time of what follows, and rounding no subject.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@functools.cache
+def tiny_sweep(batching, n_devices=None):
+  """A sweep of points, its `init` and `chunk` jitted once for all tests."""
+  config = Config(batch_size=4, n_critic=2)
+  training = wgan_jax.make_training(config, points_pair(depth=1), sample_points)
+  mesh = n_devices and members_mesh(jax.devices()[:n_devices])
+  sweep = make_sweep(training, 10, batching=batching, mesh=mesh)
+  return Sweep(jit(sweep.init), jit(sweep.chunk))
 
 
 def rates(*values):
@@ -131,8 +156,11 @@ def rates(*values):
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("batching", BATCHING)
 def test_a_diverged_member_leaves_its_neighbours_bytes_alone(batching, devices):
-  _, sweep = tiny_sweep(batching, members_mesh(jax.devices()[:devices]))
-  run = jax.jit(lambda keys, hparams: sweep.chunk(sweep.init(keys, hparams), hparams, points(), 9))
+  sweep = tiny_sweep(batching, devices)
+
+  def run(keys, hparams):
+    return sweep.chunk(sweep.init(keys, hparams), hparams, points(), 9)
+
   with_one, info = run(*rates(1e-2, 1e-3, jnp.inf, 1e-2))
   without, _ = run(*rates(1e-2, 1e-3, 1e-2, 1e-2))
   assert with_one.alive.tolist() == [True, True, False, True]
@@ -150,11 +178,11 @@ def test_a_diverged_member_keeps_its_last_finite_state_for_good(batching):
   def sample_real(key, data, batch_size):
     return jnp.broadcast_to(data, (batch_size, 2))
 
-  training = wgan_jax.make_training(Config(batch_size=4), points_pair(), sample_real)
-  sweep = make_sweep(training, 10, batching=batching)
-  chunk = jax.jit(sweep.chunk)
+  config = Config(batch_size=4, n_critic=2)
+  training = wgan_jax.make_training(config, points_pair(depth=1), sample_real)
+  chunk = jit(make_sweep(training, 10, batching=batching).chunk)
   keys, hparams = rates(1e-2, 1e-3)
-  members = sweep.init(keys, hparams)
+  members = tiny_sweep(batching).init(keys, hparams)
   good, bad = jnp.ones((1, 2)), jnp.full((1, 2), jnp.inf)
   before, _ = chunk(members, hparams, good, 3)
   after, info = chunk(before, hparams, bad, 2)
@@ -170,11 +198,13 @@ def test_a_diverged_member_keeps_its_last_finite_state_for_good(batching):
 
 @pytest.mark.parametrize("batching", BATCHING)
 def test_chunks_compose_bitwise_and_compile_once(batching):
-  _, sweep = tiny_sweep(batching)
+  config = Config(batch_size=4, n_critic=2)
+  training = wgan_jax.make_training(config, points_pair(depth=1), sample_points)
   keys, hparams = rates(1e-2, 1e-3, 1e-4)
   chex.clear_trace_counter()
-  chunk = jax.jit(chex.assert_max_traces(sweep.chunk, n=1))
-  start = sweep.init(keys, hparams)
+  sweep = make_sweep(training, 10, batching=batching)
+  chunk = jit(chex.assert_max_traces(sweep.chunk, n=1))
+  start = tiny_sweep(batching).init(keys, hparams)
   whole, info = chunk(start, hparams, points(), 7)
   part, first = chunk(start, hparams, points(), 3)
   part, second = chunk(part, hparams, points(), 4)
@@ -184,9 +214,9 @@ def test_chunks_compose_bitwise_and_compile_once(batching):
 
 
 def test_one_member_is_a_sweep():
-  _, sweep = tiny_sweep("vmap")
+  sweep = tiny_sweep("vmap")
   keys, hparams = rates(1e-2)
-  members, info = jax.jit(sweep.chunk)(sweep.init(keys, hparams), hparams, points(), 2)
+  members, info = sweep.chunk(sweep.init(keys, hparams), hparams, points(), 2)
   assert members.state.step.tolist() == [2]
   assert info.estimate.shape == (1, 10)
 
@@ -194,6 +224,6 @@ def test_one_member_is_a_sweep():
 def test_refuses_what_it_cannot_lay_out():
   with pytest.raises(ValueError, match="batching must be one of vmap, map, got 'loop'"):
     tiny_sweep("loop")
-  _, sweep = tiny_sweep("vmap", members_mesh(jax.devices()[:2]))
+  sweep = tiny_sweep("vmap", 2)
   with pytest.raises(ValueError, match="3 members do not share out equally over 2 devices"):
     sweep.init(*rates(1e-2, 1e-2, 1e-2))
