@@ -26,7 +26,9 @@ ALLOWED = {
   "lipschitz": NOUNS | {"penalties"},
   "diagnostics": NOUNS | {"losses"},
   "objectives": NOUNS | {"losses", "penalties"},
-  "training": NOUNS | {"losses", "penalties", "objectives", "precision"},
+  "optimizers": set(),
+  "config": {"losses", "penalties", "optimizers", "precision"},
+  "training": NOUNS | {"config", "objectives", "precision"},
   "sweep": {"training"},
 }
 ALLOWED["__init__"] = set(ALLOWED) - {"networks", "data"}

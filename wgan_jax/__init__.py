@@ -1,36 +1,63 @@
 """Wasserstein GANs in JAX: pure losses, per-sample gradient penalties, training as functions."""
 
 from wgan_jax import diagnostics, frechet, lipschitz, modes, transport
+from wgan_jax.config import Config, Hparams
 from wgan_jax.losses import (
+  LOSSES,
+  Loss,
   cross_entropy_critic_loss,
+  hinge_critic_loss,
   jensen_shannon_estimate,
   minimax_generator_loss,
   nonsaturating_generator_loss,
+  relativistic_critic_loss,
+  relativistic_estimate,
+  relativistic_generator_loss,
+  total_variation_estimate,
   wasserstein_critic_loss,
   wasserstein_estimate,
   wasserstein_generator_loss,
 )
-from wgan_jax.penalties import clip_params, gradient_norms, gradient_penalty, interpolate, penalize
+from wgan_jax.optimizers import OPTIMIZERS, Optimizer
+from wgan_jax.penalties import (
+  PENALTIES,
+  Penalty,
+  clip_params,
+  gradient_norms,
+  gradient_penalty,
+  interpolate,
+  penalize,
+  penalize_squares,
+  perturb,
+)
 from wgan_jax.sweep import Members, Sweep, make_sweep
-from wgan_jax.training import Config, Hparams, Info, State, make_chunk, make_training
+from wgan_jax.training import Info, State, generate, make_chunk, make_training
 from wgan_jax.types import CriticFn, Network, Pair
 
 __all__ = [
+  "LOSSES",
+  "OPTIMIZERS",
+  "PENALTIES",
   "Config",
   "CriticFn",
   "Hparams",
   "Info",
+  "Loss",
   "Members",
   "Network",
+  "Optimizer",
   "Pair",
+  "Penalty",
   "State",
   "Sweep",
   "clip_params",
   "cross_entropy_critic_loss",
   "diagnostics",
   "frechet",
+  "generate",
   "gradient_norms",
   "gradient_penalty",
+  "hinge_critic_loss",
   "interpolate",
   "jensen_shannon_estimate",
   "lipschitz",
@@ -41,6 +68,12 @@ __all__ = [
   "modes",
   "nonsaturating_generator_loss",
   "penalize",
+  "penalize_squares",
+  "perturb",
+  "relativistic_critic_loss",
+  "relativistic_estimate",
+  "relativistic_generator_loss",
+  "total_variation_estimate",
   "transport",
   "wasserstein_critic_loss",
   "wasserstein_estimate",

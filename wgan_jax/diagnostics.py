@@ -1,4 +1,4 @@
-"""What the papers looked at to see why a critic trains badly: gradients, weights, steps.
+"""Diagnostics of a critic that trains badly: gradient norms, clipped weights, optimiser steps.
 
 References:
   [1] Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
@@ -25,13 +25,13 @@ def activation_gradient_norms(
 ) -> jax.Array:
   """|dL / dh_i| for the output h_i of each linear layer, before its activation.
 
-  Over all entries of both batches at once: with a loss that is a mean it falls as one over the root
-  of the batch size, so compare layers, or runs of one batch size. Exponential growth or decay from
-  layer to layer is what weight clipping shows in [2].
+  The norm is taken over all entries of both batches at once. With a loss that is a mean it falls as
+  one over the root of the batch size, so compare layers, or runs of one batch size. Weight clipping
+  makes it grow or decay exponentially from layer to layer ([2]).
 
   Args:
     layers: the critic's layers, such as `critic.layers(params)`.
-    critic_loss: of the scores, [n], [m] -> [], such as `wasserstein_critic_loss`.
+    critic_loss: (real_scores [n], fake_scores [m]) -> [], such as `wasserstein_critic_loss`.
     real: x, [n, ...].
     fake: g(z), [m, ...].
 
@@ -44,7 +44,7 @@ def activation_gradient_norms(
   chex.assert_equal_shape_suffix([real, fake], real.ndim - 1)
 
   def outputs(x, offsets):
-    """The linear layers' outputs, each moved by its offset; the last are the scores."""
+    """-> each linear layer's output, moved by its offset, and the scores."""
     found = []
     for layer in layers:
       x = jax.vmap(layer.__call__)(x)
@@ -63,6 +63,21 @@ def activation_gradient_norms(
   return jnp.stack([_norm(gradient.ravel()) for gradient in gradients])
 
 
+def generator_losses() -> dict[str, Callable[[jax.Array], jax.Array]]:
+  """Distinct generator losses in `LOSSES` that need fake scores only.
+
+  Losses that share one function stand under the first of their names.
+
+  Returns:
+    By name, (fake_scores [n]) -> [].
+  """
+  found = {}
+  for name, loss in LOSSES.items():
+    if not loss.generator_sees_real and loss.generator not in found.values():
+      found[name] = loss.generator
+  return found
+
+
 def generator_gradient_norms(
   networks: Pair,
   critic_params: Params,
@@ -70,7 +85,7 @@ def generator_gradient_norms(
   batch_stats: chex.ArrayTree,
   latents: jax.Array,
 ) -> dict[str, jax.Array]:
-  """The norm of each generator loss's gradient, for one critic and the same latents.
+  """Gradient norm of each generator loss, for one critic and the same latents.
 
   With a discriminator that is sure of its case, minimax's vanishes. The generator runs as in its
   own update, on the statistics of this batch.
@@ -78,12 +93,12 @@ def generator_gradient_norms(
   Args:
     networks: the pair.
     critic_params: the critic's or discriminator's parameters.
-    generator_params: the generator's parameters, which the gradients are with respect to.
+    generator_params: the generator's parameters, by which the losses are differentiated.
     batch_stats: the generator's running statistics.
     latents: z, [n, latent_dim].
 
   Returns:
-    By loss name, as in `LOSSES`, the norm over all parameters, [].
+    By name, as in `generator_losses`, the norm over all parameters, [].
 
   References:
     [1], figure 2.
@@ -94,12 +109,12 @@ def generator_gradient_norms(
     return jax.vmap(lambda x: networks.critic.apply(critic_params, x))(fake)
 
   scores, pull = jax.vjp(score, generator_params)
-  gradients = {name: pull(jax.grad(loss.generator)(scores)) for name, loss in LOSSES.items()}
+  gradients = {name: pull(jax.grad(loss)(scores)) for name, loss in generator_losses().items()}
   return {name: _norm(ravel_pytree(gradient)[0]) for name, gradient in gradients.items()}
 
 
 def clipped_share(params: Params, clip_value: float | jax.Array) -> jax.Array:
-  """The share of all entries at the clipping bound: |w| >= c (1 - 1e-6).
+  """Share of a critic's entries at the clipping bound: |w| >= c (1 - 1e-6).
 
   Args:
     params: the critic's parameters, after `clip_params`.
@@ -116,7 +131,7 @@ def clipped_share(params: Params, clip_value: float | jax.Array) -> jax.Array:
 
 
 def update_cosine(updates: Params, gradients: Params) -> jax.Array:
-  """cos(u, -g): whether an optimiser's step u goes down the gradient g it was given.
+  """cos(u, -g): whether an optimiser's step u descends the gradient g that it was given.
 
   1 for gradient descent. Negative when momentum carries the parameters uphill.
 

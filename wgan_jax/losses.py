@@ -1,11 +1,17 @@
 """Losses of the critic and the generator: scores in, a scalar to be minimised out.
 
-In the docstrings c is the critic, g the generator, x real and z latent; d = sigmoid(c) is the
-discriminator's probability when the score is read as a logit.
+In the docstrings c is the critic, g the generator, x real and z latent. Read as a logit, a score
+gives the discriminator's probability d = sigmoid(c). `LOSSES` holds the losses by name.
 
 References:
   [1] Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
   [2] Goodfellow et al., Generative Adversarial Nets, 2014, arXiv 1406.2661.
+  [3] Lim and Ye, Geometric GAN, 2017, arXiv 1705.02894.
+  [4] Tran, Ranganath and Blei, Hierarchical Implicit Models and Likelihood-Free Variational
+    Inference, 2017, arXiv 1702.08896.
+  [5] Jolicoeur-Martineau, The Relativistic Discriminator: a Key Element Missing from Standard GAN,
+    2018, arXiv 1807.00734.
+  [6] Jolicoeur-Martineau, On Relativistic f-Divergences, 2019, arXiv 1901.02474.
 """
 
 from collections.abc import Callable
@@ -24,7 +30,7 @@ def wasserstein_critic_loss(real_scores: jax.Array, fake_scores: jax.Array) -> j
     fake_scores: c(g(z)), [m].
 
   Returns:
-    The loss, []. Negative while the critic tells real from fake.
+    The loss, []. Negative while real samples score higher than fake ones.
 
   References:
     [1], equation 2 and Algorithm 1, line 5 (there maximised, here negated).
@@ -76,7 +82,7 @@ def cross_entropy_critic_loss(real_logits: jax.Array, fake_logits: jax.Array) ->
     fake_logits: c(g(z)), [m].
 
   Returns:
-    The loss, [], in nats; 2 log 2 for a discriminator that cannot tell.
+    The loss, [], in nats; 2 log 2 for a discriminator that answers 1/2 everywhere.
 
   References:
     [2], equation 1.
@@ -135,31 +141,151 @@ def jensen_shannon_estimate(real_logits: jax.Array, fake_logits: jax.Array) -> j
   return jnp.log(2.0) - cross_entropy_critic_loss(real_logits, fake_logits) / 2
 
 
+def hinge_critic_loss(real_scores: jax.Array, fake_scores: jax.Array) -> jax.Array:
+  """E relu(1 - c(x)) + E relu(1 + c(g(z))): flat for samples that are beyond their margin.
+
+  The generator's loss that belongs to it is `wasserstein_generator_loss`.
+
+  Args:
+    real_scores: c(x), [n].
+    fake_scores: c(g(z)), [m].
+
+  Returns:
+    The loss, [], at least 0; 2 for a critic that is 0 everywhere.
+
+  References:
+    [3]; [4].
+  """
+  _assert_scores(real_scores, fake_scores)
+  return jnp.mean(jax.nn.relu(1 - real_scores)) + jnp.mean(jax.nn.relu(1 + fake_scores))
+
+
+def total_variation_estimate(real_scores: jax.Array, fake_scores: jax.Array) -> jax.Array:
+  """1 - L / 2, with L the hinge critic loss.
+
+  A lower bound of the total variation distance. With densities p of real and q of fake samples no
+  score makes p relu(1 - c) + q relu(1 + c) smaller than 2 min(p, q), which c = sign(p - q) reaches,
+  and the integral of min(p, q) is 1 less the distance.
+
+  Args:
+    real_scores: c(x), [n].
+    fake_scores: c(g(z)), [m].
+
+  Returns:
+    The estimate, [], at most 1; negative while the critic is worse than 0 everywhere.
+  """
+  return 1 - hinge_critic_loss(real_scores, fake_scores) / 2
+
+
+def relativistic_critic_loss(real_scores: jax.Array, fake_scores: jax.Array) -> jax.Array:
+  """-E log sigmoid(c(x) - E c(g(z))) - E log(1 - sigmoid(c(g(z)) - E c(x))).
+
+  The relativistic average form: each sample is compared with the mean score of the other kind.
+  Unlike the form that compares pairs, it needs no batches of one size. The sum of both terms, not
+  their mean. A constant added to all scores changes nothing.
+
+  Args:
+    real_scores: c(x), [n].
+    fake_scores: c(g(z)), [m].
+
+  Returns:
+    The loss, [], in nats; 2 log 2 for a constant critic.
+
+  References:
+    [5] (RaSGAN).
+  """
+  _assert_scores(real_scores, fake_scores)
+  return cross_entropy_critic_loss(
+    real_scores - jnp.mean(fake_scores), fake_scores - jnp.mean(real_scores)
+  )
+
+
+def relativistic_generator_loss(fake_scores: jax.Array, real_scores: jax.Array) -> jax.Array:
+  """The relativistic average critic loss with real and fake exchanged.
+
+  Args:
+    fake_scores: c(g(z)), [n].
+    real_scores: c(x), [m], of samples drawn for the generator's update.
+
+  Returns:
+    The loss, [], in nats.
+
+  References:
+    [5] (RaSGAN).
+  """
+  return relativistic_critic_loss(fake_scores, real_scores)
+
+
+def relativistic_estimate(real_scores: jax.Array, fake_scores: jax.Array) -> jax.Array:
+  """(2 log 2 - L) / 2, with L the relativistic average critic loss.
+
+  Half of what [6] proves to be a divergence, as the critic sees it. It is not the Jensen-Shannon
+  divergence, and not a bound of it.
+
+  Args:
+    real_scores: c(x), [n].
+    fake_scores: c(g(z)), [m].
+
+  Returns:
+    The estimate, [], in nats, at most log 2; 0 for a constant critic.
+
+  References:
+    [6] (relativistic average divergences).
+  """
+  return jnp.log(2.0) - relativistic_critic_loss(real_scores, fake_scores) / 2
+
+
 class Loss(NamedTuple):
-  """What belongs to one choice of loss. All three are functions of scores, [n] (, [m]) -> []."""
+  """One choice of loss: what both networks minimise, and what the critic then estimates.
+
+  Attributes:
+    critic: (real_scores [n], fake_scores [m]) -> [], minimised by the critic.
+    generator: (fake_scores [n]) -> [], minimised by the generator; with `generator_sees_real`
+      (fake_scores [n], real_scores [m]) -> [].
+    estimate: (real_scores [n], fake_scores [m]) -> [], larger for distributions further apart.
+    estimate_name: what metrics, tables and plots call the estimate, such as
+      'wasserstein_estimate'.
+    unit: the estimate's unit, in words.
+    generator_sees_real: draw real samples for the generator's update too, and score them.
+  """
 
   critic: Callable[[jax.Array, jax.Array], jax.Array]
-  generator: Callable[[jax.Array], jax.Array]
+  generator: Callable[..., jax.Array]
   estimate: Callable[[jax.Array, jax.Array], jax.Array]
+  estimate_name: str
+  unit: str
+  generator_sees_real: bool = False
 
+
+_JENSEN_SHANNON = (jensen_shannon_estimate, "jensen_shannon_estimate", "nats")
 
 LOSSES = {
   "wasserstein": Loss(
     wasserstein_critic_loss,
     wasserstein_generator_loss,
     wasserstein_estimate,
+    "wasserstein_estimate",
+    "units of the data, for a 1-Lipschitz critic",
   ),
-  "nonsaturating": Loss(
-    cross_entropy_critic_loss,
-    nonsaturating_generator_loss,
-    jensen_shannon_estimate,
+  "nonsaturating": Loss(cross_entropy_critic_loss, nonsaturating_generator_loss, *_JENSEN_SHANNON),
+  "minimax": Loss(cross_entropy_critic_loss, minimax_generator_loss, *_JENSEN_SHANNON),
+  "hinge": Loss(
+    hinge_critic_loss,
+    wasserstein_generator_loss,
+    total_variation_estimate,
+    "total_variation_estimate",
+    "probability",
   ),
-  "minimax": Loss(
-    cross_entropy_critic_loss,
-    minimax_generator_loss,
-    jensen_shannon_estimate,
+  "relativistic_average": Loss(
+    relativistic_critic_loss,
+    relativistic_generator_loss,
+    relativistic_estimate,
+    "relativistic_estimate",
+    "nats",
+    generator_sees_real=True,
   ),
 }
+"""The losses by name."""
 
 
 def _assert_scores(*scores: jax.Array) -> None:

@@ -12,34 +12,33 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from wgan_jax.losses import LOSSES
-from wgan_jax.penalties import gradient_norms, interpolate
+from wgan_jax.losses import Loss
+from wgan_jax.penalties import Penalty, gradient_norms
 from wgan_jax.types import Pair
 
 
 class Objectives(NamedTuple):
-  """Both are to be differentiated with respect to their first argument, with `has_aux`.
+  """The critic's and the generator's objective, for `jax.grad` with `has_aux`.
 
   Attributes:
-    critic: (critic_params, key, real, fake, lambda_gp) -> (objective [], told): the critic's loss
-      plus lambda_gp times the penalty on x_hat, which `key` draws; `told` has by name what
-      `wgan_jax.training.Info` tells of it.
-    generator: (generator_params, batch_stats, critic_params, latents) -> (loss [], batch_stats): of
-      samples in training mode, with the running statistics as they move.
+    critic: (critic_params, key, real, fake, lambda_gp) -> (objective [], metrics). The objective is
+      the critic's loss plus lambda_gp times the penalty, whose points `key` draws. `metrics` holds
+      the critic's fields of `wgan_jax.training.Info`, by name.
+    generator: (generator_params, batch_stats, critic_params, latents, real=None) ->
+      (loss [], batch_stats). The generator runs in training mode, and the running statistics are
+      those after the pass. `real` is needed by a loss with `generator_sees_real`, and by no other.
   """
 
   critic: Callable
   generator: Callable
 
 
-def make_objectives(
-  loss: str, penalty_fn: Callable[[jax.Array], jax.Array] | None, networks: Pair
-) -> Objectives:
+def make_objectives(loss: Loss, penalty: Penalty, networks: Pair) -> Objectives:
   """Builds both objectives.
 
   Args:
-    loss: a key of `LOSSES`.
-    penalty_fn: of the gradient norms on x_hat, [batch] -> []; None for no penalty.
+    loss: the loss, such as `LOSSES["wasserstein"]` or `config.loss_row`.
+    penalty: the penalty, such as `PENALTIES["gp"]` or `config.penalty_row`.
     networks: the critic and the generator.
 
   Returns:
@@ -49,29 +48,30 @@ def make_objectives(
     [1], Algorithm 1; [2], equation 3 and Algorithm 1.
   """
   critic, generator, _ = networks
-  loss = LOSSES[loss]
 
   def critic_objective(critic_params, key, real, fake, lambda_gp):
     critic_fn = functools.partial(critic.apply, critic_params)
     real_scores, fake_scores = jax.vmap(critic_fn)(real), jax.vmap(critic_fn)(fake)
     objective = loss.critic(real_scores, fake_scores)
-    penalty, norms = jnp.zeros(()), jnp.zeros(1)
-    if penalty_fn is not None:
-      norms = gradient_norms(critic_fn, interpolate(key, real, fake))
-      penalty = penalty_fn(norms)
-      objective += lambda_gp * penalty
-    told = {
+    cost, norms = jnp.zeros(()), jnp.zeros(1)
+    if penalty.cost is not None:
+      norms = gradient_norms(critic_fn, penalty.points(key, real, fake))
+      cost = penalty.cost(norms)
+      objective += lambda_gp * cost
+    metrics = {
       "estimate": loss.estimate(real_scores, fake_scores),
-      "gradient_penalty": penalty,
+      "gradient_penalty": cost,
       "critic_loss": objective,
       "gradient_norm_mean": jnp.mean(norms),
       "gradient_norm_max": jnp.max(norms),
     }
-    return objective, told
+    return objective, metrics
 
-  def generator_objective(generator_params, batch_stats, critic_params, latents):
+  def generator_objective(generator_params, batch_stats, critic_params, latents, real=None):
+    scores = jax.vmap(functools.partial(critic.apply, critic_params))
     fake, batch_stats = generator.apply(generator_params, batch_stats, latents, train=True)
-    scores = jax.vmap(functools.partial(critic.apply, critic_params))(fake)
-    return loss.generator(scores), batch_stats
+    if loss.generator_sees_real:
+      return loss.generator(scores(fake), scores(real)), batch_stats
+    return loss.generator(scores(fake)), batch_stats
 
   return Objectives(critic_objective, generator_objective)

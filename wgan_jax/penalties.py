@@ -1,12 +1,18 @@
-"""What keeps a critic near 1-Lipschitz: the gradient penalty, per sample, and weight clipping.
+"""Penalties of a critic's gradients, per sample, and weight clipping.
+
+`PENALTIES` holds by name what keeps a critic's slope bounded during training.
 
 References:
   [1] Gulrajani et al., Improved Training of Wasserstein GANs, 2017, arXiv 1704.00028v3.
   [2] Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
+  [3] Mescheder, Geiger and Nowozin, Which Training Methods for GANs do actually Converge?, 2018,
+    arXiv 1801.04406.
+  [4] Kodali et al., On Convergence and Stability of GANs, 2017, arXiv 1705.07215.
 """
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import chex
 import jax
@@ -37,6 +43,26 @@ def interpolate(key: jax.Array, real: jax.Array, fake: jax.Array) -> jax.Array:
   chex.assert_type([real, fake], float)
   epsilon = jax.random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
   return epsilon * real + (1 - epsilon) * fake
+
+
+def perturb(key: jax.Array, real: jax.Array) -> jax.Array:
+  """x + alpha u s / 2: points around the real data, at the scale of the data.
+
+  u ~ U[0, 1) for each entry, alpha ~ U[0, 1) for each sample, and s is the standard deviation of
+  all entries of the batch. This is the perturbation in the code of the authors of [4]; their paper
+  adds Gaussian noise of a fixed variance instead.
+
+  Args:
+    key: a PRNG key.
+    real: x, [batch, ...].
+
+  Returns:
+    The points, of the shape of `real`.
+  """
+  chex.assert_type(real, float)
+  key_alpha, key_u = jax.random.split(key)
+  alpha = jax.random.uniform(key_alpha, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
+  return real + alpha * jax.random.uniform(key_u, real.shape, real.dtype) * jnp.std(real) / 2
 
 
 def gradient_norms(critic_fn: CriticFn, x: jax.Array) -> jax.Array:
@@ -76,6 +102,24 @@ def penalize(norms: jax.Array, *, target: float = 1.0, one_sided: bool = False) 
   if one_sided:
     excess = jax.nn.relu(excess)
   return jnp.mean(jnp.square(excess))
+
+
+def penalize_squares(norms: jax.Array) -> jax.Array:
+  """E norm^2 / 2: the R1 penalty of gradient norms at real samples, R2 at fake ones.
+
+  The gradient is exact for a flat critic too: that of `gradient_norms` is zero where the norm is.
+
+  Args:
+    norms: gradient norms, [batch].
+
+  Returns:
+    The bare penalty, []; its weight, gamma in [3], belongs to the caller.
+
+  References:
+    [3], equations 9 and 10.
+  """
+  chex.assert_rank(norms, 1)
+  return jnp.mean(jnp.square(norms)) / 2
 
 
 def gradient_penalty(
@@ -128,10 +172,32 @@ def clip_params(params: Params, clip_value: float | jax.Array) -> Params:
   return optax.tree.clip(params, -clip_value, clip_value)
 
 
-PENALTIES: dict[str, Callable[[jax.Array], jax.Array] | None] = {
-  "gp": penalize,
-  "gp_one_sided": functools.partial(penalize, one_sided=True),
-  "clip": None,
-  "none": None,
+class Penalty(NamedTuple):
+  """One way to keep a critic's slope bounded.
+
+  Attributes:
+    points: (key, real, fake) -> points [batch, ...], where gradient norms are taken; None for no
+      penalty.
+    cost: (norms [batch]) -> the bare penalty []; None for no penalty. Needs `points`.
+    project: (critic_params, hparams) -> critic_params, applied after each critic update, `hparams`
+      a `wgan_jax.Hparams`; None for nothing.
+    lambda_gp: the weight of the penalty in its source; None where none is stated.
+  """
+
+  points: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None = None
+  cost: Callable[[jax.Array], jax.Array] | None = None
+  project: Callable[[Params, NamedTuple], Params] | None = None
+  lambda_gp: float | None = None
+
+
+PENALTIES = {
+  # The weights: [1], section 4; appendix C has no other; [3], section 4; [4], section 2.
+  "gp": Penalty(interpolate, penalize, lambda_gp=10.0),
+  "gp_one_sided": Penalty(interpolate, functools.partial(penalize, one_sided=True), lambda_gp=10.0),
+  "r1": Penalty(lambda key, real, fake: real, penalize_squares, lambda_gp=10.0),
+  "r2": Penalty(lambda key, real, fake: fake, penalize_squares, lambda_gp=10.0),
+  "dragan": Penalty(lambda key, real, fake: perturb(key, real), penalize, lambda_gp=10.0),
+  "clip": Penalty(project=lambda params, hparams: clip_params(params, hparams.clip_value)),
+  "none": Penalty(),
 }
-"""By name, the penalty as a function of the gradient norms, [batch] -> []; None: no such term."""
+"""The penalties by name, and weight clipping as one of them."""

@@ -99,10 +99,10 @@ def make_sweep(
     # Mapped in either case: vmapped, the weights' last bits would differ from those of a run alone.
     return jax.lax.map(lambda each: init(*each), (keys, hparams))
 
-  return Sweep(spread(init_all, mesh, 2), spread(run_all, mesh, 2))
+  return Sweep(shard_members(init_all, mesh, 2), shard_members(run_all, mesh, 2))
 
 
-def spread(function: Callable, mesh: Mesh | None, n_batched: int) -> Callable:
+def shard_members(function: Callable, mesh: Mesh | None, n_batched: int) -> Callable:
   """Lays the members over the devices of a mesh, each of which works through its share alone.
 
   Args:
@@ -117,7 +117,7 @@ def spread(function: Callable, mesh: Mesh | None, n_batched: int) -> Callable:
     return function
   members = PartitionSpec(mesh.axis_names)
 
-  def spread_out(*args):
+  def sharded(*args):
     n_members = jax.tree.leaves(args[0])[0].shape[0]
     if n_members % mesh.size:
       raise ValueError(f"{n_members} members do not share out equally over {mesh.size} devices")
@@ -127,7 +127,7 @@ def spread(function: Callable, mesh: Mesh | None, n_batched: int) -> Callable:
       *args
     )
 
-  return spread_out
+  return sharded
 
 
 def members_mesh(devices: list[jax.Device]) -> Mesh:

@@ -2,14 +2,13 @@
 
 One step is `n_critic` critic updates and one generator update (Algorithm 1 of both papers). What
 changes the program stands in `Config`, what changes only numbers in `Hparams`: a new learning rate
-compiles nothing. `init` and `step` are not jitted: the caller does.
+compiles nothing. `init` and `step` are not jitted: the caller jits them.
 
 References:
   [1] Arjovsky, Chintala and Bottou, Wasserstein GAN, 2017, arXiv 1701.07875.
   [2] Gulrajani et al., Improved Training of Wasserstein GANs, 2017, arXiv 1704.00028v3.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,79 +17,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from wgan_jax.losses import LOSSES
+from wgan_jax.config import Config, Hparams
 from wgan_jax.objectives import make_objectives
-from wgan_jax.penalties import PENALTIES, clip_params
-from wgan_jax.precision import COMPUTE_DTYPES, compute_in
+from wgan_jax.precision import compute_in
 from wgan_jax.types import Pair, Params
 
-OPTIMIZERS = ("adam", "rmsprop")
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-  """What changes the program: static under `jit`.
-
-  Attributes:
-    loss: a key of `LOSSES`.
-    penalty: a key of `PENALTIES`, or a function of the gradient norms on x_hat, [batch] -> [].
-    optimizer: one of `OPTIMIZERS`, for both networks.
-    n_critic: critic updates per generator update.
-    batch_size: samples per update, of each network.
-    fixed_generator: leave the generator's parameters as they are, so that the critic nears its
-      optimum.
-    compute_dtype: in which the networks compute, one of `COMPUTE_DTYPES`, and to which samples and
-      scores are rounded; parameters, gradients, their norms and moments stay in float32.
-  """
-
-  loss: str = "wasserstein"
-  penalty: str | Callable[[jax.Array], jax.Array] = "gp"
-  optimizer: str = "adam"
-  n_critic: int = 5
-  batch_size: int = 64
-  fixed_generator: bool = False
-  compute_dtype: str = "float32"
-
-  def __post_init__(self):
-    known = {"loss": LOSSES, "penalty": PENALTIES, "optimizer": OPTIMIZERS}
-    known |= {"compute_dtype": COMPUTE_DTYPES}
-    for name, choices in known.items():
-      value = getattr(self, name)
-      if value not in choices and not (name == "penalty" and callable(value)):
-        raise ValueError(f"Config.{name} must be one of {', '.join(choices)}, got {value!r}")
-    for name in ("n_critic", "batch_size"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"Config.{name} must be at least 1, got {getattr(self, name)}")
-
-  @property
-  def penalty_fn(self) -> Callable[[jax.Array], jax.Array] | None:
-    """The penalty as a function of the gradient norms, or None."""
-    return self.penalty if callable(self.penalty) else PENALTIES[self.penalty]
-
-
-class Hparams(NamedTuple):
-  """What changes only numbers: scalars, traced under `jit`, a batch of them under `vmap`.
-
-  Attributes:
-    learning_rate: of both networks.
-    beta1: Adam's decay of the mean gradient; RMSProp has none.
-    beta2: decay of the mean squared gradient, Adam's and RMSProp's.
-    lambda_gp: the weight of the gradient penalty, unused without one.
-    clip_value: c of weight clipping, unused without it.
-    decay_steps: steps over which the learning rate falls linearly to zero ([2], appendix F); 0 for
-      a constant one.
-  """
-
-  learning_rate: chex.Numeric = 2e-4
-  beta1: chex.Numeric = 0.5
-  beta2: chex.Numeric = 0.9
-  lambda_gp: chex.Numeric = 10.0
-  clip_value: chex.Numeric = 0.01
-  decay_steps: chex.Numeric = 0.0
+# Folded into the key of a generator's update, whose other draws take it whole.
+_REAL_SAMPLES = 0x7265616C
 
 
 class State(NamedTuple):
-  """All that the next step needs, and all that a checkpoint holds: arrays only.
+  """State of a training run: all that the next step needs and a checkpoint holds, arrays only.
 
   Attributes:
     step: steps done, int32 [].
@@ -112,16 +49,19 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-  """What one step tells, each [] float32 but `finite`; critic figures are of its last update.
+  """Metrics of one step: float32 scalars, except `finite`.
+
+  Critic metrics come from the step's last critic update, on its training batch and before the
+  update.
 
   Attributes:
-    estimate: of the Wasserstein distance, E c(x) - E c(g(z)), or, with a cross-entropy loss, of the
-      Jensen-Shannon divergence in nats. On the training batch, before the update.
+    estimate: the loss's estimate, such as E c(x) - E c(g(z)); `Loss.estimate_name` says of what.
     gradient_penalty: the bare penalty, without its weight; 0 where there is none.
     critic_loss: what the critic minimised, lambda_gp times the penalty included.
     generator_loss: what the generator minimised.
-    gradient_norm_mean: mean gradient norm on x_hat; 0 where no penalty computed it.
-    gradient_norm_max: largest gradient norm on x_hat; 0 where no penalty computed it.
+    gradient_norm_mean: mean gradient norm at the penalty's points, such as x_hat; 0 without a
+      penalty.
+    gradient_norm_max: largest gradient norm at these points; 0 without a penalty.
     finite: bool, whether the losses of every update and the whole updated state are finite.
   """
 
@@ -155,8 +95,9 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   """Builds `init` and `step` for a critic, a generator and a source of data of your own.
 
   Each critic update draws its own real batch, latents and epsilon; each generator update its own
-  latents; every draw is a function of (key, step) alone. The generator runs in training mode in
-  both (batch statistics of its own batch), and moves its running ones in its own update only.
+  latents, and a real batch if the loss compares with one. Every draw is a function of (key, step)
+  alone. The generator runs in training mode in both (batch statistics of its own batch), and moves
+  its running ones in its own update only.
 
   Args:
     config: the static choices.
@@ -171,7 +112,8 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   """
   networks = compute_in(networks, config.compute_dtype)
   critic, generator, latent_dim = networks
-  objectives = make_objectives(config.loss, config.penalty_fn, networks)
+  loss, penalty = config.loss_row, config.penalty_row
+  objectives = make_objectives(loss, penalty, networks)
 
   def sample_latents(key):
     return jax.random.normal(key, (config.batch_size, latent_dim))
@@ -184,20 +126,23 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
       state.generator_params, state.batch_stats, sample_latents(key_latents), train=True
     )
     chex.assert_equal_shape([real, fake])
-    gradients, told = jax.grad(objectives.critic, has_aux=True)(
+    gradients, metrics = jax.grad(objectives.critic, has_aux=True)(
       state.critic_params, key_epsilon, real, fake, hparams.lambda_gp
     )
     params, opt_state = _update(
       config, hparams, gradients, state.critic_params, state.critic_opt_state
     )
-    if config.penalty == "clip":
-      params = clip_params(params, hparams.clip_value)
-    return state._replace(critic_params=params, critic_opt_state=opt_state), told
+    if penalty.project is not None:
+      params = penalty.project(params, hparams)
+    return state._replace(critic_params=params, critic_opt_state=opt_state), metrics
 
-  def update_generator(key, state, hparams):
+  def update_generator(key, state, hparams, data):
+    real = None
+    if loss.generator_sees_real:
+      real = sample_real(jax.random.fold_in(key, _REAL_SAMPLES), data, config.batch_size)
     (generator_loss, batch_stats), gradients = jax.value_and_grad(
       objectives.generator, has_aux=True
-    )(state.generator_params, state.batch_stats, state.critic_params, sample_latents(key))
+    )(state.generator_params, state.batch_stats, state.critic_params, sample_latents(key), real)
     if config.fixed_generator:  # Its statistics settle, so that samples are what the critic sees.
       return state._replace(batch_stats=batch_stats), generator_loss
     params, opt_state = _update(
@@ -226,36 +171,50 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   def step(state, hparams, data):
     hparams = hparams._replace(learning_rate=_decayed(hparams, state.step))
     key_critic, key_generator = jax.random.split(jax.random.fold_in(state.key, state.step))
-    state, told = jax.lax.scan(
+    state, metrics = jax.lax.scan(
       lambda state, key: update_critic(key, state, hparams, data),
       state,
       jax.random.split(key_critic, config.n_critic),
     )
-    state, generator_loss = update_generator(key_generator, state, hparams)
+    state, generator_loss = update_generator(key_generator, state, hparams, data)
     state = state._replace(step=state.step + 1)
     finite = _all_finite(
-      (told["critic_loss"], generator_loss),
+      (metrics["critic_loss"], generator_loss),
       (state.critic_params, state.generator_params, state.batch_stats),
       (state.critic_opt_state, state.generator_opt_state),
     )
-    last = {name: values[-1] for name, values in told.items()}
+    last = {name: values[-1] for name, values in metrics.items()}
     return state, Info(**last, generator_loss=generator_loss, finite=finite)
 
   return Training(init, step)
 
 
 def make_optimizer(config: Config, hparams: Hparams) -> optax.GradientTransformation:
-  """The optimiser of either network; its hyperparameters may be traced.
+  """Builds the optimiser of either network; its hyperparameters may be traced."""
+  return config.optimizer_row.make(hparams.learning_rate, hparams)
 
-  RMSProp is the first paper's as its authors ran it: epsilon outside the root.
+
+def generate(networks: Pair, state: State, key: jax.Array, n: int) -> jax.Array:
+  """Draws samples from a state: g(z) in sampling mode, with the running statistics.
+
+  Args:
+    networks: the critic and the generator, as given to `make_training`. They compute in their own
+      type, whatever the `compute_dtype` that they were trained in.
+    state: a state of one run.
+    key: a PRNG key, for the latents.
+    n: how many samples. Those of one key differ between one n and another.
+
+  Returns:
+    The samples, [n, ...].
   """
-  if config.optimizer == "adam":
-    return optax.adam(hparams.learning_rate, b1=hparams.beta1, b2=hparams.beta2)
-  return optax.rmsprop(hparams.learning_rate, decay=hparams.beta2, eps_in_sqrt=False)
+  latents = jax.random.normal(key, (n, networks.latent_dim))
+  params, batch_stats = state.generator_params, state.batch_stats
+  samples, _ = networks.generator.apply(params, batch_stats, latents, train=False)
+  return samples
 
 
 def make_chunk(step: Callable, capacity: int) -> Callable:
-  """Many steps as one call, whose length is traced: all lengths share one compilation.
+  """Builds a function of many steps, their number traced: all lengths share one compilation.
 
   Args:
     step: the `step` of `make_training`.

@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.engine.program import rare_options
 from experiments.spec.settings import Settings
-from wgan_jax.sweep import make_sweep, members_mesh, spread
+from wgan_jax.sweep import make_sweep, members_mesh, shard_members
 from wgan_jax.training import Config, Hparams, Info, SampleRealFn, State, Training, make_training
 from wgan_jax.types import Pair
 
@@ -102,7 +102,7 @@ def observe_training(
 
     return jax.lax.map(look_at, (states, keys))
 
-  look_all = jax.jit(spread(look_at_all, mesh, 2))
+  look_all = jax.jit(shard_members(look_at_all, mesh, 2))
   state = jax.jit(sweep.init, compiler_options=rare_options())(key_training, hparams)
   seen, infos = [], []
   for gap in gaps:

@@ -13,7 +13,7 @@ from experiments.measures.samples import Snapshot, make_snapshot
 from experiments.measures.slow import make_exact_measures
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
-from wgan_jax.sweep import Members, make_sweep, members_mesh, spread
+from wgan_jax.sweep import Members, make_sweep, members_mesh, shard_members
 from wgan_jax.training import Info, State, make_chunk, make_training
 
 
@@ -130,14 +130,14 @@ class MembersProgram:
       def run_all(states, hparams, *whole):
         return jax.lax.map(lambda each: function(*each, *whole), (states, hparams))
 
-      return jax.jit(spread(run_all, mesh, 2), compiler_options=rare_options())
+      return jax.jit(shard_members(run_all, mesh, 2), compiler_options=rare_options())
 
     def draw_all(states, keys):
       return jax.lax.map(lambda each: draw(*each), (states, keys))
 
     self._measure = mapped(make_boundary_measures(config, pair, dataset))
     self._compute = mapped(exact.compute)
-    self._draw = jax.jit(spread(draw_all, mesh, 2), compiler_options=rare_options())
+    self._draw = jax.jit(shard_members(draw_all, mesh, 2), compiler_options=rare_options())
 
   def init(self) -> Members:
     """The members before the first step."""

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from experiments.figures.pictures import render
 from experiments.host.files import write_bytes
+from wgan_jax.diagnostics import generator_losses
 from wgan_jax.losses import LOSSES
 
 _PANELS = [
@@ -16,6 +17,8 @@ _PANELS = [
     ["wasserstein_estimate", "exact_wasserstein", "certified_wasserstein", "true_wasserstein"],
   ),
   ("Jensen-Shannon estimate", "divergence (nats)", ["jensen_shannon_estimate"]),
+  ("total variation estimate", LOSSES["hinge"].unit, ["total_variation_estimate"]),
+  ("relativistic estimate", LOSSES["relativistic_average"].unit, ["relativistic_estimate"]),
   ("sliced distance, samples to held out", "SW1", ["sliced_wasserstein"]),
   ("modes found", "modes", ["n_modes"]),
   ("quality of modes", "share; nats", ["high_quality", "reverse_kl"]),
@@ -26,7 +29,11 @@ _PANELS = [
   ("gradient penalty, without lambda", "penalty", ["gradient_penalty"]),
   ("losses, both minimised", "loss", ["critic_loss", "generator_loss"]),
   ("Lipschitz constant of the critic", "slope", ["gradient_norm_found", "lipschitz_bound"]),
-  ("generator's gradient by loss", "norm", [f"generator_gradient_{loss}" for loss in LOSSES]),
+  (
+    "generator's gradient by loss",
+    "norm",
+    [f"generator_gradient_{loss}" for loss in generator_losses()],
+  ),
   ("cosines", "cosine", ["gradient_cosine", "update_cosine"]),
   ("weights at the clipping bound", "share", ["clipped_share"]),
 ]

@@ -12,10 +12,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from experiments.measures.rows import estimate_name
 from experiments.measures.samples import (
   N_MODE_SAMPLES,
-  generate,
   measuring_keys,
   mode_measures,
   sliced_distance,
@@ -23,9 +21,8 @@ from experiments.measures.samples import (
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.diagnostics import clipped_share
-from wgan_jax.losses import LOSSES
 from wgan_jax.penalties import gradient_norms, interpolate
-from wgan_jax.training import Config, Info, State
+from wgan_jax.training import Config, Info, State, generate
 from wgan_jax.types import Pair
 
 _N_DIRECTIONS = 1000
@@ -56,12 +53,12 @@ def make_boundary_measures(
     critic_fn = functools.partial(networks.critic.apply, state.critic_params)
     scores = jax.vmap(critic_fn)
     fake = generate(networks, state, keys["held_out"], held_out.shape[0])
-    estimate = LOSSES[config.loss].estimate(scores(held_out), scores(fake))
+    estimate = config.loss_row.estimate(scores(held_out), scores(fake))
     measured = {
-      f"held_out_{estimate_name(config.loss)}": estimate,
+      f"held_out_{config.loss_row.estimate_name}": estimate,
       "sliced_wasserstein": sliced_distance(fake, held_out),
     }
-    if config.penalty_fn is None:
+    if config.penalty_row.cost is None:
       real = dataset.sample_real(keys["real"], train, config.batch_size)
       fake = generate(networks, state, keys["fake"], config.batch_size)
       norms = gradient_norms(critic_fn, interpolate(keys["epsilon"], real, fake))
@@ -93,8 +90,9 @@ def rows_of(info: Info) -> list[dict]:
 def summarise(rows: list[dict], settings: Settings) -> dict:
   """The part of a line of metrics that the steps told: means; of the largest norms the largest."""
   means = {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
-  line = {estimate_name(settings.loss): means["estimate"]}
-  if settings.config().penalty_fn is not None:
+  config = settings.config()
+  line = {config.loss_row.estimate_name: means["estimate"]}
+  if config.penalty_row.cost is not None:
     line["gradient_penalty"] = means["gradient_penalty"]
     line["gradient_norm_mean"] = means["gradient_norm_mean"]
     line["gradient_norm_max"] = max(row["gradient_norm_max"] for row in rows)

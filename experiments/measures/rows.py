@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from wgan_jax.diagnostics import generator_losses
 from wgan_jax.losses import LOSSES
 
 
@@ -78,6 +79,16 @@ _OF_CRITICS = {
     "nats",
     "At most log 2 = 0.693, where the discriminator is sure.",
   ),
+  "held_out_total_variation_estimate": Measure(
+    "held-out total variation estimate",
+    LOSSES["hinge"].unit,
+    "At most 1, where the critic's scores are beyond the margins of the hinge loss.",
+  ),
+  "held_out_relativistic_estimate": Measure(
+    "held-out relativistic estimate",
+    LOSSES["relativistic_average"].unit,
+    "At most log 2 = 0.693. It is not the Jensen-Shannon divergence.",
+  ),
   "estimate_gap": Measure(
     "held-out estimate less the exact distance",
     "W1",
@@ -132,7 +143,7 @@ _OF_TRAINING = {
       "norm",
       "What this loss would teach the generator, with the critic as it is.",
     )
-    for loss in LOSSES
+    for loss in generator_losses()
   },
 }
 
@@ -146,8 +157,3 @@ MEASURES = _OF_SAMPLES | _OF_CRITICS | _OF_TRAINING
 
 # A run is at its best where this is smallest: it judges the samples, whatever the loss and penalty.
 BEST_BY = "sliced_wasserstein"
-
-
-def estimate_name(loss: str) -> str:
-  """What the critic's loss is an estimate of, as a metric's name."""
-  return "wasserstein_estimate" if loss == "wasserstein" else "jensen_shannon_estimate"

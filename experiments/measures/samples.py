@@ -11,7 +11,7 @@ from experiments.spec.datasets import Dataset
 from wgan_jax.data.images import to_uint8
 from wgan_jax.data.toy import Mixture
 from wgan_jax.modes import mode_statistics
-from wgan_jax.training import State
+from wgan_jax.training import State, generate
 from wgan_jax.transport import sliced_wasserstein
 from wgan_jax.types import Pair
 
@@ -22,14 +22,6 @@ _BATCH = 500
 N_SAMPLES = 64  # Of a picture of images.
 _N_POINTS = 1000
 _N_LEVELS = 100  # Points along each side of the square on which a critic's level sets are drawn.
-
-
-def generate(networks: Pair, state: State, key: jax.Array, n: int) -> jax.Array:
-  """Samples as a user gets them, with the running statistics, [n, ...]."""
-  latents = jax.random.normal(key, (n, networks.latent_dim))
-  params, batch_stats = state.generator_params, state.batch_stats
-  samples, _ = networks.generator.apply(params, batch_stats, latents, train=False)
-  return samples
 
 
 def generate_many(

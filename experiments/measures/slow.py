@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.measures.classes import Judge
-from experiments.measures.samples import generate, measuring_keys
+from experiments.measures.samples import measuring_keys
 from experiments.spec.datasets import Dataset
 from wgan_jax.diagnostics import generator_gradient_norms, update_cosine
 from wgan_jax.layers import Layer
 from wgan_jax.lipschitz import certified_distance, certify, largest_gradient_norm
 from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.objectives import make_objectives
-from wgan_jax.training import Config, State, make_optimizer
+from wgan_jax.training import Config, State, generate, make_optimizer
 from wgan_jax.transport import wasserstein_exact
 from wgan_jax.types import Pair
 
@@ -78,7 +78,7 @@ def make_exact_measures(
   Returns:
     Both parts.
   """
-  objectives = make_objectives(config.loss, config.penalty_fn, networks)
+  objectives = make_objectives(config.loss_row, config.penalty_row, networks)
 
   def compute(state: State, hparams, train, held_out, classifier_params) -> dict:
     keys = measuring_keys(state)
@@ -137,7 +137,7 @@ def make_exact_measures(
       **certified_measures(layers, dataset.sample_shape, difference, exact),
       **{name: float(value) for name, value in arrays["told"].items()},
     }
-    if config.loss == "wasserstein":
+    if config.loss_row.estimate is wasserstein_estimate:
       measured["estimate_gap"] = difference - exact
     if judge is not None:
       measured |= judge.measure(arrays["seen"]) if finite else dict.fromkeys(judge.NAMES, math.nan)

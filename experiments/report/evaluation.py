@@ -14,14 +14,13 @@ import numpy as np
 from experiments.host.errors import UserError
 from experiments.measures.boundary import make_boundary_measures
 from experiments.measures.classes import Judge
-from experiments.measures.rows import estimate_name
 from experiments.measures.samples import mode_measures, sliced_distance
 from experiments.measures.slow import certified_measures, make_exact_measures
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.data.images import to_unit
 from wgan_jax.diagnostics import activation_gradient_norms
-from wgan_jax.losses import LOSSES, wasserstein_estimate
+from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.training import State
 from wgan_jax.transport import wasserstein_exact
 
@@ -133,9 +132,9 @@ def evaluate_critic(
   scores = jax.jit(jax.vmap(critic_fn))
   difference = float(wasserstein_estimate(scores(x), scores(y)))
   layers = networks.critic.layers(state.critic_params)
-  estimate = float(LOSSES[config.loss].estimate(scores(x), scores(y)))
-  measured = {f"held_out_{estimate_name(config.loss)}": estimate}
-  if config.loss == "wasserstein":
+  estimate = float(config.loss_row.estimate(scores(x), scores(y)))
+  measured = {f"held_out_{config.loss_row.estimate_name}": estimate}
+  if config.loss_row.estimate is wasserstein_estimate:
     measured["estimate_gap"] = estimate - exact
   measured |= certified_measures(layers, dataset.sample_shape, difference, exact)
   batch = min(config.batch_size, len(x), len(y))
@@ -143,7 +142,7 @@ def evaluate_critic(
   @jax.jit
   def activation_norms(params, x, y):
     layers = networks.critic.layers(params)
-    return activation_gradient_norms(layers, LOSSES[config.loss].critic, x, y)
+    return activation_gradient_norms(layers, config.loss_row.critic, x, y)
 
   norms = activation_norms(state.critic_params, x[:batch], y[:batch])
   measured["activation_gradient_norms"] = np.asarray(norms, float).tolist()

@@ -10,9 +10,9 @@ from experiments.spec.grid import Grid
 from experiments.spec.methods import ARCHITECTURES, METHODS
 from experiments.spec.settings import Settings
 from wgan_jax.losses import LOSSES
+from wgan_jax.optimizers import OPTIMIZERS
 from wgan_jax.penalties import PENALTIES
 from wgan_jax.precision import COMPUTE_DTYPES
-from wgan_jax.training import OPTIMIZERS
 
 DEFAULT_STEPS = 1200
 MAX_STEPS = 10**8
@@ -104,7 +104,7 @@ def register_method(
   define("penalty", "gp", "What keeps the critic Lipschitz.", flags.EnumParser(list(PENALTIES)))
   define("loss", "wasserstein", "The loss.", flags.EnumParser(list(LOSSES)))
   if lists:
-    text = "In place of all pairs of --loss and --penalty: a cross-entropy loss, or a penalty."
+    text = "Instead of all pairs of --loss and --penalty: a loss alone, or a penalty with its loss."
     define("methods", None, text, flags.EnumParser(list(METHODS)))
   if architecture:
     text = "The networks; dcgan for images and mlp for points, if not given."

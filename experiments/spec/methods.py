@@ -1,16 +1,25 @@
 """The methods that users choose from, and the defaults that each brings."""
 
 from experiments.spec.datasets import GIVEN_GENERATOR, N_FUNNELS, POINTS
+from wgan_jax.config import Hparams
 from wgan_jax.penalties import PENALTIES
 
 ARCHITECTURES = ("dcgan", "mlp")
+# The penalties that their papers add to a cross-entropy loss.
+_OF_CROSS_ENTROPY = ("r1", "r2", "dragan")
 METHODS = {
   "minimax": ("minimax", "none"),
   "nonsaturating": ("nonsaturating", "none"),
-  **{penalty: ("wasserstein", penalty) for penalty in PENALTIES},
+  "hinge": ("hinge", "none"),
+  "relativistic_average": ("relativistic_average", "none"),
+  **{
+    penalty: ("nonsaturating" if penalty in _OF_CROSS_ENTROPY else "wasserstein", penalty)
+    for penalty in PENALTIES
+  },
 }
-"""By name, loss and penalty: a cross-entropy loss alone, or the Wasserstein loss with a penalty."""
+"""Loss and penalty by name: a loss alone, or a penalty with the loss of its paper."""
 
+_PAPER_PENALTIES = ("gp", "gp_one_sided")  # Those of Gulrajani et al., 2017.
 _WIDTHS = {"dcgan": 32, "mlp": 256}
 _COMMON = ("architecture", "width", "latent_dim", "batch_size", "compute_dtype")
 _COMMON_POINTS = ("width", "depth", "latent_dim", "batch_size", "compute_dtype")
@@ -38,7 +47,11 @@ def method_defaults(
   points, given = dataset in POINTS, dataset in GIVEN_GENERATOR
   architecture = architecture or ("mlp" if points else "dcgan")
   wasserstein = loss == "wasserstein" and penalty != "none"
-  penalised = penalty in ("gp", "gp_one_sided")
+  row = PENALTIES[penalty]
+  penalised = row.cost is not None
+  lambda_gp = Hparams().lambda_gp if row.lambda_gp is None else row.lambda_gp
+  if points and not given and penalty in _PAPER_PENALTIES:
+    lambda_gp = 0.1  # As in the code of its authors; where the generator is given, as their paper.
   if optimizer is None:
     optimizer = "rmsprop" if wasserstein and penalty == "clip" else "adam"
   adam = optimizer == "adam"
@@ -54,8 +67,7 @@ def method_defaults(
     "decay_steps": 0,
     "beta1": 0.5 if adam else None,
     "beta2": (0.9 if wasserstein and penalised else 0.999) if adam else 0.99,
-    # On points as their authors' code has it; where the generator is given, as their paper.
-    "lambda_gp": (0.1 if points and not given else 10.0) if penalised else None,
+    "lambda_gp": lambda_gp if penalised else None,
     "clip_value": 0.01 if penalty == "clip" else None,
     "fixed_generator": given,
     "compute_dtype": "float32",
@@ -77,7 +89,7 @@ def paper_preset(penalty: str, optimizer: str | None) -> dict:
   preset = {"width": 512, "depth": 3, "batch_size": 256}
   if penalty != "clip" and optimizer is None:
     preset |= {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
-  return preset | ({"lambda_gp": 0.1} if penalty in ("gp", "gp_one_sided") else {})
+  return preset | ({"lambda_gp": 0.1} if penalty in _PAPER_PENALTIES else {})
 
 
 def methods_table(dataset: str) -> str:

@@ -7,7 +7,9 @@ import pytest
 from helpers.problems import points, points_pair, shift_pair
 
 from wgan_jax import penalties
+from wgan_jax.losses import LOSSES, Loss
 from wgan_jax.objectives import make_objectives
+from wgan_jax.penalties import PENALTIES
 
 KEY = jax.random.key(0)
 
@@ -17,20 +19,50 @@ def test_the_critics_is_loss_plus_lambda_times_penalty(loss):
   pair = points_pair()
   params = pair.critic.init(KEY)
   real, fake = points(8), points(8)[::-1] - 1
-  objective = make_objectives(loss, penalties.penalize, pair).critic
-  total, told = objective(params, KEY, real, fake, 3.0)
-  bare, _ = make_objectives(loss, None, pair).critic(params, KEY, real, fake, 3.0)
+  loss = LOSSES[loss]
+  objective = make_objectives(loss, PENALTIES["gp"], pair).critic
+  total, metrics = objective(params, KEY, real, fake, 3.0)
+  bare, _ = make_objectives(loss, PENALTIES["none"], pair).critic(params, KEY, real, fake, 3.0)
   penalty = penalties.gradient_penalty(KEY, lambda x: pair.critic.apply(params, x), real, fake)
   np.testing.assert_allclose(total, bare + 3 * penalty, rtol=1e-6)
-  np.testing.assert_allclose(told["gradient_penalty"], penalty, rtol=1e-6)
-  assert told["critic_loss"] == total
+  np.testing.assert_allclose(metrics["gradient_penalty"], penalty, rtol=1e-6)
+  assert metrics["critic_loss"] == total
+
+
+@pytest.mark.parametrize("name", [name for name, row in PENALTIES.items() if row.cost])
+def test_gradient_norms_are_those_at_the_penaltys_points(name):
+  """c(x) = w |x|^2 / 2: the norm shows the point."""
+  pair = shift_pair(lambda params, x: params["w"][0] * jnp.sum(x**2) / 2)
+  row, real, fake = PENALTIES[name], jnp.array([[1.0], [2.0]]), jnp.array([[5.0], [6.0]])
+  objective = make_objectives(LOSSES["wasserstein"], row, pair).critic
+  _, metrics = objective({"w": jnp.ones(1)}, KEY, real, fake, 1.0)
+  points = jnp.abs(row.points(KEY, real, fake))
+  np.testing.assert_allclose(metrics["gradient_norm_max"], points.max(), rtol=1e-6)
+  np.testing.assert_allclose(metrics["gradient_norm_mean"], points.mean(), rtol=1e-6)
 
 
 def test_the_generators_is_of_samples_in_training_mode():
   """c(x) = 2 x on a constant sample of 3; the statistics count the pass."""
   pair = shift_pair(lambda params, x: 2 * params["w"][0] * x[0])
-  objective = make_objectives("wasserstein", None, pair).generator
+  objective = make_objectives(LOSSES["wasserstein"], PENALTIES["none"], pair).generator
   stats = {"count": jnp.zeros((), jnp.int32)}
   loss, stats = objective({"shift": jnp.full(1, 3.0)}, stats, {"w": jnp.ones(1)}, jnp.zeros((4, 1)))
   assert loss == -6
   assert stats["count"] == 1
+
+
+def test_a_generator_that_sees_real_is_given_both_scores():
+  """c(x) = 2 x: fake scores of 6 in the first place, real scores of 10 in the second."""
+  pair = shift_pair(lambda params, x: 2 * params["w"][0] * x[0])
+  loss = Loss(
+    critic=lambda real, fake: jnp.mean(fake) - jnp.mean(real),
+    generator=lambda fake, real: jnp.mean(real) - 100 * jnp.mean(fake),
+    estimate=lambda real, fake: jnp.mean(real),
+    estimate_name="real_score",
+    unit="score",
+    generator_sees_real=True,
+  )
+  objective = make_objectives(loss, PENALTIES["none"], pair).generator
+  arguments = ({"shift": jnp.full(1, 3.0)}, {"count": jnp.zeros((), jnp.int32)})
+  value, _ = objective(*arguments, {"w": jnp.ones(1)}, jnp.zeros((4, 1)), jnp.full((2, 1), 5.0))
+  assert value == 10 - 600

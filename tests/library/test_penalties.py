@@ -157,11 +157,89 @@ def test_sharded_over_devices_equals_one_device():
   chex.assert_trees_all_close(penalty, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("penalty", ["gp", "gp_one_sided"])
-def test_penalties_by_name(penalty):
-  norms = jnp.array([0.5, 2.0])
-  expected = {"gp": (0.25 + 1) / 2, "gp_one_sided": 0.5}
-  chex.assert_trees_all_close(PENALTIES[penalty](norms), expected[penalty])
+PENALISED = [name for name, row in PENALTIES.items() if row.cost is not None]
+# Of a critic of slope s everywhere.
+COSTS = {
+  "gp": lambda s: (s - 1) ** 2,
+  "gp_one_sided": lambda s: max(s - 1, 0) ** 2,
+  "r1": lambda s: s**2 / 2,
+  "r2": lambda s: s**2 / 2,
+  "dragan": lambda s: (s - 1) ** 2,
+}
+
+
+def row_penalty(name, critic_fn, real, fake):
+  row = PENALTIES[name]
+  return row.cost(wgan_jax.gradient_norms(critic_fn, row.points(KEY, real, fake)))
+
+
+@pytest.mark.parametrize("name", PENALISED)
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_rows_of_a_linear_critic(name, batch):
+  real, fake = jax.random.normal(KEY, (2, batch, 3, 2))
+  for slope in (0.5, 3.0):
+    w = jnp.full((3, 2), slope / math.sqrt(6))
+    penalty = row_penalty(name, lambda x, w=w: jnp.vdot(w, x), real, fake)
+    np.testing.assert_allclose(penalty, COSTS[name](slope), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PENALISED)
+def test_rows_of_a_flat_critic_have_a_finite_gradient(name):
+  real, fake = jax.random.normal(KEY, (2, 5, 3))
+  value, gradient = jax.value_and_grad(
+    lambda w: row_penalty(name, lambda x: jnp.vdot(w, x), real, fake)
+  )(jnp.zeros(3))
+  assert value == COSTS[name](0)
+  chex.assert_trees_all_equal(gradient, jnp.zeros(3))
+
+
+@pytest.mark.parametrize("name", PENALISED)
+def test_integer_data_are_refused(name):
+  with pytest.raises(AssertionError):
+    row_penalty(name, half_square, jnp.ones((4, 3), int), jnp.ones((4, 3), int))
+
+
+def test_r1_is_at_real_and_r2_at_fake_samples():
+  """c(x) = |x|^2 / 2: half the mean of |x|^2 for norms 1 and 3, and of |g(z)|^2 for 2 and 2."""
+  real, fake = jnp.diag(jnp.array([1.0, 3.0])), 2 * jnp.eye(2)
+  np.testing.assert_allclose(row_penalty("r1", half_square, real, fake), 2.5, rtol=1e-6)
+  np.testing.assert_allclose(row_penalty("r2", half_square, real, fake), 2.0, rtol=1e-6)
+
+
+def test_the_gradient_of_squared_norms_is_exact_near_a_flat_critic():
+  """c(x) = <w, x>: the penalty is |w|^2 / 2, its gradient w, at any size of w."""
+  x = jax.random.normal(KEY, (5, 3))
+  for scale in (0.0, 1e-8, 1.0):
+    w = scale * jnp.array([3.0, 0.0, 4.0])
+    gradient = jax.grad(lambda w: row_penalty("r1", lambda x: jnp.vdot(w, x), x, x))(w)
+    np.testing.assert_allclose(gradient, w, rtol=1e-5)
+
+
+def test_dragan_perturbs_real_data_at_their_own_scale():
+  """alpha u s / 2 of alpha, u ~ U[0, 1): in [0, s / 2), of mean s / 8, one alpha for a sample."""
+  n = 4000
+  real = jnp.tile(jnp.array([[3.0, -3.0]]), (n, 1))  # s = 3.
+  moved = wgan_jax.perturb(KEY, real) - real
+  assert moved.min() >= 0
+  assert moved.max() < 1.5
+  # sqrt(7) / 12 is the standard deviation of the product of two uniforms.
+  assert abs(float(moved[:, 0].mean()) / 1.5 - 0.25) < 5 * math.sqrt(7) / 12 / math.sqrt(n)
+  # A shared alpha correlates the entries of a sample: (1/12) (1/4) / (7/144) = 3/7.
+  assert abs(float(jnp.corrcoef(moved.T)[0, 1]) - 3 / 7) < 0.1
+  fake = jnp.full_like(real, 1e3)  # Whatever the generator does:
+  points = PENALTIES["dragan"].points(KEY, real, fake)
+  chex.assert_trees_all_equal(points, wgan_jax.perturb(KEY, real))
+
+
+def test_only_clipping_projects():
+  hparams, params = wgan_jax.Hparams(clip_value=0.1), {"w": jnp.array([-3.0, 0.05])}
+  assert [name for name, row in PENALTIES.items() if row.project is not None] == ["clip"]
+  clipped = PENALTIES["clip"].project(params, hparams)
+  chex.assert_trees_all_close(clipped, {"w": jnp.array([-0.1, 0.05])})
+
+
+def test_a_penalty_has_its_sources_weight_and_nothing_else_has_one():
+  assert {name for name, row in PENALTIES.items() if row.lambda_gp} == set(PENALISED)
 
 
 def test_real_and_fake_must_agree_in_shape():

@@ -111,7 +111,8 @@ def test_every_update_draws_its_own_batch_latents_and_epsilon():
     return wgan_jax.penalize(norms)
 
   pair = pair._replace(generator=pair.generator._replace(apply=recorded_generate))
-  config = Config(n_critic=5, batch_size=2, penalty=penalty)
+  row = wgan_jax.Penalty(points=wgan_jax.interpolate, cost=penalty)
+  config = Config(n_critic=5, batch_size=2, penalty=row)
   run(config, pair, sample_real, None, hparams=Hparams(learning_rate=0.0), n_steps=2)
   jax.effects_barrier()
   assert len(set(drawn["real"])) == 2 * 5
@@ -209,7 +210,8 @@ def test_every_hyperparameter_does_something(field):
 
 def test_penalties_differ_and_a_users_own_is_used():
   params = {}
-  own = functools.partial(wgan_jax.penalize, target=1.0, one_sided=True)
+  one_sided = functools.partial(wgan_jax.penalize, target=1.0, one_sided=True)
+  own = wgan_jax.Penalty(points=wgan_jax.interpolate, cost=one_sided)
   for name, penalty in {"gp": "gp", "one_sided": "gp_one_sided", "own": own}.items():
     state, infos = run(
       Config(penalty=penalty, batch_size=4), points_pair(), sample_points, points(), n_steps=2
@@ -332,18 +334,3 @@ def test_vmap_over_hyperparameters_trains_each_member_alone():
   chex.assert_trees_all_close(
     jax.tree.map(lambda leaf: leaf[0], states.critic_params), solo.critic_params, rtol=1e-3
   )
-
-
-@pytest.mark.parametrize(
-  "choice",
-  [
-    {"loss": "hinge"},
-    {"penalty": "spectral"},
-    {"optimizer": "sgd"},
-    {"n_critic": 0},
-    {"batch_size": 0},
-  ],
-)
-def test_config_refuses(choice):
-  with pytest.raises(ValueError, match=f"Config.{next(iter(choice))}"):
-    Config(**choice)

@@ -67,7 +67,7 @@ def _look(config, networks, sample_real, key, state, data):
   real = sample_real(key_real, data, config.batch_size)
   latents = jax.random.normal(key_latents, (config.batch_size, networks.latent_dim))
   fake, _ = networks.generator.apply(state.generator_params, state.batch_stats, latents, train=True)
-  objective = make_objectives(config.loss, config.penalty_fn, networks).critic
+  objective = make_objectives(config.loss_row, config.penalty_row, networks).critic
   gradients, _ = jax.grad(objective, has_aux=True)(
     state.critic_params, key_epsilon, real, fake, 0.0
   )

@@ -3,12 +3,16 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from experiments.measures.boundary import make_boundary_measures
-from experiments.measures.rows import BEST_BY, MEASURES, estimate_name
+from experiments.measures.boundary import make_boundary_measures, summarise
+from experiments.measures.rows import BEST_BY, MEASURES
 from experiments.measures.samples import _N_PROJECTIONS
 from experiments.spec.datasets import of_images
-from wgan_jax import Config, Hparams, Network, Pair, make_training
+from experiments.spec.grid import Grid
+from experiments.spec.methods import method_defaults
+from experiments.spec.settings import Settings
+from wgan_jax import LOSSES, PENALTIES, Config, Hparams, Info, Network, Pair, make_training
 from wgan_jax.data.images import Images
 
 # White held-out images, mid-grey training images, and a generator that draws 0 in sampling mode.
@@ -64,6 +68,38 @@ def test_norms_without_a_penalty_are_between_training_images_and_samples():
   assert 0.3 * longest < measured["gradient_norm_mean"] < 0.7 * longest
 
 
-def test_names():
-  assert estimate_name("wasserstein") == "wasserstein_estimate"
-  assert estimate_name("minimax") == estimate_name("nonsaturating") == "jensen_shannon_estimate"
+@pytest.mark.parametrize("name", [*LOSSES, "own"])
+def test_an_estimate_is_logged_and_measured_under_its_losss_name(name, monkeypatch):
+  """Also of a loss that was added: its name, and its estimate of held-out data."""
+  own = LOSSES["wasserstein"]._replace(
+    estimate=lambda real, fake: jnp.mean(real) - 3 * jnp.mean(fake), estimate_name="own_estimate"
+  )
+  monkeypatch.setitem(LOSSES, "own", own)
+  loss = LOSSES[name]
+  config = Config(loss=name, penalty="gp")
+  measured = measure(config, lambda params, x: params["w"] * jnp.mean(x) + 0.25)
+  expected = loss.estimate(jnp.full(5, 1.25), jnp.full(5, 0.25))
+  assert measured[f"held_out_{loss.estimate_name}"] == pytest.approx(float(expected), abs=1e-6)
+  assert sum("estimate" in key for key in measured) == 1
+  settings = Settings(
+    **{"dataset": "digits", "loss": name, "penalty": "gp", "seed": 0},
+    **method_defaults("digits", name, "gp"),
+  )
+  line = summarise([dict.fromkeys(Info._fields, 1.0)], settings)
+  assert [key for key in line if "estimate" in key] == [loss.estimate_name]
+
+
+def test_a_penalty_that_was_added_trains_with_its_own_weight(monkeypatch):
+  """It is penalised, by its row's weight or else 10, and logged; --lambda_gp means something."""
+  own = PENALTIES["gp"]._replace(cost=lambda norms: jnp.mean(norms), lambda_gp=3.0)
+  monkeypatch.setitem(PENALTIES, "own", own)
+  monkeypatch.setitem(PENALTIES, "unweighted", own._replace(lambda_gp=None))
+  for penalty, weight in [("own", 3.0), ("unweighted", 10.0)]:
+    choices = {"loss": ("wasserstein",), "penalty": (penalty,)}
+    (settings,) = Grid("digits", choices).settings([0])
+    assert settings.hparams().lambda_gp == settings.lambda_gp == weight
+    assert settings.n_critic == 5
+    assert settings.beta2 == 0.9
+    (settings,) = Grid("digits", choices | {"lambda_gp": (7.0,)}).settings([0])
+    assert settings.hparams().lambda_gp == 7
+  assert "gradient_penalty" in summarise([dict.fromkeys(Info._fields, 1.0)], settings)
