@@ -9,6 +9,7 @@ from experiments.engine.display import check_tensorboard
 from experiments.engine.folder import check_folder, open_run
 from experiments.engine.loop import Intervals, train
 from experiments.host.environment import describe_environment, use_compilation_cache
+from experiments.spec.notes import notes
 from experiments.spec.settings import Settings
 
 
@@ -42,7 +43,7 @@ def start(
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     print(f"{settings.dataset}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
-    for note in settings.notes(flag_values.steps):
+    for note in notes(settings, flag_values.steps):
       print(f"note: {note}")
     train(
       folder,
@@ -53,7 +54,7 @@ def start(
         flag_values.log_every,
         flag_values.sample_every,
         flag_values.checkpoint_every,
-        flag_values.exact_every,
+        flag_values.slow_every,
       ),
       tensorboard=flag_values.tensorboard,
     )

@@ -18,6 +18,7 @@ from experiments.engine.folder import RunFolder, locked, write_record
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.datasets import Dataset
+from experiments.spec.record import check_format
 from experiments.spec.settings import Settings
 
 _BEFORE_CONFIG = {".lock", ".config.json.partial"}
@@ -72,12 +73,14 @@ class SweepFolder:
     """
     if not self.config.is_file():
       raise UserError(f"--workdir={self.path} holds no sweep: it has no config.json")
+    record = read_json(self.config)
+    check_format(record, self.config)
+    if not isinstance(record.get("members"), list):
+      raise UserError(f"{self.config}: damaged, or of a single run: it lists no members")
     try:
-      return [Settings.of_record(settings) for settings in read_json(self.config)["members"]]
-    except (KeyError, TypeError, ValueError) as error:
-      raise UserError(
-        f"{self.config}: damaged, or of a single run or another version: it lists no members"
-      ) from error
+      return [Settings.of_record(settings) for settings in record["members"]]
+    except ValueError as error:
+      raise UserError(f"{self.config}: damaged, or of another version: {error}") from error
 
   def read_batching(self) -> dict[str, Batching]:
     """How the members of each program run, by its name, as far as it was measured."""
