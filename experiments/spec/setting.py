@@ -82,7 +82,7 @@ class Setting(NamedTuple):
       return self.otherwise
     return self.default(choices) if callable(self.default) else self.default
 
-  def check(self, name: str, value: Any, types: Collection[type]) -> None:
+  def check_value(self, name: str, value: Any, types: Collection[type]) -> None:
     """Refuses a value of another type, an unknown one, or one out of bounds.
 
     Raises:
@@ -97,3 +97,15 @@ class Setting(NamedTuple):
       raise ValueError(f"{name}={value!r} is none of {', '.join(self.choices)}")
     if self.low is not None and not self.low <= value <= self.high:  # Nor NaN.
       raise ValueError(f"{name}={value} is not between {self.low} and {self.high}")
+
+  def check_use(self, name: str, value: Any, choices: Choices) -> None:
+    """Refuses a value of a setting that means nothing with these choices, and a missing one.
+
+    Raises:
+      ValueError: names the setting and the choice that decides.
+    """
+    if self.is_set(choices):
+      if value is None:
+        raise ValueError(f"{name}=None, but {self.of}={getattr(choices, self.of)} needs it")
+    elif value != self.otherwise:
+      raise ValueError(f"{name}={value} does nothing with {self.of}={getattr(choices, self.of)}")

@@ -170,19 +170,12 @@ class Settings:
 
   def __post_init__(self):
     for name, setting in SETTINGS.items():
-      setting.check(name, getattr(self, name), _types(name))
+      setting.check_value(name, getattr(self, name), _types(name))
     choices = self.choices
     if choices.data.kind not in choices.row("architecture").kinds:
       raise ValueError(f"architecture={self.architecture} does not draw {choices.data.kind}")
     for name, setting in SETTINGS.items():
-      value = getattr(self, name)
-      if setting.is_set(choices):
-        if value is None:
-          raise ValueError(f"{name}=None, but {setting.of}={getattr(self, setting.of)} needs it")
-      elif value != setting.otherwise:
-        raise ValueError(
-          f"{name}={value} does nothing with {setting.of}={getattr(self, setting.of)}"
-        )
+      setting.check_use(name, getattr(self, name), choices)
 
   @classmethod
   def of_record(cls, record: dict) -> "Settings":
