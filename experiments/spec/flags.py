@@ -1,8 +1,7 @@
 """Functions that register the flags that launchers share, and that read them into settings."""
 
-import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from absl import flags
 
@@ -11,59 +10,14 @@ from experiments.spec.datasets import AUTO, DATASETS
 from experiments.spec.grid import Grid
 from experiments.spec.methods import METHODS
 from experiments.spec.networks import ARCHITECTURES
-from experiments.spec.setting import ROWS
+from experiments.spec.parsers import FiniteParser, register_list
+from experiments.spec.setting import ROWS, Setting
 from experiments.spec.settings import SETTINGS, Settings, value_type
 from wgan_jax.data.images import resolve_auto
 
 DEFAULT_STEPS = 1200
 MAX_STEPS = 10**8
 MAX_SEED = SETTINGS["seed"].high
-
-
-class FiniteParser(flags.FloatParser):
-  """A finite number within bounds; absl's own takes NaN for one within any."""
-
-  def convert(self, argument):
-    value = super().convert(argument)
-    if not math.isfinite(value):
-      raise ValueError("not a finite number")
-    return value
-
-
-class _ListOf(flags.ArgumentParser):
-  """Values separated by commas, each of them as another parser takes it."""
-
-  def __init__(self, parser: flags.ArgumentParser):
-    self._parser = parser
-    for name in ("enum_values", "lower_bound", "upper_bound"):
-      setattr(self, name, getattr(parser, name, None))
-
-  def parse(self, argument):
-    if isinstance(argument, tuple):  # A default.
-      return argument
-    if not argument.strip():
-      raise ValueError("an empty list: give values separated by commas, or leave the flag out")
-    values = []
-    for part in argument.split(","):
-      try:
-        value = self._parser.parse(part.strip())
-      except (TypeError, ValueError) as error:
-        raise ValueError(f"{part.strip()!r} in the list: {error}") from error
-      if value in values:
-        raise ValueError(f"{part.strip()} stands twice in the list")
-      values.append(value)
-    return tuple(values)
-
-  def flag_type(self):
-    return f"{self._parser.flag_type()},{self._parser.flag_type()},..."
-
-
-def register_list(
-  flag_values: flags.FlagValues, name: str, default, text: str, parser: flags.ArgumentParser
-) -> None:
-  """A flag for a list of values, each as the parser takes it."""
-  serializer = flags.ArgumentSerializer()
-  flags.DEFINE(_ListOf(parser), name, default, text, flag_values, serializer)
 
 
 def register_images(flag_values: flags.FlagValues, *names: str) -> None:
@@ -75,7 +29,7 @@ def register_images(flag_values: flags.FlagValues, *names: str) -> None:
 
 
 def register_settings(
-  flag_values: flags.FlagValues, datasets: Iterable[str], *, lists: bool = False
+  flag_values: flags.FlagValues, datasets: Collection[str], *, lists: bool = False
 ) -> None:
   """Registers a flag for each setting that means something with some of the data sets.
 
@@ -86,26 +40,11 @@ def register_settings(
     datasets: those that the launcher offers.
     lists: whether each flag takes a list of values. `--methods` is there then, too.
   """
-  sources = [DATASETS[name] for name in datasets]
-  kinds = {source.kind for source in sources}
   for name, setting in SETTINGS.items():
-    values = setting.choices
-    if name == "architecture":
-      values = [each for each, row in ARCHITECTURES.items() if kinds & set(row.kinds)]
-    idle = setting.of == "dataset" and not any(map(setting.applies, sources))
-    if name in ("dataset", "seed") or idle or (name == "architecture" and len(values) == 1):
-      continue
-    # A default that depends on other settings stands in the table above the flags.
-    default = None if setting.of or callable(setting.default) else setting.default
-    text = setting.help + _only_with(setting, datasets)
-    if value_type(name) is bool:
-      flags.DEFINE_boolean(name, default, text, flag_values=flag_values)
-    elif lists:
-      parser = _parser(name, values)
-      register_list(flag_values, name, None if default is None else (default,), text, parser)
-    else:
-      parser, serializer = _parser(name, values), flags.ArgumentSerializer()
-      flags.DEFINE(parser, name, default, text, flag_values, serializer)
+    idle = setting.of == "dataset" and not _having(setting, datasets)
+    fixed = name == "architecture" and len(_values(name, datasets)) == 1
+    if not (idle or fixed or name in ("dataset", "seed")):
+      define_setting(flag_values, name, datasets, lists=lists)
   if lists:
     text = "Instead of all pairs of --loss and --penalty: a loss alone, or a penalty with its loss."
     register_list(flag_values, "methods", None, text, flags.EnumParser(list(METHODS)))
@@ -114,26 +53,52 @@ def register_settings(
 def register_options(flag_values: flags.FlagValues) -> None:
   """Registers the flags of the settings that only some data sets have."""
   for name in dict.fromkeys(option for source in DATASETS.values() for option in source.options):
-    text = SETTINGS[name].help + _only_with(SETTINGS[name], DATASETS)
-    parser, serializer = _parser(name, ()), flags.ArgumentSerializer()
-    flags.DEFINE(parser, name, None, text, flag_values, serializer)
+    define_setting(flag_values, name)
 
 
-def _parser(name, values) -> flags.ArgumentParser:
-  setting = SETTINGS[name]
-  if value_type(name) is str:
-    return flags.EnumParser(list(values))
-  parser = {int: flags.IntegerParser, float: FiniteParser}[value_type(name)]
-  return parser(setting.low, setting.high)
+def define_setting(
+  flag_values: flags.FlagValues,
+  name: str,
+  datasets: Collection[str] = DATASETS,
+  *,
+  lists: bool = False,
+) -> None:
+  """Registers the flag of one setting, in a launcher that offers these data sets."""
+  setting, kind = SETTINGS[name], value_type(name)
+  # A default that depends on other settings stands in the table above the flags.
+  default = None if setting.of or callable(setting.default) else setting.default
+  text = setting.help
+  having = _having(setting, datasets)
+  if setting.of and len(having) < len(_values(setting.of, datasets)):
+    text += f" Only with --{setting.of}={','.join(having)}."
+  if kind is bool:
+    flags.DEFINE_boolean(name, default, text, flag_values=flag_values)
+    return
+  if kind is str:
+    parser = flags.EnumParser(list(_values(name, datasets)))
+  else:
+    parser = (flags.IntegerParser if kind is int else FiniteParser)(setting.low, setting.high)
+  if lists:
+    register_list(flag_values, name, None if default is None else (default,), text, parser)
+  else:
+    flags.DEFINE(parser, name, default, text, flag_values, flags.ArgumentSerializer())
 
 
-def _only_with(setting, datasets) -> str:
-  """Says with which other choices the setting means something."""
+def _values(name: str, datasets: Collection[str]) -> Collection[str]:
+  """Lists what a setting can be with some of the data sets."""
+  if name == "dataset":
+    return datasets
+  if name == "architecture":
+    kinds = {DATASETS[dataset].kind for dataset in datasets}
+    return [each for each, row in ARCHITECTURES.items() if kinds & set(row.kinds)]
+  return SETTINGS[name].choices
+
+
+def _having(setting: Setting, datasets: Collection[str]) -> list[str]:
+  """Lists the values of the deciding choice with which a setting means something."""
   if setting.of is None:
-    return ""
-  rows = datasets if setting.of == "dataset" else ROWS[setting.of]
-  having = [name for name in rows if setting.applies(ROWS[setting.of][name])]
-  return "" if len(having) == len(rows) else f" Only with --{setting.of}={','.join(having)}."
+    return []
+  return [name for name in _values(setting.of, datasets) if setting.applies(ROWS[setting.of][name])]
 
 
 def register_run(
@@ -150,13 +115,13 @@ def register_run(
   flags.DEFINE_string(
     "workdir",
     None,
-    "The folder to write; else one under runs/, which the launcher names.",
+    "The folder to write. One under runs/ that the launcher names, if not given.",
     flag_values=flag_values,
   )
   pictures = "Steps between pictures of samples" + (
     " and curves (of these, fewer where they would slow training)."
     if sample_every
-    else "; the end only where it is not given."
+    else "; the end only, if not given."
   )
   for name, default, text in [
     (
@@ -174,8 +139,8 @@ def register_run(
   flags.DEFINE_string(
     "compilation_cache",
     None,
-    "Where compiled programs are kept for the next start; none for nowhere, and the user's cache"
-    " folder if not given.",
+    "Folder of compiled programs for the next start; none to keep none. The user's cache folder, if"
+    " not given.",
     flag_values=flag_values,
   )
   text = (
@@ -190,10 +155,7 @@ def register_run(
 
 def register_single(flag_values: flags.FlagValues) -> None:
   """Registers the flags of a launcher that trains one run."""
-  seed = SETTINGS["seed"]
-  flags.DEFINE(
-    _parser("seed", ()), "seed", seed.default, seed.help, flag_values, flags.ArgumentSerializer()
-  )
+  define_setting(flag_values, "seed")
   text = "Write TensorBoard events too."
   flags.DEFINE_boolean("tensorboard", False, text, flag_values=flag_values)
 

@@ -11,6 +11,7 @@ from helpers.launching import launch, train
 from experiments import mnist, sweep, toy
 from experiments.host.files import read_lines
 from experiments.spec.datasets import DATASETS
+from experiments.spec.defaults import defaults_table
 from experiments.spec.flags import read_choices, read_settings
 from experiments.spec.grid import Grid
 from experiments.spec.methods import METHODS
@@ -56,8 +57,6 @@ def test_help_shows_every_flag_with_its_bounds(launcher, capsys):
 
 @pytest.mark.parametrize(("kind", "launcher"), [("mnist", mnist), ("ring", toy)])
 def test_the_table_of_defaults_holds_every_default(kind, launcher):
-  from experiments.spec.defaults import defaults_table
-
   lines = defaults_table(kind).splitlines()
   for loss, penalty in METHODS.values():
     (at,) = [
