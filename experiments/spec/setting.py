@@ -82,13 +82,14 @@ class Setting(NamedTuple):
       return self.otherwise
     return self.default(choices) if callable(self.default) else self.default
 
-  def check_value(self, name: str, value: Any, types: Collection[type]) -> None:
+  def check_value(self, name: str, value: Any, types: tuple[type, ...]) -> None:
     """Refuses a value of another type, an unknown one, or one out of bounds.
 
     Raises:
       ValueError: names the setting.
     """
-    if type(value) not in types:  # Not isinstance: a bool is no int.
+    # A bool is an int to isinstance.
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
       words = " or ".join("None" if each is type(None) else each.__name__ for each in types)
       raise ValueError(f"{name}={value!r} is not of type {words}")
     if value is None:

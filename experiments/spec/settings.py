@@ -232,13 +232,12 @@ class Settings:
 
   def run_name(self) -> str:
     """The run folder's name: data, loss, penalty, seed, then every setting that is no default."""
-    usual = choose(self.dataset, self.loss, self.penalty)
     name = f"{self.dataset}-{self.loss}-{self.penalty}-seed{self.seed}"
     for field, setting in SETTINGS.items():
       if field in ("dataset", "loss", "penalty", "seed"):
         continue
       value = getattr(self, field)
-      default = setting.value(usual if field in Choices._fields else self.choices)
+      default = setting.value(self.choices)
       if value not in (None, default):
         name += f"-{field}_{value}" if isinstance(value, str) else f"-{field}{value:.12g}"
     return name
