@@ -33,9 +33,14 @@ from experiments.report.evaluation import (
   read_samples,
   real_samples,
 )
-from experiments.spec import data_flags
 from experiments.spec.datasets import IMAGES, POINTS, load_dataset
-from experiments.spec.flags import MAX_SEED, MAX_STEPS, check_data_dir, refuse_empty
+from experiments.spec.flags import (
+  MAX_SEED,
+  MAX_STEPS,
+  check_data_dir,
+  refuse_empty,
+  register_options,
+)
 from wgan_jax.data.images import to_uint8
 
 _MAX_N = 100_000
@@ -55,7 +60,7 @@ def register(flag_values: flags.FlagValues) -> None:
   flags.DEFINE_enum("dataset", None, [*IMAGES, *POINTS], text, flag_values=flag_values)
   text = "TFDS folder; else TFDS_DATA_DIR, else TFDS's own."
   flags.DEFINE_string("data_dir", None, text, flag_values=flag_values)
-  data_flags.register_funnels(flag_values)
+  register_options(flag_values)
   text = "Samples to draw; 2,000 where not given, 26,000 of stacked images, 2,500 of points."
   flags.DEFINE_integer(
     "n", None, text, lower_bound=LEAST, upper_bound=_MAX_N, flag_values=flag_values
@@ -85,7 +90,9 @@ def main(flag_values: flags.FlagValues) -> None:
     folder.check_data(dataset)
     title = f"{folder.path.resolve().name}, step {int(state.step)}"
   else:
-    dataset = load_dataset(name, flag_values.data_dir, flag_values.n_funnels, flag_values.data_seed)
+    options = {"n_funnels": flag_values.n_funnels, "data_seed": flag_values.data_seed}
+    options = {option: value for option, value in options.items() if value is not None}
+    dataset = load_dataset(name, flag_values.data_dir, **options)
     path = pathlib.Path(flag_values.samples).expanduser()
     samples, title = read_samples(path, dataset), path.name
   try:

@@ -6,7 +6,6 @@ Makes a run folder under runs/ with metrics, pictures and checkpoints. The same 
 on where the run stopped; a larger --steps extends it.
 """
 
-import dataclasses
 import pathlib
 import sys
 
@@ -15,33 +14,32 @@ from absl import flags
 from experiments.engine.folder import recorded_dataset
 from experiments.engine.start import start
 from experiments.host import cli
-from experiments.spec import data_flags
 from experiments.spec import flags as shared_flags
-from experiments.spec.methods import methods_table
+from experiments.spec.datasets import IMAGES
+from experiments.spec.defaults import defaults_table
 
 
 def register(flag_values: flags.FlagValues) -> None:
-  """This launcher's flags."""
-  data_flags.register_images(flag_values)
-  shared_flags.register_method(flag_values)
+  """Registers this launcher's flags."""
+  shared_flags.register_images(flag_values, *IMAGES)
+  shared_flags.register_settings(flag_values, IMAGES)
   shared_flags.register_run(flag_values)
   shared_flags.register_single(flag_values)
 
 
 def main(flag_values: flags.FlagValues) -> None:
-  """Trains, or goes on training."""
+  """Trains a run, or goes on with it."""
   shared_flags.check_run(flag_values)
-  settings = shared_flags.read_settings(flag_values, flag_values.dataset)
 
-  def run_path(dataset):
-    named = dataclasses.replace(settings, dataset=dataset).run_name()
-    return pathlib.Path(flag_values.workdir or f"runs/{named}").expanduser()
+  def settings(dataset):
+    return shared_flags.read_settings(flag_values, dataset)
 
-  name = data_flags.choose_dataset(flag_values, lambda name: recorded_dataset(run_path(name)))
-  start(
-    flag_values, dataclasses.replace(settings, dataset=name), run_path(name), flag_values.data_dir
-  )
+  def path(dataset):
+    return pathlib.Path(flag_values.workdir or f"runs/{settings(dataset).run_name()}").expanduser()
+
+  name = shared_flags.choose_dataset(flag_values, lambda name: recorded_dataset(path(name)))
+  start(flag_values, settings(name), path(name), flag_values.data_dir)
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, f"{__doc__}\n{methods_table('mnist')}"))
+  sys.exit(cli.run(main, register, f"{__doc__}\n{defaults_table('mnist')}"))

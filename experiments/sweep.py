@@ -28,20 +28,20 @@ from experiments.host.environment import describe_environment, use_all_cores, us
 from experiments.host.errors import Stopped, UserError
 from experiments.report.html import write_report
 from experiments.report.results import read_members, write_results
-from experiments.spec import data_flags
 from experiments.spec import flags as shared_flags
+from experiments.spec.datasets import IMAGES, POINTS
+from experiments.spec.defaults import defaults_table
 from experiments.spec.grid import Grid
-from experiments.spec.methods import methods_table
+from experiments.spec.notes import notes
 from wgan_jax.sweep import BATCHING
 
 _MANY = 1000
 
 
 def register(flag_values: flags.FlagValues) -> None:
-  """This launcher's flags."""
-  data_flags.register_images(flag_values, points=True)
-  data_flags.register_funnels(flag_values)
-  shared_flags.register_method(flag_values, lists=True)
+  """Registers this launcher's flags."""
+  shared_flags.register_images(flag_values, *IMAGES, *POINTS)
+  shared_flags.register_settings(flag_values, (*IMAGES, *POINTS), lists=True)
   shared_flags.register_run(flag_values, sample_every=None)
   for name, default, high, text in [
     ("seeds", 1, shared_flags.MAX_SEED, "How many seeds: 0, 1, ... of each combination."),
@@ -87,7 +87,9 @@ def main(flag_values: flags.FlagValues) -> None:
   def path_of(dataset):
     return pathlib.Path(flag_values.workdir or f"runs/sweep-{dataset}").expanduser()
 
-  name = data_flags.choose_dataset(flag_values, lambda name: recorded_sweep_dataset(path_of(name)))
+  name = shared_flags.choose_dataset(
+    flag_values, lambda name: recorded_sweep_dataset(path_of(name))
+  )
   path = path_of(name)
   runs = Grid(name, choices).settings(range(flag_values.seeds))
   check_sweep_folder(path, runs, steps=flag_values.steps, log_every=flag_values.log_every)
@@ -99,17 +101,17 @@ def main(flag_values: flags.FlagValues) -> None:
     flag_values.log_every,
     flag_values.sample_every or shared_flags.MAX_STEPS,
     flag_values.checkpoint_every,
-    flag_values.exact_every,
+    flag_values.slow_every,
   )
   print(
     f"{len(runs)} members on {environment['platform']}, {describe_devices()};"
     f" {name}: {dataset.description}"
   )
-  for note in dict.fromkeys(note for run in runs for note in run.notes(flag_values.steps)):
+  for note in dict.fromkeys(note for run in runs for note in notes(run, flag_values.steps)):
     print(f"note: {note}")
-  if flag_values.exact_every and flag_values.steps % flag_values.exact_every:
+  if flag_values.slow_every and flag_values.steps % flag_values.slow_every:
     print(
-      f"note: --exact_every={flag_values.exact_every} does not divide --steps={flag_values.steps}:"
+      f"note: --slow_every={flag_values.slow_every} does not divide --steps={flag_values.steps}:"
       " the last line, which the tables are of, holds no slow measures"
     )
 
@@ -157,7 +159,5 @@ def _report_only(flag_values: flags.FlagValues) -> None:
 
 if __name__ == "__main__":
   sys.exit(
-    cli.run(
-      main, register, f"{__doc__}\n{methods_table('mnist')}\n\nOf points. {methods_table('ring')}"
-    )
+    cli.run(main, register, f"{__doc__}\n{defaults_table('mnist')}\n\n{defaults_table('ring')}")
   )

@@ -15,19 +15,17 @@ from absl import flags
 
 from experiments.engine.start import start
 from experiments.host import cli
-from experiments.spec import data_flags
 from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import POINTS
-from experiments.spec.methods import methods_table, paper_preset
+from experiments.spec.defaults import defaults_table, paper_preset
 
 _STEPS = {None: 5000, "paper": 100_000}
 
 
 def register(flag_values: flags.FlagValues) -> None:
-  """This launcher's flags."""
+  """Registers this launcher's flags."""
   flags.DEFINE_enum("dataset", "ring", list(POINTS), "The points.", flag_values=flag_values)
-  data_flags.register_funnels(flag_values)
-  shared_flags.register_method(flag_values, architecture=False)
+  shared_flags.register_settings(flag_values, POINTS)
   flags.DEFINE_enum(
     "preset",
     None,
@@ -40,7 +38,7 @@ def register(flag_values: flags.FlagValues) -> None:
     flag_values,
     steps=None,
     steps_text=" 5,000, or 100,000 with --preset, if not given.",
-    exact_every=None,
+    slow_every=None,
     log_every=100,
     sample_every=500,
     checkpoint_every=1000,
@@ -49,9 +47,9 @@ def register(flag_values: flags.FlagValues) -> None:
 
 
 def main(flag_values: flags.FlagValues) -> None:
-  """Trains, or goes on training."""
-  if flag_values.exact_every is None:  # About every 500 steps, where there is a line.
-    flag_values.exact_every = max(1, 500 // flag_values.log_every) * flag_values.log_every
+  """Trains a run, or goes on with it."""
+  if flag_values.slow_every is None:  # About every 500 steps, where there is a line.
+    flag_values.slow_every = max(1, 500 // flag_values.log_every) * flag_values.log_every
   shared_flags.check_run(flag_values)
   if flag_values.steps is None:
     flag_values.steps = _STEPS[flag_values.preset]
@@ -63,4 +61,4 @@ def main(flag_values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, f"{__doc__}\n{methods_table('ring')}"))
+  sys.exit(cli.run(main, register, f"{__doc__}\n{defaults_table('ring')}"))

@@ -24,6 +24,7 @@ from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.datasets import Dataset
+from experiments.spec.record import check_format, stamp
 from experiments.spec.settings import Settings
 from wgan_jax.training import State, make_training
 
@@ -86,12 +87,11 @@ class RunFolder:
     record = read_json(self.config)
     if "members" in record:
       raise UserError(f"--workdir={self.path} holds a sweep: name one of the runs in its members/")
+    check_format(record, self.config)
     try:
-      return Settings.of_record(record["settings"])
-    except (KeyError, TypeError, ValueError) as error:
-      raise UserError(
-        f"{self.config}: damaged, or of another version: its settings are not those of a run"
-      ) from error
+      return Settings.of_record(record.get("settings"))
+    except ValueError as error:
+      raise UserError(f"{self.config}: damaged, or of another version: {error}") from error
 
   def check_data(self, dataset: Dataset) -> None:
     """Whether these are the data that the run was trained on.
@@ -263,11 +263,15 @@ def write_record(
   Raises:
     UserError: the file that is there is damaged, or of other data.
   """
-  record = record | {
-    "data_sha256": data_sha256,
-    "environment": environment,
-    "resumed_in": [],
-  }
+  record = (
+    stamp()
+    | record
+    | {
+      "data_sha256": data_sha256,
+      "environment": environment,
+      "resumed_in": [],
+    }
+  )
   if path.exists():
     earlier = read_json(path)
     try:

@@ -17,6 +17,7 @@ from experiments.engine.folder import RunFolder, locked, write_record
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.datasets import Dataset
+from experiments.spec.record import check_format
 from experiments.spec.settings import Settings
 
 _BEFORE_CONFIG = {".lock", ".config.json.partial"}
@@ -71,12 +72,14 @@ class SweepFolder:
     """
     if not self.config.is_file():
       raise UserError(f"--workdir={self.path} holds no sweep: it has no config.json")
+    record = read_json(self.config)
+    check_format(record, self.config)
+    if not isinstance(record.get("members"), list):
+      raise UserError(f"{self.config}: damaged, or of a single run: it lists no members")
     try:
-      return [Settings.of_record(settings) for settings in read_json(self.config)["members"]]
-    except (KeyError, TypeError, ValueError) as error:
-      raise UserError(
-        f"{self.config}: damaged, or of a single run or another version: it lists no members"
-      ) from error
+      return [Settings.of_record(settings) for settings in record["members"]]
+    except ValueError as error:
+      raise UserError(f"{self.config}: damaged, or of another version: {error}") from error
 
   def read_group(self) -> Group | None:
     """The group that is being trained, as the last start left it; None where there is none."""
@@ -88,7 +91,7 @@ class SweepFolder:
       # Until version 0.1 there was a third way, and the key was called so.
       batching = record["batching"] if "batching" in record else record["way"]
       batching = "map" if batching == "loop" else batching
-      return Group([Settings(**each) for each in record["runs"]], record["start"], batching)
+      return Group([Settings.of_record(each) for each in record["runs"]], record["start"], batching)
     except (KeyError, TypeError, UserError, ValueError) as error:
       raise UserError(
         f"{path}: damaged; remove {self._group} to train its members again"

@@ -15,6 +15,7 @@ from experiments.host import checkpoints
 from experiments.host.environment import describe_environment, use_compilation_cache
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_judge
+from experiments.spec.notes import notes
 from experiments.spec.settings import Settings
 
 
@@ -47,14 +48,14 @@ def start(
     flag_values.log_every,
     flag_values.sample_every,
     flag_values.checkpoint_every,
-    flag_values.exact_every,
+    flag_values.slow_every,
   )
   with open_run(path, settings, dataset, flag_values.flag_values_dict(), environment) as folder:
     print(f"run folder {folder.path}")
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     print(f"{settings.dataset}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
-    for note in settings.notes(steps):
+    for note in notes(settings, steps):
       print(f"note: {note}")
     kept = checkpoints.steps(folder.checkpoints)
     if kept and kept[-1] > steps:

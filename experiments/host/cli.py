@@ -1,4 +1,4 @@
-"""From a command line to a launcher's `main`, and from its errors to one line and a status."""
+"""Runs launchers: a command line into `main`, its errors into one line and an exit status."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -16,9 +16,9 @@ def run(
   doc: str,
   argv: Sequence[str] | None = None,
 ) -> int:
-  """Runs a launcher.
+  """Runs a launcher on a command line, and turns its errors into one line and an exit status.
 
-  The flags live in a FlagValues of their own, not in absl's global one, so that one process can run
+  The flags live in a FlagValues of their own, not in absl's global one. So one process can run
   several launchers, or one launcher twice.
 
   Args:
@@ -69,12 +69,19 @@ def _fail(message: object) -> int:
 
 
 def _help(flag_values: flags.FlagValues) -> str:
+  """Describes each flag: its values and bounds, what it is for, its default."""
   lines = []
   for name in flag_values:
     flag = flag_values[name]
-    default = "" if flag.default is None else f" (default: {flag.default})"
+    default = "" if flag.default is None else f" (default: {_show(flag.default)})"
     choices = getattr(flag.parser, "enum_values", None)
     values = "{" + ",".join(choices) + "}" if choices else flag.flag_type()
+    low, high = (getattr(flag.parser, f"{end}_bound", None) for end in ("lower", "upper"))
+    bounds = "" if low is None else f" ({low} to {high})"
     text = flag.help.rpartition(">: ")[2]  # absl writes the choices before an enum's help.
-    lines.append(f"  --{name}={values}\n      {text}{default}")
+    lines.append(f"  --{name}={values}{bounds}\n      {text}{default}")
   return "\n".join(lines)
+
+
+def _show(default: object) -> str:
+  return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)

@@ -1,7 +1,8 @@
-"""What a run learns: images or points, how a batch is drawn, and what is held out to judge it."""
+"""Data sets by name, as rows, and a loaded data set: batches to train on, and held-out samples."""
 
 import hashlib
 import os
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import chex
@@ -9,32 +10,30 @@ import jax
 import numpy as np
 
 from experiments.host.cache import load_cached_images
-from wgan_jax.data import images, toy
-from wgan_jax.data.images import Images, sample_images, stack, to_unit
+from wgan_jax.data import images
+from wgan_jax.data.images import Images, image_shape, sample_images, stack, to_unit
 from wgan_jax.data.toy import Toy, load_toy, true_wasserstein
 from wgan_jax.training import SampleRealFn
+from wgan_jax.types import Network
 
-IMAGES, POINTS = images.NAMES, toy.NAMES
-GIVEN_GENERATOR = ("two_gaussians", "funnels")  # Points that come with a fixed generator.
-N_FUNNELS = 4
 N_HELD_OUT = 500
 _N_HELD_OUT_POINTS = 1000
 
 
 class Dataset(NamedTuple):
-  """A data set as the launchers use it.
+  """A loaded data set, as the launchers use it.
 
   Attributes:
-    name: one of `IMAGES` or `POINTS`.
-    sample_shape: of one sample.
+    name: a key of `DATASETS`.
+    sample_shape: the shape of one sample.
     train: arrays on the host, the argument `data` of the training step.
     held_out: float32 [n, ...], samples that training does not see, scaled as the critic takes them.
     sample_real: draws a batch from `train`.
-    images: the pictures and their labels; None for points.
-    base: the pictures that those are stacked of, else the same; None for points.
-    toy: what is known of the points; None for images.
-    true_wasserstein: between the data and a generator that is given with it; None elsewhere.
-    description: how many there are, in words.
+    images: the images and their labels; None for points.
+    base: the images that those are stacked of, else the same; None for points.
+    toy: the known truth of points; None for images.
+    true_wasserstein: distance between the data and the generator given with them; None elsewhere.
+    description: how many samples there are, in words.
   """
 
   name: str
@@ -55,52 +54,66 @@ class Dataset(NamedTuple):
 
   @property
   def nbytes(self) -> int:
-    """Memory of what lies on a device."""
+    """Bytes that the data take on a device."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves((self.train, self.held_out)))
 
   def digest(self) -> str:
-    """SHA-256 of all pixels; of points the name, as the settings decide all of them."""
+    """SHA-256 of all pixels; for points that of the name, as the settings decide all of them."""
     if self.images is None:
       return hashlib.sha256(self.name.encode()).hexdigest()
     content = self.images.train_images.tobytes() + self.images.test_images.tobytes()
     return hashlib.sha256(content).hexdigest()
 
 
-def load_dataset(
-  name: str,
-  data_dir: str | os.PathLike | None = None,
-  n_funnels: int | None = None,
-  data_seed: int | None = None,
-) -> Dataset:
+class Source(NamedTuple):
+  """A data set that a user can name: how it is loaded, and the defaults that it brings.
+
+  Attributes:
+    kind: "images" or "points".
+    sample_shape: the shape of one sample.
+    load: (name, data_dir, **options) -> Dataset.
+    architecture: the networks unless chosen, a key of `spec.networks.ARCHITECTURES`.
+    latent_dim: the latent's size unless chosen.
+    batch_size: samples per update unless chosen.
+    width: of the networks unless chosen; None for the architecture's own.
+    learning_rate: by optimiser, where the data want another than the optimiser's own.
+    lambda_gp: by penalty, where the data want another than the penalty's own.
+    options: by name, the settings that only such data have, with their defaults.
+    generator: (name, **options) -> the fixed generator given with the data; None to train one.
+    reads_files: whether the data are read from a folder of TFDS.
+  """
+
+  kind: str
+  sample_shape: tuple[int, ...]
+  load: Callable[..., Dataset]
+  architecture: str
+  latent_dim: int
+  batch_size: int
+  width: int | None = None
+  learning_rate: Mapping[str, float] = {}
+  lambda_gp: Mapping[str, float] = {}
+  options: Mapping[str, int] = {}
+  generator: Callable[..., Network] | None = None
+  reads_files: bool = False
+
+
+def load_dataset(name: str, data_dir: str | os.PathLike | None = None, **options) -> Dataset:
   """Loads images, or makes the samplers of points.
 
   Args:
-    name: one of `IMAGES` or `POINTS`.
+    name: a key of `DATASETS`.
     data_dir: TFDS folder of images; None for the usual one.
-    n_funnels: of "funnels": how many.
-    data_seed: of "funnels": which random pair of distributions.
+    **options: those of the row's `options` that are to have another value than their default.
 
   Raises:
     DataError: the images cannot be had.
   """
-  if name in POINTS:
-    return of_points(find_toy(name, n_funnels, data_seed))
-  if name in images.STACKED_OF:
-    base = load_cached_images(images.STACKED_OF[name], data_dir)
-    return of_images(stack(base), base)
-  return of_images(load_cached_images(name, data_dir))
-
-
-def find_toy(name: str, n_funnels: int | None = None, data_seed: int | None = None) -> Toy:
-  """What is known of points; the numbers are those of `load_dataset`."""
-  if name != "funnels":
-    return load_toy(name)
-  n_funnels = N_FUNNELS if n_funnels is None else n_funnels
-  return load_toy(name, n_funnels=n_funnels, seed=data_seed or 0)
+  source = DATASETS[name]
+  return source.load(name, data_dir, **{**source.options, **options})
 
 
 def of_images(pictures: Images, base: Images | None = None) -> Dataset:
-  """A data set of images that are in memory, perhaps stacked of others."""
+  """Makes a data set of images in memory, perhaps stacked of others."""
   n_train, n_test = len(pictures.train_images), len(pictures.test_images)
   return Dataset(
     name=pictures.name,
@@ -117,7 +130,7 @@ def of_images(pictures: Images, base: Images | None = None) -> Dataset:
 
 
 def of_points(toy: Toy) -> Dataset:
-  """A data set of points."""
+  """Makes a data set of points."""
   # A stream of its own, the same for all runs.
   key_held_out, key_distance = jax.random.split(jax.random.key(0x68656C64))
   held_out = jax.jit(toy.sample_real, static_argnums=2)(key_held_out, toy.data, _N_HELD_OUT_POINTS)
@@ -133,3 +146,62 @@ def of_points(toy: Toy) -> Dataset:
     true_wasserstein=None if toy.generator is None else true_wasserstein(toy, key_distance)[0],
     description=f"points, {_N_HELD_OUT_POINTS} held out",
   )
+
+
+def _load_images(name, data_dir):
+  if name in images.STACKED_OF:
+    base = load_cached_images(images.STACKED_OF[name], data_dir)
+    return of_images(stack(base), base)
+  return of_images(load_cached_images(name, data_dir))
+
+
+def _find_toy(name, n_funnels=None, data_seed=None) -> Toy:
+  return (
+    load_toy(name) if n_funnels is None else load_toy(name, n_funnels=n_funnels, seed=data_seed)
+  )
+
+
+def _load_points(name, data_dir, **options):
+  del data_dir  # Points come from no file.
+  return of_points(_find_toy(name, **options))
+
+
+def _given_generator(name, **options):
+  return _find_toy(name, **options).generator
+
+
+def _images(name: str, *, reads_files: bool = True) -> Source:
+  defaults = {"architecture": "dcgan", "latent_dim": 64, "batch_size": 64}
+  return Source("images", image_shape(name), _load_images, reads_files=reads_files, **defaults)
+
+
+_POINTS = Source(
+  "points",
+  (2,),
+  _load_points,
+  architecture="mlp",
+  latent_dim=2,
+  batch_size=256,
+  width=64,
+  learning_rate={"adam": 1e-3},
+)
+# 0.1 as in the code of the penalty's authors; where the generator is given, 10 as in their paper.
+_LEARNED = _POINTS._replace(lambda_gp={"gp": 0.1, "gp_one_sided": 0.1})
+_GIVEN = _POINTS._replace(generator=_given_generator)
+
+DATASETS = {
+  "mnist": _images("mnist"),
+  "fashion_mnist": _images("fashion_mnist"),
+  "digits": _images("digits", reads_files=False),  # scikit-learn embeds them.
+  "stacked_mnist": _images("stacked_mnist"),
+  "ring": _LEARNED,
+  "grid": _LEARNED,
+  "swiss_roll": _LEARNED,
+  "two_gaussians": _GIVEN,
+  "funnels": _GIVEN._replace(options={"n_funnels": 4, "data_seed": 0}),
+}
+"""The data sets by name."""
+
+IMAGES = tuple(name for name, source in DATASETS.items() if source.kind == "images")
+POINTS = tuple(name for name, source in DATASETS.items() if source.kind == "points")
+AUTO = ("mnist", "digits")  # What --dataset=auto stands for: the first, or else the second.

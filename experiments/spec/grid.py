@@ -5,11 +5,9 @@ import math
 from collections.abc import Iterable, Iterator
 
 from experiments.host.errors import UserError
-from experiments.spec.datasets import POINTS
-from experiments.spec.methods import METHODS, method_defaults
-from experiments.spec.settings import Settings
-
-_OF_FUNNELS = ("n_funnels", "data_seed")
+from experiments.spec.methods import METHODS
+from experiments.spec.setting import Choices
+from experiments.spec.settings import SETTINGS, Settings, choose
 
 
 class Grid:
@@ -17,51 +15,55 @@ class Grid:
 
   Args:
     dataset: decides the defaults.
-    choices: values by flag name; what is not there is left to each method.
+    choices: values by flag name; each method has its default for a name that is left out. `methods`
+      stands for pairs of `loss` and `penalty`.
 
   Attributes:
-    size: how many settings it has for one seed.
+    size: the number of settings for one seed.
 
   Raises:
     UserError: a value was chosen that does nothing with any of the methods.
   """
 
   def __init__(self, dataset: str, choices: dict[str, tuple]):
-    self._dataset = dataset
-    self._axes = list(_axes_of_methods(dataset, choices))
+    combinations = list(_combinations(dataset, choices))
     for name in choices:
-      if name != "methods" and all(axes[name] == (None,) for axes in self._axes):
-        of = {"beta1": "optimizer", "depth": "architecture"}.get(name, "penalty")
-        if name in ("latent_dim", *_OF_FUNNELS):
-          raise UserError(f"--{name} does nothing with --dataset={dataset}: leave it out")
-        there = ",".join(dict.fromkeys(value for axes in self._axes for value in axes[of]))
+      if name != "methods" and not any(SETTINGS[name].is_set(each) for each in combinations):
+        of = SETTINGS[name].of
+        there = ",".join(dict.fromkeys(getattr(each, of) for each in combinations))
         raise UserError(f"--{name} does nothing with --{of}={there}: leave it out")
+    self._axes = [_axes(each, choices) for each in combinations]
     self.size = sum(math.prod(map(len, axes.values())) for axes in self._axes)
 
   def settings(self, seeds: Iterable[int]) -> list[Settings]:
-    """One for each combination and seed; the seeds of a combination follow each other."""
+    """Lists the settings of every combination and seed, the seeds of a combination in a row."""
     return [
-      Settings(dataset=self._dataset, seed=seed, **dict(zip(axes, values, strict=True)))
+      Settings(seed=seed, **dict(zip(axes, values, strict=True)))
       for axes in self._axes
       for values in itertools.product(*axes.values())
       for seed in seeds
     ]
 
 
-def _axes_of_methods(dataset: str, choices: dict[str, tuple]) -> Iterator[dict[str, tuple]]:
-  """For each method the values of all settings, by name."""
+def _combinations(dataset: str, choices: dict[str, tuple]) -> Iterator[Choices]:
+  """Yields the choices that decide which other values mean something."""
   if "methods" in choices:
     methods = [METHODS[name] for name in choices["methods"]]
   else:
-    methods = itertools.product(choices["loss"], choices["penalty"])
+    pairs = (choices.get(name, (SETTINGS[name].default,)) for name in ("loss", "penalty"))
+    methods = itertools.product(*pairs)
   others = (choices.get(name, (None,)) for name in ("architecture", "optimizer"))
   for (loss, penalty), architecture, optimizer in itertools.product(methods, *others):
-    defaults = method_defaults(dataset, loss, penalty, optimizer, architecture)
-    if defaults["architecture"] == "dcgan" and dataset in POINTS:
-      raise UserError(f"--architecture=dcgan draws images: leave it out with --dataset={dataset}")
-    own = {
-      name: (default,) if default is None else choices.get(name, (default,))
-      for name, default in defaults.items()
-    }
-    own |= {"loss": (loss,), "penalty": (penalty,)}
-    yield own | {name: (defaults[name],) for name in ("architecture", "optimizer")}
+    yield choose(dataset, loss, penalty, architecture, optimizer)
+
+
+def _axes(combination: Choices, choices: dict[str, tuple]) -> dict[str, tuple]:
+  """By setting, the values that one combination has."""
+  axes = {}
+  for name, setting in SETTINGS.items():
+    if name in Choices._fields:
+      axes[name] = (getattr(combination, name),)
+    elif name != "seed":
+      chosen = choices.get(name) if setting.is_set(combination) else None
+      axes[name] = chosen or (setting.value(combination),)
+  return axes

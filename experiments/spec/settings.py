@@ -1,70 +1,208 @@
-"""What decides a run's result."""
+"""The settings of a run: one dataclass whose fields are the flags."""
 
 import dataclasses
+import typing
 
 import jax.numpy as jnp
 
-from experiments.spec.datasets import POINTS, Dataset, find_toy, load_dataset
-from experiments.spec.methods import ARCHITECTURES, method_defaults
-from wgan_jax.data.images import image_shape
-from wgan_jax.networks import dcgan, mlp
-from wgan_jax.training import Config, Hparams
+from experiments.host.errors import UserError
+from experiments.spec.datasets import DATASETS, Dataset, load_dataset
+from experiments.spec.networks import ARCHITECTURES
+from experiments.spec.setting import ROWS, Choices, Setting
+from wgan_jax.config import Config, Hparams
+from wgan_jax.precision import COMPUTE_DTYPES
 from wgan_jax.types import Pair
+
+_MAX_SEED = 2**32 - 1
+
+
+def _setting(*args, **kwargs):
+  return dataclasses.field(metadata={"setting": Setting(*args, **kwargs)})
+
+
+def _option(name: str, high: int, text: str, low: int = 0):
+  """A setting that only some data sets have."""
+  return _setting(
+    text,
+    lambda choices: choices.data.options[name],
+    low,
+    high,
+    of="dataset",
+    applies=lambda source: name in source.options,
+  )
+
+
+def _width(choices):
+  width = choices.data.width
+  return choices.row("architecture").width if width is None else width
+
+
+def _optimizer(choices):
+  # Clipping with the Wasserstein loss is trained by RMSProp in its paper.
+  clipped = choices.row("penalty").project is not None
+  return "rmsprop" if clipped and choices.is_wasserstein else "adam"
+
+
+def _learning_rate(choices):
+  own = choices.row("optimizer").defaults.get("learning_rate", Hparams().learning_rate)
+  return choices.data.learning_rate.get(choices.optimizer, own)
+
+
+def _beta2(choices):
+  # Adam's row has WGAN-GP's value; elsewhere its own authors' is usual.
+  of_wgan_gp = choices.is_wasserstein and choices.row("penalty").cost is not None
+  if choices.optimizer == "adam" and not of_wgan_gp:
+    return 0.999
+  return choices.row("optimizer").defaults["beta2"]
+
+
+def _lambda_gp(choices):
+  own = choices.row("penalty").lambda_gp
+  own = Hparams().lambda_gp if own is None else own
+  return choices.data.lambda_gp.get(choices.penalty, own)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """All that changes the result of a run, apart from its length, named as the launchers' flags.
+  """All that changes the result of a run, apart from its length.
 
-  None stands for what the method does not have, such as the clip value of a gradient penalty.
+  Each field is a flag. None stands for what the method does not have, such as the clip value of a
+  gradient penalty. A field of `Hparams` is traced; all others but the seed change the program.
+
+  Raises:
+    ValueError: a value has the wrong type, is unknown or out of bounds, is missing, or means
+      nothing with the others; names the field.
   """
 
-  dataset: str
-  loss: str
-  penalty: str
-  seed: int
-  architecture: str
-  width: int
-  depth: int | None
-  latent_dim: int | None
-  batch_size: int
-  n_critic: int
-  optimizer: str
-  learning_rate: float
-  decay_steps: int
-  beta1: float | None
-  beta2: float
-  lambda_gp: float | None
-  clip_value: float | None
-  fixed_generator: bool
-  compute_dtype: str
-  n_funnels: int | None
-  data_seed: int | None
+  dataset: str = _setting("The data set.", choices=ROWS["dataset"])
+  loss: str = _setting("The loss of both networks.", "wasserstein", choices=ROWS["loss"])
+  penalty: str = _setting("The constraint on the critic's slope.", "gp", choices=ROWS["penalty"])
+  seed: int = _setting("Seed of every draw.", 0, 0, _MAX_SEED)
+  architecture: str = _setting(
+    "The networks.", lambda choices: choices.data.architecture, choices=ROWS["architecture"]
+  )
+  width: int = _setting(
+    "Channels of the first convolution, or units of a hidden layer.", _width, 1, 4096
+  )
+  depth: int | None = _setting(
+    "Hidden layers of a fully connected network.",
+    lambda choices: choices.row("architecture").depth,
+    1,
+    100,
+    of="architecture",
+    applies=lambda architecture: architecture.depth is not None,
+  )
+  latent_dim: int | None = _setting(
+    "Size of the latent z ~ N(0, I).",
+    lambda choices: choices.data.latent_dim,
+    1,
+    65536,
+    of="dataset",
+    applies=lambda source: source.generator is None,
+  )
+  batch_size: int = _setting(
+    "Samples per update.", lambda choices: choices.data.batch_size, 1, 65536
+  )
+  n_critic: int = _setting(
+    "Critic updates per generator update.",
+    lambda choices: 5 if choices.is_wasserstein else 1,
+    1,
+    1000,
+  )
+  optimizer: str = _setting(
+    "The optimiser of both networks.", _optimizer, choices=ROWS["optimizer"]
+  )
+  learning_rate: float = _setting("Learning rate of both networks.", _learning_rate, 1e-12, 10.0)
+  decay_steps: int = _setting(
+    "Steps over which the learning rate falls linearly to zero; 0 for a constant one.", 0, 0, 10**8
+  )
+  beta1: float | None = _setting(
+    "Decay of the mean gradient.",
+    lambda choices: choices.row("optimizer").defaults["beta1"],
+    0.0,
+    0.999999,
+    of="optimizer",
+    applies=lambda optimizer: "beta1" in optimizer.defaults,
+  )
+  beta2: float | None = _setting(
+    "Decay of the mean squared gradient.",
+    _beta2,
+    0.0,
+    0.999999,
+    of="optimizer",
+    applies=lambda optimizer: "beta2" in optimizer.defaults,
+  )
+  lambda_gp: float | None = _setting(
+    "Weight of the penalty.",
+    _lambda_gp,
+    0.0,
+    1e6,
+    of="penalty",
+    applies=lambda penalty: penalty.cost is not None,
+  )
+  clip_value: float | None = _setting(
+    "c: the critic's parameters are clipped to [-c, c].",
+    Hparams().clip_value,
+    1e-8,
+    1e3,
+    of="penalty",
+    applies=lambda penalty: penalty.project is not None,
+  )
+  fixed_generator: bool = _setting(
+    "Train the critic alone: the generator stays as it starts.",
+    False,
+    of="dataset",
+    applies=lambda source: source.generator is None,
+    otherwise=True,
+  )
+  compute_dtype: str = _setting(
+    "Type in which the networks are trained; parameters and all measures are float32.",
+    "float32",
+    choices=COMPUTE_DTYPES,
+    before="float32",
+  )
+  n_funnels: int | None = _option(
+    "n_funnels", 10**4, "Funnels in the random pair of distributions; more are harder.", low=1
+  )
+  data_seed: int | None = _option(
+    "data_seed", _MAX_SEED, "Seed of the random pair of distributions."
+  )
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      if not isinstance(getattr(self, field.name), field.type):
-        raise TypeError(f"{field.name} is {getattr(self, field.name)!r}")
-    if self.architecture not in ARCHITECTURES:
-      raise ValueError(f"architecture is {self.architecture!r}")
-    self.config()  # Refuses what it does not know.
+    for name, setting in SETTINGS.items():
+      setting.check_value(name, getattr(self, name), _types(name))
+    choices = self.choices
+    if choices.data.kind not in choices.row("architecture").kinds:
+      raise ValueError(f"architecture={self.architecture} does not draw {choices.data.kind}")
+    for name, setting in SETTINGS.items():
+      setting.check_use(name, getattr(self, name), choices)
 
   @classmethod
   def of_record(cls, record: dict) -> "Settings":
-    """The settings in a config.json, also of a run from before there was a choice of the type."""
-    return cls(**{"compute_dtype": "float32"} | record)
+    """Reads the settings in a config.json, also one from before there was some setting.
+
+    Raises:
+      ValueError: names the first field that is unknown, missing or wrong.
+    """
+    if not isinstance(record, dict):
+      raise ValueError("it holds no settings")
+    unknown = [name for name in record if name not in SETTINGS]
+    if unknown:
+      raise ValueError(f"unknown setting {', '.join(unknown)}")
+    before = {name: row.before for name, row in SETTINGS.items() if row.before is not None}
+    missing = [name for name in SETTINGS if name not in before | record]
+    if missing:
+      raise ValueError(f"missing setting {', '.join(missing)}")
+    return cls(**before | record)
+
+  @property
+  def choices(self) -> Choices:
+    """The settings that decide the others."""
+    return Choices(*(getattr(self, name) for name in Choices._fields))
 
   def config(self) -> Config:
-    """The static part."""
-    return Config(
-      self.loss,
-      self.penalty,
-      self.optimizer,
-      self.n_critic,
-      self.batch_size,
-      self.fixed_generator,
-      self.compute_dtype,
-    )
+    """The static part of the training step."""
+    return Config(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Config)})
 
   def hparams(self) -> Hparams:
     """The traced part, as arrays; what the method does not have is 0, and nothing reads it."""
@@ -72,69 +210,84 @@ class Settings:
     return Hparams(*(jnp.float32(value) for value in values))
 
   def networks(self) -> Pair:
-    """The critic and the generator."""
-    size = {"width": self.width, "depth": self.depth}
-    if self.dataset in POINTS:
-      toy = find_toy(self.dataset, self.n_funnels, self.data_seed)
-      pair = mlp((toy.dim,), latent_dim=self.latent_dim or toy.dim, **size)
-      return pair if toy.generator is None else pair._replace(generator=toy.generator)
-    shape = image_shape(self.dataset)
-    if self.architecture == "dcgan":
-      return dcgan(shape, latent_dim=self.latent_dim, width=self.width)
-    return mlp(shape, latent_dim=self.latent_dim, output=jnp.tanh, **size)
+    """Makes the critic and the generator."""
+    source = DATASETS[self.dataset]
+    pair = ARCHITECTURES[self.architecture].make(
+      source.kind,
+      source.sample_shape,
+      latent_dim=self.latent_dim or source.latent_dim,
+      width=self.width,
+      depth=self.depth,
+    )
+    if source.generator is None:
+      return pair
+    return pair._replace(generator=source.generator(self.dataset, **self._options()))
 
   def load(self, data_dir: str | None = None) -> Dataset:
-    """The data: images from `data_dir` or the usual TFDS folder, or points."""
-    return load_dataset(self.dataset, data_dir, self.n_funnels, self.data_seed)
+    """Loads the data: images from `data_dir` or the usual TFDS folder, or points."""
+    return load_dataset(self.dataset, data_dir, **self._options())
+
+  def _options(self):
+    return {name: getattr(self, name) for name in DATASETS[self.dataset].options}
 
   def run_name(self) -> str:
-    """The run folder's name: what one asks for first, then every setting that is no default."""
-    method = (self.dataset, self.loss, self.penalty)
-    defaults = method_defaults(*method, self.optimizer, self.architecture)
-    usual = method_defaults(*method)
-    defaults |= {name: usual[name] for name in ("architecture", "optimizer")}
-    first = f"{self.dataset}-{self.loss}-{self.penalty}-seed{self.seed}"
-    rest = [
-      f"{name}{getattr(self, name):.12g}" if name in _NUMBERS else f"{name}_{getattr(self, name)}"
-      for name, default in defaults.items()
-      if getattr(self, name) not in (None, default)
-    ]
-    return "-".join([first, *rest])
+    """The run folder's name: data, loss, penalty, seed, then every setting that is no default."""
+    name = f"{self.dataset}-{self.loss}-{self.penalty}-seed{self.seed}"
+    for field, setting in SETTINGS.items():
+      if field in ("dataset", "loss", "penalty", "seed"):
+        continue
+      value = getattr(self, field)
+      default = setting.value(self.choices)
+      if value not in (None, default):
+        name += f"-{field}_{value}" if isinstance(value, str) else f"-{field}{value:.12g}"
+    return name
 
   def program_name(self) -> str:
-    """The same for all settings of one compiled program."""
+    """The name shared by all settings that compile to one program."""
     values = {name: getattr(self, name) for name in STATIC}
-    told = [f"{k}{v}" if k in _NUMBERS else v for k, v in values.items() if v not in (None, False)]
-    return "-".join(told)
-
-  def notes(self, steps: int) -> list[str]:
-    """One line for each choice that a paper advises against, or that wastes steps."""
-    notes = []
-    if 0 < self.decay_steps < steps:
-      notes.append(
-        f"the learning rate is 0 after step {self.decay_steps}: of {steps} steps the rest change"
-        " nothing"
-      )
-    if self.loss == "wasserstein" and self.penalty == "none":
-      notes.append(
-        "nothing keeps the critic Lipschitz: its estimate is of no distance and may grow without"
-        " bound (Arjovsky et al., 2017, section 3)"
-      )
-    if self.penalty == "clip" and self.beta1:
-      notes.append(
-        "a critic under clipping can become unstable with momentum; the paper uses RMSProp"
-        " (Arjovsky et al., 2017, section 4)"
-      )
-    if self.loss == "minimax":
-      notes.append(
-        "the minimax loss saturates where the discriminator is sure; its authors train with the"
-        " non-saturating one (Goodfellow et al., 2014, section 3)"
-      )
-    return notes
+    return "-".join(
+      value if isinstance(value, str) else f"{name}{value}"
+      for name, value in values.items()
+      if value not in (None, False)
+    )
 
 
+SETTINGS = {field.name: field.metadata["setting"] for field in dataclasses.fields(Settings)}
+"""What is known of each setting, by name."""
 # What changes the program; the rest changes only numbers, and the seed the draws.
-STATIC = tuple(
-  f.name for f in dataclasses.fields(Settings) if f.name not in (*Hparams._fields, "seed")
-)
-_NUMBERS = {f.name for f in dataclasses.fields(Settings) if f.type is not str}
+STATIC = tuple(name for name in SETTINGS if name not in (*Hparams._fields, "seed"))
+
+
+def _types(name: str) -> tuple[type, ...]:
+  field_type = Settings.__dataclass_fields__[name].type
+  return typing.get_args(field_type) or (field_type,)
+
+
+def value_type(name: str) -> type:
+  """The type of a setting that means something."""
+  return _types(name)[0]
+
+
+def choose(
+  dataset: str,
+  loss: str,
+  penalty: str,
+  architecture: str | None = None,
+  optimizer: str | None = None,
+) -> Choices:
+  """Fills in the choices that were left open.
+
+  Raises:
+    UserError: the architecture does not draw such data.
+  """
+  choices = Choices(dataset, loss, penalty, architecture, optimizer)
+  for name in Choices._fields:
+    if getattr(choices, name) is None:
+      choices = choices._replace(**{name: SETTINGS[name].value(choices)})
+  kinds = choices.row("architecture").kinds
+  if choices.data.kind not in kinds:
+    raise UserError(
+      f"--architecture={choices.architecture} draws {' and '.join(kinds)}: leave it out with"
+      f" --dataset={dataset}"
+    )
+  return choices

@@ -34,7 +34,7 @@ def of_file(path, out, *arguments):
 @pytest.mark.slow
 def test_a_run_of_images(tmp_path, capsys):
   run = tmp_path / "run"
-  assert train(run, "--steps=4", "--penalty=clip", "--exact_every=3") == 0
+  assert train(run, "--steps=4", "--penalty=clip", "--slow_every=3") == 0
   lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
   slow = {"frechet", "n_classes", "exact_wasserstein", "certified_wasserstein"}
   assert [(line["step"], slow <= set(line)) for line in lines] == [(3, True), (4, False)]
@@ -107,7 +107,7 @@ def test_points_of_a_perfect_sampler(tmp_path):
 @pytest.mark.slow
 def test_a_run_of_points(tmp_path):
   run = tmp_path / "run"
-  arguments = ["--dataset=funnels", "--steps=2", "--width=8", "--exact_every=200", "--log_every=2"]
+  arguments = ["--dataset=funnels", "--steps=2", "--width=8", "--slow_every=200", "--log_every=2"]
   assert launch(toy, *arguments, f"--workdir={run}") == 0
   assert launch(evaluate, f"--workdir={run}", "--n=100") == 0
   critic = measured(run)["critic"]

@@ -8,7 +8,7 @@ from helpers.launching import launch
 
 from experiments import sweep, toy
 
-SMALL = ["--width=8", "--depth=2", "--batch_size=16", "--log_every=2", "--exact_every=4"]
+SMALL = ["--width=8", "--depth=2", "--batch_size=16", "--log_every=2", "--slow_every=4"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from PIL import Image
 from experiments import toy
 
 TINY = ("--width=8", "--depth=2", "--batch_size=16", "--log_every=2", "--sample_every=4")
-TINY += ("--checkpoint_every=3", "--exact_every=4")
+TINY += ("--checkpoint_every=3", "--slow_every=4")
 
 
 def train(workdir, *arguments):
@@ -127,12 +127,12 @@ def test_the_papers_settings(monkeypatch):
   assert told[-1][1].learning_rate == 5e-5  # A chosen optimiser brings its own.
   assert launch(toy) == 0
   assert told[-1][0].steps == 5000
-  assert told[-1][0].exact_every == 500
+  assert told[-1][0].slow_every == 500
   for given, expected in {"--log_every=300": 300, "--log_every=1000": 1000}.items():
     assert launch(toy, given) == 0
-    assert told[-1][0].exact_every == expected
-  assert launch(toy, "--exact_every=0") == 0
-  assert told[-1][0].exact_every == 0
+    assert told[-1][0].slow_every == expected
+  assert launch(toy, "--slow_every=0") == 0
+  assert told[-1][0].slow_every == 0
 
 
 def test_what_does_nothing_is_refused(tmp_path, capsys):
@@ -140,8 +140,8 @@ def test_what_does_nothing_is_refused(tmp_path, capsys):
     (["--n_funnels=4"], "--n_funnels does nothing with --dataset=ring"),
     (["--dataset=funnels", "--fixed_generator"], "--fixed_generator does nothing"),
     (["--dataset=funnels", "--latent_dim=3"], "--latent_dim does nothing with --dataset=funnels"),
-    (["--exact_every=3"], "--exact_every=3 must be a multiple of --log_every=2"),
-    (["--exact_every=-1"], "--exact_every"),
+    (["--slow_every=3"], "--slow_every=3 must be a multiple of --log_every=2"),
+    (["--slow_every=-1"], "--slow_every"),
     (["--dataset=mnist"], "--dataset"),
   ]:
     assert train(tmp_path / "run", "--steps=2", *arguments) == 2

@@ -10,8 +10,6 @@ from experiments.measures.rows import BEST_BY, MEASURES
 from experiments.measures.samples import _N_PROJECTIONS
 from experiments.spec.datasets import of_images
 from experiments.spec.grid import Grid
-from experiments.spec.methods import method_defaults
-from experiments.spec.settings import Settings
 from wgan_jax import LOSSES, PENALTIES, Config, Hparams, Info, Network, Pair, make_training
 from wgan_jax.data.images import Images
 
@@ -81,10 +79,7 @@ def test_an_estimate_is_logged_and_measured_under_its_losss_name(name, monkeypat
   expected = loss.estimate(jnp.full(5, 1.25), jnp.full(5, 0.25))
   assert measured[f"held_out_{loss.estimate_name}"] == pytest.approx(float(expected), abs=1e-6)
   assert sum("estimate" in key for key in measured) == 1
-  settings = Settings(
-    **{"dataset": "digits", "loss": name, "penalty": "gp", "seed": 0},
-    **method_defaults("digits", name, "gp"),
-  )
+  (settings,) = Grid("digits", {"loss": (name,)}).settings([0])
   line = summarise([dict.fromkeys(Info._fields, 1.0)], settings)
   assert [key for key in line if "estimate" in key] == [loss.estimate_name]
 

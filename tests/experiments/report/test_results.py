@@ -4,13 +4,12 @@ import numpy as np
 from scipy import stats
 
 from experiments.report.results import Member, by_setting, spread_of, varied
-from experiments.spec.methods import method_defaults
-from experiments.spec.settings import Settings
+from experiments.spec.grid import Grid
 
 
 def member(seed, penalty="gp", **changed):
-  settings = method_defaults("digits", "wasserstein", penalty) | changed
-  run = Settings("digits", "wasserstein", penalty, seed, **settings)
+  choices = {"penalty": penalty} | changed
+  (run,) = Grid("digits", {name: (value,) for name, value in choices.items()}).settings([seed])
   return Member(run.run_name(), run, "finished", 5, {}, None, {}, [])
 
 

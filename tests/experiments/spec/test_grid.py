@@ -22,8 +22,8 @@ def test_values_multiply_only_the_methods_that_have_them():
   settings = grid.settings(range(2))
   assert grid.size == (3 + 2 + 1) * 2
   assert len(settings) == len(set(settings)) == grid.size * 2
-  told = {(s.penalty, s.clip_value, s.lambda_gp) for s in settings}
-  assert told == {
+  found = {(s.penalty, s.clip_value, s.lambda_gp) for s in settings}
+  assert found == {
     ("clip", 0.001, None),
     ("clip", 0.01, None),
     ("clip", 0.1, None),
@@ -67,8 +67,8 @@ def test_values_that_no_method_has_are_refused(choices, message):
 
 def test_methods_stand_for_pairs_of_loss_and_penalty():
   grid = Grid("ring", {"methods": ("minimax", "clip", "gp"), "clip_value": (0.01, 0.1)})
-  told = [(s.loss, s.penalty, s.clip_value) for s in grid.settings([0])]
-  assert told == [
+  found = [(s.loss, s.penalty, s.clip_value) for s in grid.settings([0])]
+  assert found == [
     ("minimax", "none", None),
     ("wasserstein", "clip", 0.01),
     ("wasserstein", "clip", 0.1),

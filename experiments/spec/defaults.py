@@ -1,0 +1,68 @@
+"""Presets, and the table of defaults that `--help` prints."""
+
+import dataclasses
+
+from experiments.spec.datasets import DATASETS
+from experiments.spec.grid import Grid
+from experiments.spec.methods import METHODS
+from experiments.spec.networks import ARCHITECTURES
+from experiments.spec.setting import ROWS
+
+_WORDS = [
+  "A chosen optimizer brings its own learning_rate and betas. RMSProp has its epsilon outside",
+  "the root. Clipping is of every parameter of the critic, biases too.",
+]
+
+
+def paper_preset(penalty: str, optimizer: str | None) -> dict:
+  """What the authors of the gradient penalty ran on points, where it is no default here.
+
+  The weight of the penalty is 0.1 in their code, 10 in their paper. Clipping is as in the first
+  paper. A cross-entropy loss, which they did not run, has what the penalty has. An optimiser that
+  the user chose keeps its own numbers.
+
+  References:
+    Gulrajani et al., 2017, arXiv 1704.00028v3, section 4.1, and the code that belongs to it.
+  """
+  preset = {"width": 512, "depth": 3, "batch_size": 256}
+  if ROWS["penalty"][penalty].project is None and optimizer is None:
+    preset |= {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
+  return preset | ({"lambda_gp": 0.1} if penalty in ("gp", "gp_one_sided") else {})
+
+
+def defaults_table(dataset: str) -> str:
+  """Lists the defaults of each method, for data sets like this one."""
+  values = {pair: _values(dataset, pair) for pair in METHODS.values()}
+  first = next(iter(values.values()))
+  common = [name for name in first if all(own.get(name) == first[name] for own in values.values())]
+  groups = {}
+  for (loss, penalty), own in values.items():
+    shown = _show({name: value for name, value in own.items() if name not in common})
+    groups.setdefault(shown, []).append(f"{loss} + {penalty}")
+  lines = [f"Defaults that depend on the method, for {DATASETS[dataset].kind}:"]
+  for shown, methods in groups.items():
+    lines += [f"  {', '.join(methods)}:", f"    {shown}"]
+  lines += [*_WORDS, "Defaults of all methods:"]
+  lines.append("  " + _show({name: first[name] for name in common}))
+  for name, row in ARCHITECTURES.items():
+    if name != first["architecture"] and DATASETS[dataset].kind in row.kinds:
+      pair = next(iter(values))
+      own = _values(dataset, pair, architecture=(name,))
+      changed = {name: value for name, value in own.items() if first.get(name) != value}
+      lines.append(f"  {_show(changed)}")
+  return "\n".join(lines)
+
+
+def _values(dataset, pair, **choices) -> dict:
+  """The defaults of a method, less those that it does not have and those that name it."""
+  loss, penalty = pair
+  (settings,) = Grid(dataset, {"loss": (loss,), "penalty": (penalty,)} | choices).settings([0])
+  return {
+    name: value
+    for name, value in dataclasses.asdict(settings).items()
+    if value is not None and name not in ("dataset", "loss", "penalty", "seed")
+  }
+
+
+def _show(values: dict) -> str:
+  return "  ".join(f"{name}={value}" for name, value in values.items())

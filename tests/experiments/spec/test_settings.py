@@ -1,0 +1,198 @@
+"""Settings: defaults, names, records, and what they refuse."""
+
+import dataclasses
+import math
+import typing
+
+import pytest
+
+from experiments.host.errors import UserError
+from experiments.spec.datasets import DATASETS
+from experiments.spec.grid import Grid
+from experiments.spec.notes import notes
+from experiments.spec.record import FORMAT, check_format, stamp
+from experiments.spec.settings import SETTINGS, STATIC, Settings
+from wgan_jax.config import Config, Hparams
+
+
+def settings(dataset="digits", **choices):
+  (made,) = Grid(dataset, {name: (value,) for name, value in choices.items()}).settings([0])
+  return made
+
+
+def test_every_setting_reaches_the_training_step_the_networks_or_the_data():
+  used = {field.name for field in dataclasses.fields(Config)} | set(Hparams._fields)
+  used |= {"architecture", "width", "depth", "latent_dim"}  # networks()
+  used |= {"dataset", *(name for source in DATASETS.values() for name in source.options)}  # load()
+  assert used | {"seed"} == set(SETTINGS) == {field.name for field in dataclasses.fields(Settings)}
+  assert set(STATIC) == set(SETTINGS) - set(Hparams._fields) - {"seed"}
+
+
+def test_a_setting_that_may_mean_nothing_may_be_none_or_has_a_value_for_that():
+  for field in dataclasses.fields(Settings):
+    setting = SETTINGS[field.name]
+    optional = type(None) in typing.get_args(field.type)
+    assert optional == (setting.of is not None and setting.otherwise is None), field.name
+    assert (setting.of is None) == (setting.applies is None), field.name
+
+
+@pytest.mark.parametrize(
+  ("loss", "penalty", "expected"),
+  [
+    ("wasserstein", "gp", {"beta2": 0.9, "n_critic": 5, "lambda_gp": 10.0}),
+    ("wasserstein", "gp_one_sided", {"beta2": 0.9, "n_critic": 5, "lambda_gp": 10.0}),
+    ("wasserstein", "none", {"beta2": 0.999, "n_critic": 1, "clip_value": None}),
+    ("nonsaturating", "none", {"beta2": 0.999, "n_critic": 1}),
+    ("nonsaturating", "clip", {"beta2": 0.999, "n_critic": 1, "clip_value": 0.01}),
+    ("minimax", "gp", {"beta2": 0.999, "n_critic": 1, "lambda_gp": 10.0}),
+  ],
+)
+def test_defaults_of_methods_trained_by_adam(loss, penalty, expected):
+  made = settings("mnist", loss=loss, penalty=penalty)
+  expected |= {"optimizer": "adam", "learning_rate": 2e-4, "beta1": 0.5}
+  assert {name: getattr(made, name) for name in expected} == expected
+
+
+def test_clipping_has_its_papers_optimiser():
+  made = settings("mnist", penalty="clip")
+  assert (made.optimizer, made.learning_rate, made.beta1, made.beta2) == (
+    "rmsprop",
+    5e-5,
+    None,
+    0.99,
+  )
+  assert (made.n_critic, made.clip_value, made.lambda_gp) == (5, 0.01, None)
+
+
+def test_points_have_their_own_defaults():
+  made = settings("ring")
+  assert (made.architecture, made.width, made.depth, made.latent_dim) == ("mlp", 64, 3, 2)
+  assert (made.batch_size, made.learning_rate, made.lambda_gp) == (256, 1e-3, 0.1)
+  assert settings("ring", optimizer="rmsprop").learning_rate == 5e-5
+  # A penalty of another paper keeps its own weight.
+  assert settings("ring", penalty="r1").lambda_gp == 10
+
+
+def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
+  changed = {
+    "architecture": "mlp", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
+    "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
+    "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16", "decay_steps": 7,
+    "penalty": "gp_one_sided", "loss": "minimax",
+  }  # fmt: skip
+  base = settings("mnist")
+  assert base.run_name() == "mnist-wasserstein-gp-seed0"
+  names = {settings("mnist", **{name: value}).run_name() for name, value in changed.items()}
+  names |= {settings("digits").run_name(), dataclasses.replace(base, seed=1).run_name()}
+  names |= {settings("mnist", penalty="clip", clip_value=0.1).run_name()}
+  assert len(names | {base.run_name()}) == len(changed) + 4
+  own = {"n_funnels": 16, "data_seed": 1, "depth": 2}
+  of_funnels = {settings("funnels", **{name: value}).run_name() for name, value in own.items()}
+  assert len(of_funnels | {settings("funnels").run_name()}) == len(own) + 1
+  # Of all settings, none was left out.
+  assert {*changed, *own, "clip_value", "dataset", "seed"} == set(SETTINGS)
+
+
+def test_names_are_those_of_folders_that_there_are():
+  made = settings("digits", optimizer="rmsprop", learning_rate=1.25e-4, fixed_generator=True)
+  assert made.run_name() == (
+    "digits-wasserstein-gp-seed0-optimizer_rmsprop-learning_rate0.000125-fixed_generator1"
+  )
+  assert settings("ring", width=8).program_name() == (
+    "ring-wasserstein-gp-mlp-width8-depth3-latent_dim2-batch_size256-n_critic5-adam-float32"
+  )
+
+
+def test_runs_share_a_program_name_if_only_traced_numbers_or_the_seed_differ():
+  base = settings()
+  for name in SETTINGS:
+    if name not in STATIC:
+      value = getattr(base, name)
+      other = dataclasses.replace(base, **{name: value + 1 if type(value) is int else value})
+      assert other.program_name() == base.program_name()
+  assert settings(lambda_gp=1.0).program_name() == base.program_name()
+  assert settings(width=8).program_name() != base.program_name()
+
+
+def test_a_record_is_read_as_it_was_written():
+  made = settings("funnels", penalty="clip")
+  assert Settings.of_record(dataclasses.asdict(made)) == made
+
+
+def test_a_record_from_before_there_was_a_compute_dtype_is_of_float32():
+  made = settings()
+  record = dataclasses.asdict(made)
+  del record["compute_dtype"]
+  assert Settings.of_record(record) == made
+
+
+@pytest.mark.parametrize(
+  ("changed", "message"),
+  [
+    ({"momentum": 0.9}, "unknown setting momentum"),
+    ({"width": None}, "width=None is not of type int"),
+    ({"width": True}, "width=True is not of type int"),
+    ({"width": 32.0}, "width=32.0 is not of type int"),
+    ({"width": 0}, "width=0 is not between 1 and 4096"),
+    ({"seed": -1}, "seed=-1 is not between"),
+    ({"learning_rate": 1}, "learning_rate=1 is not of type float"),
+    ({"learning_rate": math.nan}, "learning_rate=nan is not between"),
+    ({"loss": "vae"}, "loss='vae' is none of wasserstein, "),
+    ({"dataset": "auto"}, "dataset='auto' is none of mnist, "),
+    ({"compute_dtype": "float8"}, "compute_dtype='float8' is none of"),
+    ({"fixed_generator": 0}, "fixed_generator=0 is not of type bool"),
+    # A penalty without a weight would train as if there were none.
+    ({"lambda_gp": None}, "lambda_gp=None, but penalty=gp needs it"),
+    ({"penalty": "clip", "clip_value": 0.1}, "lambda_gp=10.0 does nothing with penalty=clip"),
+    ({"n_funnels": 4}, "n_funnels=4 does nothing with dataset=digits"),
+    ({"dataset": "ring", "latent_dim": 2}, "architecture=dcgan does not draw points"),
+  ],
+  ids=lambda value: str(value)[:40],
+)
+def test_a_wrong_record_is_refused_by_the_name_of_the_setting(changed, message):
+  with pytest.raises(ValueError, match="^" + message):
+    Settings.of_record(dataclasses.asdict(settings()) | changed)
+
+
+def test_a_record_that_lacks_settings_is_refused():
+  record = dataclasses.asdict(settings())
+  del record["width"], record["depth"]
+  with pytest.raises(ValueError, match="missing setting width, depth"):
+    Settings.of_record(record)
+  for record in (None, [], "gp"):
+    with pytest.raises(ValueError, match="holds no settings"):
+      Settings.of_record(record)
+
+
+def test_a_record_of_another_format_is_refused_by_the_version_that_wrote_it(tmp_path):
+  path = tmp_path / "config.json"
+  check_format({"settings": {}}, path)  # From before there was a number.
+  check_format(stamp(), path)
+  newer = {"format": FORMAT + 1, "version": "9.8.7"}
+  with pytest.raises(UserError, match=r"config.json: format 2, written by wgan_jax 9\.8\.7; .*"):
+    check_format(newer, path)
+  with pytest.raises(UserError, match="written by wgan_jax of unknown version"):
+    check_format({"format": FORMAT + 1}, path)
+  for damaged in ({"format": "1"}, {"format": 0}, {"format": True}, [], None):
+    with pytest.raises(UserError, match="damaged"):
+      check_format(damaged, path)
+
+
+@pytest.mark.parametrize(
+  ("choices", "words"),
+  [
+    ({"penalty": "gp"}, None),
+    ({"penalty": "clip"}, None),
+    ({"loss": "hinge", "penalty": "none"}, None),
+    ({"penalty": "none"}, "no Lipschitz constraint: the estimate is not a distance"),
+    ({"penalty": "clip", "optimizer": "adam"}, "unstable with momentum"),
+    ({"loss": "minimax", "penalty": "gp"}, "saturates"),
+    ({"decay_steps": 49}, "the learning rate is 0 after step 49: of 50 steps"),
+    ({"decay_steps": 50}, None),
+  ],
+  ids=str,
+)
+def test_what_a_paper_advises_against_is_noted(choices, words):
+  found = notes(settings(**choices), 50)
+  assert len(found) == (words is not None)
+  assert words is None or words in found[0]
