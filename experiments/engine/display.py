@@ -10,26 +10,7 @@ import numpy as np
 import tqdm
 
 from experiments.host.errors import UserError
-
-_SHORT = {
-  "wasserstein_estimate": "W",
-  "held_out_wasserstein_estimate": "held-out W",
-  "jensen_shannon_estimate": "JS",
-  "held_out_jensen_shannon_estimate": "held-out JS",
-  "sliced_wasserstein": "SW",
-  "exact_wasserstein": "exact W1",
-  "certified_wasserstein": "certified W1",
-  "n_modes": "modes",
-  "high_quality": "good",
-  "n_classes": "classes",
-  "frechet": "Fréchet",
-  "gradient_cosine": "cosine",
-  "gradient_penalty": "penalty",
-  "critic_loss": "critic loss",
-  "generator_loss": "generator loss",
-  "gradient_norm_mean": "|grad| mean",
-  "gradient_norm_max": "max",
-}
+from experiments.measures.table import short_names
 
 
 class Display:
@@ -52,7 +33,9 @@ class Display:
 
   def metrics(self, row: dict, steps_per_second: float) -> None:
     """One line."""
-    figures = "  ".join(f"{_SHORT[name]} {row[name]:.4g}" for name in _SHORT if name in row)
+    figures = "  ".join(
+      f"{short} {row[name]:.4g}" for name, short in short_names().items() if name in row
+    )
     line = f"step {row['step']}/{self._last_step}  {figures}  {steps_per_second:.2f} steps/s"
     self._bar.write(line, file=sys.stderr)
 

@@ -14,8 +14,9 @@ from experiments.host import checkpoints, files
 from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import Stopped
 from experiments.host.signals import stop_signals
-from experiments.measures.boundary import rows_of, summarise
-from experiments.measures.classes import load_judge
+from experiments.measures.classes import load_classifier_measures
+from experiments.measures.lines import summarise
+from experiments.measures.training import rows_of
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 
@@ -66,8 +67,8 @@ def train(
     Stopped: a loss or a parameter turned non-finite, or a signal asked to stop.
     UserError: no checkpoint in the folder verifies, or one cannot be saved.
   """
-  judge = load_judge(dataset) if intervals.exact else None
-  program = Program(settings, dataset, intervals.capacity(), judge)
+  classifier = load_classifier_measures(dataset) if intervals.exact else None
+  program = Program(settings, dataset, intervals.capacity(), classifier)
   state = program.init()
   start = Checkpoint(0, state, [])
   step, state, pending = checkpoints.restore_newest(folder.checkpoints, state) or start
@@ -87,7 +88,7 @@ def train(
     started = time.perf_counter()
     measured = program.measure(state, exact=intervals.is_exact(step))
     measuring = time.perf_counter() - started
-    row = {"step": step, **summarise(pending, settings)} | measured
+    row = {"step": step, **summarise(pending, settings.config())} | measured
     files.append_line(folder.metrics, row)
     display.write_events(events, row)
     return row

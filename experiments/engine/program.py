@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from experiments.measures.boundary import make_boundary_measures
-from experiments.measures.classes import Judge
-from experiments.measures.samples import Snapshot, make_snapshot
-from experiments.measures.slow import make_exact_measures
+from experiments.measures.classes import ClassifierMeasures
+from experiments.measures.draws import Snapshot, make_snapshot
+from experiments.measures.lines import make_measures
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.sweep import Members, make_sweep, members_mesh, spread
@@ -29,11 +28,15 @@ class Program:
     settings: of the run.
     dataset: its data.
     capacity: the most steps of one call of `chunk`.
-    judge: tells the slow measures of images.
+    classifier: for the slow measures of images.
   """
 
   def __init__(
-    self, settings: Settings, dataset: Dataset, capacity: int, judge: Judge | None = None
+    self,
+    settings: Settings,
+    dataset: Dataset,
+    capacity: int,
+    classifier: ClassifierMeasures | None = None,
   ):
     config, pair = settings.config(), settings.networks()
     training = make_training(config, pair, dataset.sample_real)
@@ -43,13 +46,11 @@ class Program:
     self._held_out = jnp.asarray(dataset.held_out)
     self._init = jax.jit(training.init, compiler_options=rare_options())
     self._chunk = jax.jit(make_chunk(training.step, capacity), donate_argnums=0)
-    self._measure = jax.jit(
-      make_boundary_measures(config, pair, dataset), compiler_options=rare_options()
-    )
-    exact = make_exact_measures(config, pair, dataset, judge)
-    self._compute = jax.jit(exact.compute, compiler_options=rare_options())
-    self._finish = exact.finish
-    self._classifier = None if judge is None else judge.params
+    measures = make_measures(config, pair, dataset, classifier)
+    self._measure = jax.jit(measures.fast, compiler_options=rare_options())
+    self._compute = jax.jit(measures.slow, compiler_options=rare_options())
+    self._finish = measures.finish
+    self._classifier = None if classifier is None else classifier.params
     self._draw = jax.jit(make_snapshot(pair, dataset), compiler_options=rare_options())
 
   def init(self) -> State:
@@ -93,7 +94,7 @@ class MembersProgram:
     dataset: Dataset,
     capacity: int,
     batching: str,
-    judge: Judge | None = None,
+    classifier: ClassifierMeasures | None = None,
   ):
     devices = jax.local_devices()[: len(runs)]
     self.n_devices, self.n_members = len(devices), len(runs)
@@ -120,9 +121,11 @@ class MembersProgram:
     ).compile()
     self.compile_seconds = time.perf_counter() - started
     self.memory = self._chunk.memory_analysis()
-    exact = make_exact_measures(config, pair, dataset, judge)
-    self._finish = exact.finish
-    self._classifier = None if judge is None else jax.device_put(judge.params, self._whole)
+    measures = make_measures(config, pair, dataset, classifier)
+    self._finish = measures.finish
+    self._classifier = (
+      None if classifier is None else jax.device_put(classifier.params, self._whole)
+    )
     draw = make_snapshot(pair, dataset)
 
     # One member after another: these are rare, and large for their samples.
@@ -135,8 +138,8 @@ class MembersProgram:
     def draw_all(states, keys):
       return jax.lax.map(lambda each: draw(*each), (states, keys))
 
-    self._measure = mapped(make_boundary_measures(config, pair, dataset))
-    self._compute = mapped(exact.compute)
+    self._measure = mapped(measures.fast)
+    self._compute = mapped(measures.slow)
     self._draw = jax.jit(spread(draw_all, mesh, 2), compiler_options=rare_options())
 
   def init(self) -> Members:

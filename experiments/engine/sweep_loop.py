@@ -17,8 +17,9 @@ from experiments.host import checkpoints, files
 from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import Stopped, UserError
 from experiments.host.signals import stop_signals
-from experiments.measures.boundary import rows_of, summarise
-from experiments.measures.classes import load_judge
+from experiments.measures.classes import load_classifier_measures
+from experiments.measures.lines import summarise
+from experiments.measures.training import rows_of
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.sweep import Members
@@ -69,7 +70,7 @@ def train_sweep(
     UserError: no checkpoint of a group verifies, or one cannot be saved.
   """
   files.keep_lines(folder.timing, lambda row: True)  # A torn last line goes.
-  judge = load_judge(dataset) if intervals.exact else None
+  classifier = load_classifier_measures(dataset) if intervals.exact else None
   begun = folder.read_group()
   if begun is None:
     folder.remove_group()
@@ -85,15 +86,15 @@ def train_sweep(
       if stop.signal:
         message = "stopped between two groups; the same command goes on with the next one"
         raise Stopped(message, 128 + stop.signal)
-      _train_group(folder, group, dataset, judge, steps, intervals, shown, stop)
+      _train_group(folder, group, dataset, classifier, steps, intervals, shown, stop)
 
 
-def _train_group(folder, group, dataset, judge, steps, intervals, shown, stop):
+def _train_group(folder, group, dataset, classifier, steps, intervals, shown, stop):
   begun = folder.read_group() == group
   if not begun:
     folder.write_group(group)
   way = "vmap" if group.way == "vmap" else "map"
-  program = MembersProgram(group.runs, dataset, intervals.capacity(), way, judge)
+  program = MembersProgram(group.runs, dataset, intervals.capacity(), way, classifier)
   name = group.runs[0].program_name()
   files.append_line(folder.timing, {"program": name, "compile_seconds": program.compile_seconds})
   folders = [folder.member(run) for run in group.runs]
@@ -111,7 +112,7 @@ def _train_group(folder, group, dataset, judge, steps, intervals, shown, stop):
       group.runs, folders, alive, pending, measured, strict=True
     ):
       if lives:
-        row = {"step": step, **summarise(rows, run)} | own
+        row = {"step": step, **summarise(rows, run.config())} | own
         files.append_line(member.metrics, row)
 
   shown.begin(group, step, n_new=step if begun else step - group.start, n_dead=alive.count(False))

@@ -16,7 +16,7 @@ from experiments.engine import batching, program, sweep_loop
 from experiments.engine.batching import Batching
 from experiments.engine.sweep_folder import SweepFolder
 from experiments.host import checkpoints, files
-from experiments.report.results import spread_of
+from experiments.report.tables import mean_interval
 
 
 def read_csv(folder):
@@ -70,7 +70,7 @@ def test_results_are_the_members_own(finished):
   first = record["settings"][0]
   values = [float(row["sliced_wasserstein"]) for row in rows[:2]]
   assert first["seeds"] == [0, 1]
-  assert first["end"]["sliced_wasserstein"] == spread_of(values)._asdict()
+  assert first["end"]["sliced_wasserstein"] == mean_interval(values)._asdict()
 
 
 @pytest.mark.slow
@@ -345,7 +345,7 @@ def test_a_full_disk_while_results_are_written(finished, tmp_path, monkeypatch, 
   def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
-  for module in ("results", "html"):
+  for module in ("tables", "html"):
     with monkeypatch.context() as patch:
       patch.setattr(f"experiments.report.{module}.write_bytes", full)
       assert launch(sweep, "--report_only", f"--workdir={path}") == 2

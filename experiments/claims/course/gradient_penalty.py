@@ -11,7 +11,7 @@ from experiments.claims.claim import Claim, Evidence, Judgement, verdict
 from experiments.claims.lab import Lab
 from experiments.engine.observe import observe_settings
 from experiments.figures.pictures import Picture, render
-from experiments.measures.samples import generate
+from experiments.measures.draws import generate
 from experiments.spec.grid import Grid
 from wgan_jax.lipschitz import largest_gradient_norm
 from wgan_jax.penalties import gradient_norms, interpolate

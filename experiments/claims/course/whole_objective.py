@@ -9,7 +9,8 @@ from experiments.claims.lab import Lab
 from experiments.engine.observe import observe
 from experiments.figures.pictures import Picture, render
 from experiments.figures.samples import compose_grid
-from experiments.measures.samples import generate, sliced_distance
+from experiments.measures.draws import generate
+from experiments.measures.samples import sliced_distance
 from experiments.spec.grid import Grid
 
 _N_SHOWN = 64

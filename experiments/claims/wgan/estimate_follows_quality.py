@@ -12,7 +12,8 @@ from experiments.claims.claim import Claim, Evidence, Judgement, verdict
 from experiments.claims.lab import Lab
 from experiments.engine.observe import observe_settings
 from experiments.figures.pictures import Picture, render
-from experiments.measures.samples import generate, sliced_distance
+from experiments.measures.draws import generate
+from experiments.measures.samples import sliced_distance
 from experiments.spec.grid import Grid
 
 _ARCHITECTURES = {"mlp": "MLP", "dcgan": "DCGAN"}

@@ -1,14 +1,16 @@
-"""What is measured at a log boundary, on networks whose answers are known."""
+"""Lines of metrics, on networks whose answers are known."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from experiments.measures.boundary import make_boundary_measures
-from experiments.measures.rows import BEST_BY, MEASURES, estimate_name
+from experiments.measures import library
+from experiments.measures.lines import make_measures, summarise
 from experiments.measures.samples import _N_PROJECTIONS
+from experiments.measures.training import rows_of
 from experiments.spec.datasets import of_images
-from wgan_jax import Config, Hparams, Network, Pair, make_training
+from wgan_jax import Config, Hparams, Info, Network, Pair, make_training
 from wgan_jax.data.images import Images
 
 # White held-out images, mid-grey training images, and a generator that draws 0 in sampling mode.
@@ -31,9 +33,9 @@ def measure(config, critic_apply):
   )
   training = make_training(config, pair, DATASET.sample_real)
   state = training.init(jax.random.key(0), Hparams())
-  measured = jax.jit(make_boundary_measures(config, pair, DATASET))(
-    state, Hparams(), DATASET.train, DATASET.held_out
-  )
+  options = {"xla_backend_optimization_level": 0}
+  fast = jax.jit(make_measures(config, pair, DATASET).fast, compiler_options=options)
+  measured = fast(state, Hparams(), DATASET.train, DATASET.held_out)
   return {name: float(value) for name, value in measured.items()}
 
 
@@ -46,16 +48,6 @@ def test_the_held_out_estimate_is_of_test_images_against_samples():
   assert measured == {}
 
 
-def test_every_measure_of_the_table_is_measured():
-  """By its name: those of every line here, the slow ones in `test_exact`."""
-  names = set()
-  for loss, penalty in [("wasserstein", "gp"), ("wasserstein", "clip"), ("minimax", "none")]:
-    config = Config(loss=loss, penalty=penalty)
-    names |= set(measure(config, lambda params, x: params["w"] * jnp.sum(x)))
-  assert names - set(MEASURES) == {"gradient_norm_mean"}
-  assert BEST_BY in MEASURES
-
-
 def test_norms_without_a_penalty_are_between_training_images_and_samples():
   """c = |x|^2 / 2: the norm at x_hat is epsilon |x|, and |x| is that of the training images."""
   measured = measure(Config(penalty="clip"), lambda params, x: jnp.sum(jnp.square(x)) / 2)
@@ -64,6 +56,26 @@ def test_norms_without_a_penalty_are_between_training_images_and_samples():
   assert 0.3 * longest < measured["gradient_norm_mean"] < 0.7 * longest
 
 
-def test_names():
-  assert estimate_name("wasserstein") == "wasserstein_estimate"
-  assert estimate_name("minimax") == estimate_name("nonsaturating") == "jensen_shannon_estimate"
+def test_a_line_holds_means_over_steps_and_of_the_largest_norms_the_largest():
+  info = Info(*(np.float32([k, 3 * k]) for k in range(1, 7)), finite=np.ones(2, bool))
+  line = summarise(rows_of(info), Config(penalty="gp"))
+  assert line == {
+    "wasserstein_estimate": 2,
+    "gradient_penalty": 4,
+    "gradient_norm_mean": 10,
+    "gradient_norm_max": 18,
+    "critic_loss": 6,
+    "generator_loss": 8,
+  }
+  without = summarise(rows_of(info), Config(penalty="clip"))
+  assert set(without) == {"wasserstein_estimate", "critic_loss", "generator_loss"}
+
+
+@pytest.mark.parametrize("loss", library.loss_rows())
+def test_an_estimate_has_the_name_of_its_loss(loss):
+  config = Config(loss=loss, penalty="none")
+  name = library.loss_row(config).estimate_name
+  steps = [dict.fromkeys(Info._fields, 1.0)]
+  assert name in summarise(steps, config)
+  names = set(measure(config, lambda params, x: params["w"] * jnp.sum(x)))
+  assert {each for each in names if "estimate" in each} == {f"held_out_{name}"}
