@@ -23,7 +23,7 @@ _SEED = 0
 _PACKAGES = ("jax", "flax", "optax")  # Another version may train another classifier.
 # Read with the import: a file that is edited later is not the code that runs.
 _CODE = digest_code(classifier.__name__)
-_BATCH = 500  # Images classified at once. It is fixed, so that results do not depend on the number of images.
+_BATCH = 500  # Images classified at once; fixed, so that results do not depend on how many.
 
 
 class Classifier(NamedTuple):
@@ -81,7 +81,7 @@ def classify_images(params: Params, images: np.ndarray) -> Outputs:
     images: float [n, height, width, channels] in [-1, 1], of the training images' shape.
 
   Raises:
-    ValueError: there is no image, the type is no float, or a value is outside [-1, 1] or not finite.
+    ValueError: there is no image, or a value is no float, not finite, or outside [-1, 1].
   """
   images = np.asarray(images)
   if images.ndim != 4 or not len(images) or not np.issubdtype(images.dtype, np.floating):
@@ -109,7 +109,7 @@ def _classify(params, images):
 
 
 def _n_steps(n_images):
-  """Steps of training: 64 passes over a small data set, 3,000 steps (MNIST: over 99 %) otherwise."""
+  """Steps of training: 64 passes over a small data set, at most 3,000 (MNIST: over 99 %)."""
   return min(n_images // 2, 3000)
 
 

@@ -1,5 +1,6 @@
 """All measures of one checkpoint, or of samples from elsewhere."""
 
+import functools
 import io
 import pathlib
 import sys
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.engine.program import rare_options
 from experiments.host.errors import UserError
 from experiments.measures import library
 from experiments.measures.classes import ClassifierMeasures, classified
@@ -140,7 +142,7 @@ def _measure(
   """Values of measures of a view whose arrays are concrete; what is known is not computed."""
   functions = list(view.known)
 
-  @jax.jit
+  @functools.partial(jax.jit, compiler_options=rare_options())
   def compute(held_out, state, hparams, train, known):
     known = dict(zip(functions, known, strict=True))
     return on_device(rows, View(view.run, held_out, state, hparams, train, known=known))
