@@ -1,11 +1,11 @@
-"""Measures a checkpoint of a run, or samples from elsewhere, by all that there is.
+"""Measures a checkpoint of a run, or samples from elsewhere, by all measures that apply.
 
 python -m experiments.evaluate --workdir=RUN
 python -m experiments.evaluate --samples=FILE.npz --dataset=mnist --out=FOLDER
 
-Prints a table with what training data get beside it: the floor of each distance, the ceiling of
-each share. Writes evaluation.json and evaluation.png. The file holds `images`, uint8
-[n, height, width, channels] or floats in [-1, 1], or of points `points`, [n, 2].
+Prints a table of the samples' values beside those of training data, which are the floor of each
+distance and the ceiling of each share. Writes evaluation.json and evaluation.png. FILE.npz holds
+`images`, uint8 [n, height, width, channels] or floats in [-1, 1], or `points`, [n, 2].
 """
 
 import pathlib
@@ -16,15 +16,15 @@ import numpy as np
 from absl import flags
 
 from experiments.engine.folder import RunFolder
-from experiments.engine.program import make_snapshot
 from experiments.figures.evaluation import draw_evaluation
 from experiments.host import cli
 from experiments.host.environment import describe_environment
 from experiments.host.errors import UserError
 from experiments.host.files import write_json
-from experiments.measures.classes import load_judge
-from experiments.measures.rows import MEASURES
-from experiments.measures.samples import N_MODE_SAMPLES, Snapshot, generate_many
+from experiments.measures.classes import load_classifier_measures
+from experiments.measures.draws import Snapshot, generate_many, make_snapshot
+from experiments.measures.samples import N_MODE_SAMPLES
+from experiments.measures.table import all_rows
 from experiments.report.evaluation import (
   LEAST,
   N_EXACT,
@@ -47,21 +47,21 @@ _MAX_N = 100_000
 
 
 def register(flag_values: flags.FlagValues) -> None:
-  """This launcher's flags."""
+  """Registers this launcher's flags."""
   text = "The run folder whose checkpoint is measured."
   flags.DEFINE_string("workdir", None, text, flag_values=flag_values)
-  text = "The checkpoint; the newest that verifies where none is named."
+  text = "Step of the checkpoint; if not given, the newest that verifies."
   flags.DEFINE_integer(
     "step", None, text, lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values
   )
-  text = "An .npz with samples from elsewhere, in place of a run."
+  text = "An .npz with samples from elsewhere, instead of a run."
   flags.DEFINE_string("samples", None, text, flag_values=flag_values)
-  text = "What the samples are of; a run tells it itself."
+  text = "Data set of --samples; a run's folder records its own."
   flags.DEFINE_enum("dataset", None, [*IMAGES, *POINTS], text, flag_values=flag_values)
-  text = "TFDS folder; else TFDS_DATA_DIR, else TFDS's own."
+  text = "TFDS folder; if not given, TFDS_DATA_DIR, or else TFDS's own."
   flags.DEFINE_string("data_dir", None, text, flag_values=flag_values)
   register_options(flag_values)
-  text = "Samples to draw; 2,000 where not given, 26,000 of stacked images, 2,500 of points."
+  text = "Samples to draw; if not given 2,000, of stacked images 26,000, of points 2,500."
   flags.DEFINE_integer(
     "n", None, text, lower_bound=LEAST, upper_bound=_MAX_N, flag_values=flag_values
   )
@@ -69,7 +69,7 @@ def register(flag_values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
     "seed", 0, text, lower_bound=0, upper_bound=MAX_SEED, flag_values=flag_values
   )
-  text = "The folder to write to; the run's where not given."
+  text = "The folder to write to; if not given, the run's."
   flags.DEFINE_string("out", None, text, flag_values=flag_values)
 
 
@@ -96,49 +96,51 @@ def main(flag_values: flags.FlagValues) -> None:
     path = pathlib.Path(flag_values.samples).expanduser()
     samples, title = read_samples(path, dataset), path.name
   try:
-    out.mkdir(parents=True, exist_ok=True)  # Before minutes go into what could not be written.
+    out.mkdir(parents=True, exist_ok=True)  # Before measuring, which takes minutes.
   except OSError as error:
     raise UserError(f"--out={out} cannot be written ({error.strerror}): name a folder") from error
-  judge = load_judge(dataset)
+  classifier = load_classifier_measures(dataset)
   # A stream of its own, not that of a run with this seed.
   key = jax.random.fold_in(jax.random.key(flag_values.seed), 0x6576616C)
   key_latents, key_real, key_picture = jax.random.split(key, 3)
   if settings is not None:
-    n = flag_values.n or (judge.n_samples if judge else N_MODE_SAMPLES)
+    n = flag_values.n or (classifier.n_samples if classifier else N_MODE_SAMPLES)
     samples = generate_many(settings.networks(), state, key_latents, n)
     if not np.isfinite(samples).all():
       raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
   train, held_out = real_samples(dataset, key_real, len(samples))
-  judged = evaluate_samples(dataset, judge, samples, held_out)
-  real = evaluate_samples(dataset, judge, train, held_out)
+  measured = evaluate_samples(dataset, classifier, samples, held_out)
+  real = evaluate_samples(dataset, classifier, train, held_out)
   critic = {}
   if settings is not None:
-    exact = judged.measures["exact_wasserstein"]
+    exact = measured.measures["exact_wasserstein"]
     critic = evaluate_critic(settings, dataset, state, samples, held_out, exact)
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
   print(
     f"{title}: {len(samples)} samples and {len(train)} training data, both against"
     f" {len(held_out)} held out of {dataset.name}; the exact distance of at most {N_EXACT} of each"
   )
-  _print_table(judged.measures, real.measures, critic)
+  _print_table(measured.measures, real.measures, critic)
   record = {
     "title": title,
     "counts": counts | {"exact_wasserstein_of_at_most": N_EXACT},
-    "samples": judged.measures,
+    "samples": measured.measures,
     "training_data": real.measures,
     "critic": critic,
-    "classifier": None if judge is None else judge.describe(),
+    "classifier": None if classifier is None else classifier.describe(),
     "flags": flag_values.flag_values_dict(),
     "environment": describe_environment(),
   }
-  drawing = Snapshot(to_uint8(samples[:64]) if judge else samples[:1000], None)
+  snapshot = Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
   if settings is not None:
-    drawing = make_snapshot(settings.networks(), dataset)(state, key_picture)
-  shares = None if judge is None else {"samples": judged.shares, "training data": judge.shares}
+    snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
+  shares = None
+  if classifier is not None:
+    shares = {"samples": measured.shares, "training data": classifier.shares}
   params = None if state is None else state.critic_params
   try:
     write_json(out / "evaluation.json", record)
-    draw_evaluation(out / "evaluation.png", title, drawing, dataset, shares, critic, params)
+    draw_evaluation(out / "evaluation.png", title, snapshot, dataset, shares, critic, params)
   except OSError as error:
     raise UserError(f"--out={out} cannot be written ({error.strerror})") from error
   print(f"written: {out}/evaluation.json, evaluation.png")
@@ -154,7 +156,7 @@ def _check(flag_values: flags.FlagValues) -> None:
       other = "workdir" if flag_values.workdir else "samples"
       raise UserError(f"--{name} does nothing with --{other}: leave it out")
   if flag_values.samples and (flag_values.dataset is None or flag_values.out is None):
-    raise UserError("--samples needs --dataset, which they are of, and --out, a folder to write to")
+    raise UserError("--samples needs --dataset, their data set, and --out, a folder to write to")
   if flag_values.dataset != "funnels":
     for name in ("n_funnels", "data_seed"):
       if flag_values[name].present:
@@ -162,17 +164,15 @@ def _check(flag_values: flags.FlagValues) -> None:
 
 
 def _print_table(samples, real, critic):
-  width = max(len(_title(name)) for name in [*samples, *critic]) + 2
+  titles = {row.name: row.title for row in all_rows()}
+  titles = {name: titles.get(name, name.replace("_", " ")) for name in [*samples, *critic]}
+  width = max(map(len, titles.values())) + 2
   print(f"{'':{width}} {'samples':>10} {'training data':>14}")
   for name, value in samples.items():
-    print(f"{_title(name):{width}} {value:10.4g} {real[name]:14.4g}")
+    print(f"{titles[name]:{width}} {value:10.4g} {real[name]:14.4g}")
   for name, value in critic.items():
     values = value if isinstance(value, list) else [value]
-    print(f"{_title(name):{width}} {'  '.join(f'{each:10.4g}' for each in values)}")
-
-
-def _title(name):
-  return MEASURES[name].title if name in MEASURES else name.replace("_", " ")
+    print(f"{titles[name]:{width}} {'  '.join(f'{each:10.4g}' for each in values)}")
 
 
 if __name__ == "__main__":

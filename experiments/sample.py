@@ -2,9 +2,9 @@
 
 python -m experiments.sample --workdir=RUN --n=64
 
-The kind of --out decides the form: NAME.png is one picture, NAME.npz holds `images`, uint8
-[n, height, width, channels], or of points `points`, float32 [n, 2], and a name without an ending is
-a folder of n PNGs, of images.
+The ending of --out decides the form: NAME.png is one picture. NAME.npz holds `images`, uint8
+[n, height, width, channels], or `points`, float32 [n, 2]. A name without an ending is a folder of n
+PNGs, for images only.
 """
 
 import io
@@ -20,7 +20,7 @@ from experiments.figures.samples import draw_grid, draw_points
 from experiments.host import cli
 from experiments.host.errors import UserError
 from experiments.host.files import write_bytes
-from experiments.measures.samples import generate_many
+from experiments.measures.draws import generate_many
 from experiments.spec.datasets import POINTS
 from experiments.spec.flags import MAX_SEED, MAX_STEPS, refuse_empty
 from wgan_jax.data.images import to_uint8
@@ -30,7 +30,7 @@ _MAX_N = 1_000_000
 
 
 def register(flag_values: flags.FlagValues) -> None:
-  """This launcher's flags."""
+  """Registers this launcher's flags."""
   flags.DEFINE_string("workdir", None, "The run folder.", flag_values=flag_values)
   flags.DEFINE_integer(
     "n", 64, "How many samples.", lower_bound=1, upper_bound=_MAX_N, flag_values=flag_values
@@ -38,7 +38,7 @@ def register(flag_values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
     "step",
     None,
-    "The checkpoint; the newest that verifies where none is named.",
+    "Step of the checkpoint; if not given, the newest that verifies.",
     lower_bound=1,
     upper_bound=MAX_STEPS,
     flag_values=flag_values,
@@ -54,7 +54,7 @@ def register(flag_values: flags.FlagValues) -> None:
   flags.DEFINE_string(
     "out",
     None,
-    "Where to write; WORKDIR/samples-stepSTEP-seedSEED-nN.png where not named.",
+    "Where to write; if not given, WORKDIR/samples-stepSTEP-seedSEED-nN.png.",
     flag_values=flag_values,
   )
 

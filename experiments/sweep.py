@@ -27,7 +27,8 @@ from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
 from experiments.host.errors import Stopped, UserError
 from experiments.report.html import write_report
-from experiments.report.results import read_members, write_results
+from experiments.report.results import read_members
+from experiments.report.tables import write_results
 from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import IMAGES, POINTS
 from experiments.spec.defaults import defaults_table

@@ -9,30 +9,7 @@ import numpy as np
 import tqdm
 
 from experiments.host.errors import UserError
-
-_SHORT = {
-  "wasserstein_estimate": "W",
-  "held_out_wasserstein_estimate": "held-out W",
-  "jensen_shannon_estimate": "JS",
-  "held_out_jensen_shannon_estimate": "held-out JS",
-  "total_variation_estimate": "TV",
-  "held_out_total_variation_estimate": "held-out TV",
-  "relativistic_estimate": "relativistic",
-  "held_out_relativistic_estimate": "held-out relativistic",
-  "sliced_wasserstein": "SW",
-  "exact_wasserstein": "exact W1",
-  "certified_wasserstein": "certified W1",
-  "n_modes": "modes",
-  "high_quality": "good",
-  "n_classes": "classes",
-  "frechet": "Fréchet",
-  "gradient_cosine": "cosine",
-  "gradient_penalty": "penalty",
-  "critic_loss": "critic loss",
-  "generator_loss": "generator loss",
-  "gradient_norm_mean": "|grad| mean",
-  "gradient_norm_max": "max",
-}
+from experiments.measures.table import short_names
 
 
 class Display:
@@ -85,7 +62,9 @@ class Display:
     """Shows a line of metrics: the figures of a run alone, or how many of many go on."""
     if self._n_members == 1:
       (line,) = lines
-      words = "  ".join(f"{_SHORT[name]} {line[name]:.4g}" for name in _SHORT if name in line)
+      words = "  ".join(
+        f"{short} {line[name]:.4g}" for name, short in short_names().items() if name in line
+      )
     else:
       left = tqdm.tqdm.format_interval(self._left / self._rate)
       words = f"{sum(self._alive)} of {len(self._alive)} alive, {self._n_diverged} diverged in all"

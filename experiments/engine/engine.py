@@ -6,10 +6,9 @@ import jax
 
 from experiments.engine.folder import RunFolder
 from experiments.engine.program import Program
-from experiments.measures.boundary import make_boundary_measures, summarise
-from experiments.measures.classes import Judge
-from experiments.measures.samples import make_snapshot
-from experiments.measures.slow import make_exact_measures
+from experiments.measures.classes import ClassifierMeasures
+from experiments.measures.draws import make_snapshot
+from experiments.measures.lines import make_measures, summarise
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.sweep import Members
@@ -26,7 +25,7 @@ class Engine:
     dataset: their data.
     capacity: the most steps of one call of `chunk`.
     batching: one of `wgan_jax.sweep.BATCHING`.
-    judge: computes the measures that need a classifier; None without slow measures, and for points.
+    classifier: for the slow measures of images; None without them.
 
   Attributes:
     runs: as given.
@@ -39,7 +38,7 @@ class Engine:
     dataset: Dataset,
     capacity: int,
     batching: str = "map",
-    judge: Judge | None = None,
+    classifier: ClassifierMeasures | None = None,
   ):
     config, networks = runs[0].config(), runs[0].networks()
     training = make_training(config, networks, dataset.sample_real)
@@ -48,11 +47,11 @@ class Engine:
     self.program = Program(training, dataset.train, members, capacity, batching)
     self._dataset = dataset
     self._held_out = self.program.put(dataset.held_out)
-    self._classifier = None if judge is None else self.program.put(judge.params)
-    slow = make_exact_measures(config, networks, dataset, judge)
-    self._measure = self.program.mapped(make_boundary_measures(config, networks, dataset), 2)
-    self._measure_slowly = self.program.mapped(slow.compute, 2)
-    self._finish = slow.finish
+    self._classifier = None if classifier is None else self.program.put(classifier.params)
+    measures = make_measures(config, networks, dataset, classifier)
+    self._measure = self.program.mapped(measures.fast, 2)
+    self._measure_slowly = self.program.mapped(measures.slow, 2)
+    self._finish = measures.finish
     self._snapshot = self.program.mapped(make_snapshot(networks, dataset), 2)
 
   def init(self) -> Members:
@@ -82,7 +81,7 @@ class Engine:
       if not alive[i]:
         lines.append(None)
         continue
-      line = summarise(pending[i], run)
+      line = summarise(pending[i], run.config())
       line |= {name: float(values[i]) for name, values in fast.items()}
       if slow:
         line |= self._finish(jax.tree.map(lambda leaf, i=i: leaf[i], arrays))

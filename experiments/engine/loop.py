@@ -16,7 +16,7 @@ from experiments.engine.engine import Engine
 from experiments.engine.places import Place
 from experiments.host.errors import Stopped, UserError
 from experiments.host.signals import Stop
-from experiments.measures.boundary import rows_of
+from experiments.measures.training import rows_of
 
 # A chunk also ends here, however rarely one logs: a signal and a divergence wait for its end.
 _LONGEST_CHUNK = 1000

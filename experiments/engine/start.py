@@ -14,7 +14,7 @@ from experiments.engine.places import RunPlace
 from experiments.host import checkpoints
 from experiments.host.environment import describe_environment, use_compilation_cache
 from experiments.host.signals import stop_signals
-from experiments.measures.classes import load_judge
+from experiments.measures.classes import load_classifier_measures
 from experiments.spec.notes import notes
 from experiments.spec.settings import Settings
 
@@ -61,8 +61,8 @@ def start(
     if kept and kept[-1] > steps:
       print(f"{path} is at step {kept[-1]} already: --steps={steps} asks for nothing more")
       return
-    judge = load_judge(dataset) if intervals.slow else None
-    engine = Engine([settings], dataset, intervals.capacity(), judge=judge)
+    classifier = load_classifier_measures(dataset) if intervals.slow else None
+    engine = Engine([settings], dataset, intervals.capacity(), classifier=classifier)
     title, replay = run_title(settings), f"--seed={settings.seed}"
     place = RunPlace(folder, title, replay, tensorboard=flag_values.tensorboard)
     done = kept[-1] if kept else 0

@@ -13,7 +13,7 @@ from experiments.engine.planning import by_program, bytes_of, free_bytes, member
 from experiments.host import checkpoints, files
 from experiments.host.errors import Stopped
 from experiments.host.signals import stop_signals
-from experiments.measures.classes import load_judge
+from experiments.measures.classes import load_classifier_measures
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 
@@ -79,7 +79,7 @@ def train_sweep(
     UserError: no checkpoint of a group verifies, or one cannot be saved; or memory is too small.
   """
   files.keep_lines(folder.timing, lambda row: True)  # A torn last line goes.
-  judge = load_judge(dataset) if intervals.slow else None
+  classifier = load_classifier_measures(dataset) if intervals.slow else None
   begun = folder.read_group()
   if begun is None:
     folder.remove_group()
@@ -101,7 +101,7 @@ def train_sweep(
         raise Stopped(message, 128 + stop.signal)
       if group != folder.read_group():
         folder.write_group(group)
-      engine = Engine(group.runs, dataset, intervals.capacity(), group.batching, judge)
+      engine = Engine(group.runs, dataset, intervals.capacity(), group.batching, classifier)
       _warn_of_memory(engine, dataset)
       program, run = group.runs[0].program_name(), group.runs[0]
       compiled = {"program": program, "compile_seconds": engine.program.compile_seconds}

@@ -10,28 +10,28 @@ from matplotlib.figure import Figure
 from experiments.figures.pictures import render
 from experiments.figures.samples import compose_grid, fill_points
 from experiments.host.files import write_bytes
-from experiments.measures.samples import Snapshot
+from experiments.measures.draws import Snapshot
 from experiments.spec.datasets import Dataset
 
 
 def draw_evaluation(
   path: pathlib.Path,
   title: str,
-  drawing: Snapshot,
+  snapshot: Snapshot,
   dataset: Dataset,
   shares: dict[str, np.ndarray] | None,
   critic: dict,
   params: chex.ArrayTree | None,
 ) -> None:
-  """Draws what there is of it.
+  """Draws the panels that apply: samples, classes, and the critic's layers and parameters.
 
   Args:
     path: the PNG to write.
-    title: stands above.
-    drawing: the samples.
+    title: title of the figure.
+    snapshot: samples, and the critic's level sets.
     dataset: their data set.
-    shares: of the classes, by whose they are, each [classes]; None without classes.
-    critic: the critic's measures; without "activation_gradient_norms" nothing is drawn of it.
+    shares: shares of the classes by their source, each [classes]; None without classes.
+    critic: the critic's measures; its layers are drawn from "activation_gradient_norms".
     params: the critic's parameters, or None.
   """
   panels = 1 + (shares is not None) + 2 * (params is not None)
@@ -46,9 +46,9 @@ def draw_evaluation(
 
   axes = panel()
   if dataset.images is None:
-    fill_points(figure, axes, np.asarray(drawing.samples), dataset, drawing.levels)
+    fill_points(figure, axes, np.asarray(snapshot.samples), dataset, snapshot.levels)
   else:
-    axes.imshow(compose_grid(np.asarray(drawing.samples)), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(compose_grid(np.asarray(snapshot.samples)), cmap="gray", vmin=0, vmax=255)
     axes.set_axis_off()
   if shares is not None:
     axes = panel(title="classes, by a classifier", xlabel="class", ylabel="share")

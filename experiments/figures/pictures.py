@@ -1,4 +1,4 @@
-"""A picture as PNG, the same bytes for the same figure."""
+"""Pictures as PNG."""
 
 import io
 from typing import NamedTuple
@@ -9,14 +9,14 @@ DPI = 100
 
 
 class Picture(NamedTuple):
-  """A PNG and what it shows."""
+  """A PNG with its caption."""
 
   caption: str
   png: bytes
 
 
 def render(figure: Figure) -> bytes:
-  """A figure as PNG, the same bytes for the same figure."""
+  """Renders a figure as PNG, the same bytes for the same figure."""
   buffer = io.BytesIO()
   figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
   return buffer.getvalue()

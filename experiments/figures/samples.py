@@ -8,19 +8,19 @@ from matplotlib.figure import Figure
 
 from experiments.figures.pictures import DPI, render
 from experiments.host.files import write_bytes
-from experiments.measures.samples import Snapshot
+from experiments.measures.draws import Snapshot
 from experiments.spec.datasets import Dataset
 
 _GRID_SIDE = 672
 _TITLE_HEIGHT = 24
 
 
-def draw_samples(path: pathlib.Path, drawing: Snapshot, dataset: Dataset, title: str) -> None:
-  """Draws a run's own picture: a grid of images, or points on the critic's level sets."""
-  if drawing.levels is None:
-    draw_grid(path, drawing.samples, title)
+def draw_samples(path: pathlib.Path, snapshot: Snapshot, dataset: Dataset, title: str) -> None:
+  """Draws a run's samples: a grid of images, or points on the critic's level sets."""
+  if snapshot.levels is None:
+    draw_grid(path, snapshot.samples, title)
   else:
-    draw_points(path, drawing.samples, dataset, title, drawing.levels)
+    draw_points(path, snapshot.samples, dataset, title, snapshot.levels)
 
 
 def draw_points(
@@ -30,16 +30,16 @@ def draw_points(
   title: str,
   levels: np.ndarray | None = None,
 ) -> None:
-  """Draws points beside those that are held out, on level sets of a critic.
+  """Draws points and the held-out points on level sets of a critic.
 
   Args:
     path: the PNG to write.
     points: [n, 2].
     dataset: has the held-out points.
-    title: stands above.
-    levels: the critic on the square of the data set's extent, rows from its lower end, or None.
+    title: title of the picture.
+    levels: scores on the square of the data set's extent, rows from its lower end, or None.
   """
-  # Fixed margins here and below: finding a layout takes as long as drawing.
+  # Fixed margins here and below: finding a layout takes as long as snapshot.
   figure = Figure(figsize=(6, 5.2))
   axes = figure.add_axes((0.1, 0.06, 0.86, 0.87))
   fill_points(figure, axes, points, dataset, levels)
@@ -48,7 +48,7 @@ def draw_points(
 
 
 def fill_points(figure: Figure, axes, points: np.ndarray, dataset: Dataset, levels) -> None:
-  """Draws what `draw_points` does into axes of a figure."""
+  """Draws the content of `draw_points` into axes of a figure."""
   extent = dataset.extent
   if levels is not None:
     side = np.linspace(-extent, extent, len(levels))
@@ -66,7 +66,7 @@ def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
   Args:
     path: the PNG to write.
     images: uint8 [n, height, width, channels], of 1 or 3 channels.
-    title: stands above the grid.
+    title: title of the picture.
   """
   grid = compose_grid(images)
   # Every pixel of a sample is a square of whole screen pixels.
@@ -82,7 +82,7 @@ def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
 
 
 def compose_grid(images: np.ndarray) -> np.ndarray:
-  """Images [n, height, width, channels] in a square grid, [rows height, columns width, ...]."""
+  """Composes images [n, height, width, channels] to a square grid [rows height, columns width]."""
   n, height, width, channels = images.shape
   columns = math.ceil(math.sqrt(n))
   rows = math.ceil(n / columns)

@@ -1,1 +1,1 @@
-"""What is measured of samples, critics and training."""
+"""Measures of samples, critics and training: a row each, and the lines of metrics made of them."""

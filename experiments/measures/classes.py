@@ -1,5 +1,6 @@
-"""What a classifier tells of images: their classes, and distances between its features."""
+"""Measures of images by a classifier: their classes, and distances between its features."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -8,35 +9,114 @@ import numpy as np
 
 from experiments.host.digest import digest_state
 from experiments.measures.classifiers import classify_images, load_classifier
+from experiments.measures.rows import SAMPLES, Measure, View
 from experiments.spec.datasets import Dataset
 from wgan_jax.data.images import to_unit
 from wgan_jax.frechet import frechet_distance, precision_recall
 from wgan_jax.modes import class_statistics, stacked_class
 from wgan_jax.networks.classifier import N_CLASSES, classify, features
+from wgan_jax.training import generate
 from wgan_jax.types import Params
 
 N_FEATURES_OF = 2000  # Samples, and held-out images, whose features are compared.
 _N_STACKED = 26_000  # Samples for 1,000 modes, as published tables have it.
 
 
-def load_judge(dataset: Dataset) -> "Judge | None":
-  """The judge of a data set; None for points, which need none."""
-  return None if dataset.images is None else Judge(dataset)
+def rows() -> list[Measure]:
+  """The measures that need a classifier."""
+
+  def row(name: str, title: str, label: str, meaning: str, panel: str, **shown) -> Measure:
+    return Measure(
+      name,
+      title,
+      label,
+      meaning,
+      group=SAMPLES,
+      panel=panel,
+      slow=True,
+      applies=lambda run: run.classifier is not None,
+      needs=(classified,),
+      finish=lambda view: view.once(_measured)[name],
+      **shown,
+    )
+
+  return [
+    row(
+      "n_classes",
+      "classes found",
+      "classes",
+      "By a classifier of the data's classes.",
+      "classes found",
+      short="classes",
+    ),
+    row(
+      "class_kl",
+      "KL, samples' classes to the data's",
+      "nats",
+      "0 at best; stacked images: to uniform.",
+      "precision and recall; KL of classes",
+      place=1,
+    ),
+    row(
+      "frechet",
+      "classifier Fréchet distance, samples to held out",
+      "squared features",
+      "Between Gaussians fitted to that classifier's features. It is no FID, and not 0 for the data"
+      " themselves: experiments.evaluate gives its floor.",
+      "classifier Fréchet distance",
+      short="Fréchet",
+    ),
+    row(
+      "precision",
+      "precision in classifier features",
+      "share",
+      "Samples that lie among the held-out data: whether they are good.",
+      "precision and recall; KL of classes",
+    ),
+    row(
+      "recall",
+      "recall in classifier features",
+      "share",
+      "Held-out data that lie among the samples: whether all kinds are there.",
+      "precision and recall; KL of classes",
+    ),
+  ]
 
 
-class Judge:
-  """A classifier of a data set, and what it tells of the data set's own test images.
+def classified(view: View) -> dict[str, jax.Array]:
+  """Classes and features of samples, as `ClassifierMeasures.inspect` gives them."""
+
+  def sample(key, n):
+    return generate(view.run.networks, view.state, key, n)
+
+  return view.run.classifier.look(view.classifier_params, sample, view.keys["classes"])
+
+
+def _measured(view: View) -> dict[str, float]:
+  classifier, seen = view.run.classifier, view.once(classified)
+  # Finite parameters may give samples that are not, and then features.
+  finite = np.isfinite(seen["features"]).all()
+  return classifier.measure(seen) if finite else dict.fromkeys(classifier.NAMES, math.nan)
+
+
+def load_classifier_measures(dataset: Dataset) -> "ClassifierMeasures | None":
+  """The classifier's measures of a data set of images; None for points."""
+  return None if dataset.images is None else ClassifierMeasures(dataset)
+
+
+class ClassifierMeasures:
+  """Measures of images by a classifier, against a data set's own test images.
 
   Attributes:
-    params: the classifier's.
+    params: the classifier's parameters.
     n_samples: how many samples `look` draws.
-    shares: of each class in the training data, [classes]; uniform for stacked images.
+    shares: share of each class in the training data, [classes]; uniform for stacked images.
   """
 
   NAMES = ("n_classes", "class_kl", "frechet", "precision", "recall")
 
   def __init__(self, dataset: Dataset):
-    """Trains the classifier, or reads it; `dataset` is of images."""
+    """Trains the classifier of a data set of images, or reads it from the cache."""
     pictures, base = dataset.images, dataset.base
     classifier = load_classifier(base)
     self.params = classifier.params
@@ -50,13 +130,13 @@ class Judge:
     self._held_out = self.inspect(held_out)["features"]
 
   def describe(self) -> dict:
-    """What tells this classifier from others, with which figures do not compare."""
+    """Accuracy and digest of the classifier; figures of different classifiers do not compare."""
     return {"test_accuracy": self._test_accuracy, "params": digest_state(self.params)}
 
   def look(
     self, params: Params, sample: Callable[[jax.Array, int], jax.Array], key: jax.Array
-  ) -> dict:
-    """Draws `n_samples` samples within a program; see `inspect`.
+  ) -> dict[str, jax.Array]:
+    """Draws `n_samples` samples within a program; returns what `inspect` does.
 
     Args:
       params: `self.params`, an argument of the program and no constant.
@@ -71,22 +151,22 @@ class Judge:
     seen = jax.lax.map(see, jax.random.split(key, self.n_samples // N_FEATURES_OF))
     return {"classes": seen["classes"].ravel(), "features": seen["features"][0]}
 
-  def inspect(self, images: np.ndarray) -> dict:
-    """Classes, [n], and features of the first N_FEATURES_OF, of images on the host."""
+  def inspect(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Classes of images on the host, [n], and features of the first N_FEATURES_OF."""
     channels = np.moveaxis(images, -1, 0)[..., None]
     seen = jax.device_get(self._join([classify_images(self.params, each) for each in channels]))
     return seen | {"features": seen["features"][:N_FEATURES_OF]}
 
   def _join(self, outputs):
-    """What the channels of an image tell together."""
+    """Classes and features of images, from those of their channels."""
     digits = jnp.stack([jnp.argmax(logits, -1) for _, logits in outputs], -1)
     classes = stacked_class(digits) if len(outputs) > 1 else digits[:, 0]
     return {"classes": classes, "features": jnp.concatenate([each for each, _ in outputs], -1)}
 
   def measure(self, seen: dict) -> dict[str, float]:
-    """The measures of what was seen, by name."""
+    """Measures of what `inspect` or `look` returned, by name."""
     classes = class_statistics(jnp.asarray(seen["classes"]), jnp.asarray(self.shares, jnp.float32))
     real, fake = self._held_out, seen["features"]
     manifolds = precision_recall(real, fake)
-    told = (classes.n_classes, classes.kl, frechet_distance(real, fake), *manifolds)
-    return dict(zip(self.NAMES, map(float, told), strict=True))
+    values = (classes.n_classes, classes.kl, frechet_distance(real, fake), *manifolds)
+    return dict(zip(self.NAMES, map(float, values), strict=True))

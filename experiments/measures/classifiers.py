@@ -1,7 +1,7 @@
 """The classifier of a data set: trained once, and kept in the user's cache folder.
 
-A cache file's name has a digest of all that makes the classifier: the data, the recipe, the code
-and the versions of the packages. What it holds has one of its own, so that damage is seen.
+The name of a cache file has a digest of all that the classifier depends on: data, recipe, code and
+versions of packages. Its content has a digest too, so that damage is seen.
 """
 
 import functools
@@ -20,18 +20,18 @@ from wgan_jax.networks import classifier
 from wgan_jax.types import Params
 
 _SEED = 0
-_PACKAGES = ("jax", "flax", "optax")  # Those that another version of may train otherwise.
-# Read with the import, as a file that is edited later is not the code that runs.
+_PACKAGES = ("jax", "flax", "optax")  # Another version may train another classifier.
+# Read with the import: a file that is edited later is not the code that runs.
 _CODE = digest_code(classifier.__name__)
-_BATCH = 500  # Images classified at once; the same always, so that company changes no bit.
+_BATCH = 500  # Images classified at once; fixed, so that results do not depend on how many.
 
 
 class Classifier(NamedTuple):
   """A trained classifier.
 
   Attributes:
-    params: for `wgan_jax.networks.classifier`.
-    test_accuracy: the share of the test images that it classifies rightly.
+    params: parameters for `wgan_jax.networks.classifier`.
+    test_accuracy: share of the test images that are classified correctly.
   """
 
   params: Params
@@ -39,7 +39,7 @@ class Classifier(NamedTuple):
 
 
 class Outputs(NamedTuple):
-  """What a classifier makes of images.
+  """Output of a classifier for images.
 
   Attributes:
     features: float32 [n, k].
@@ -53,9 +53,9 @@ class Outputs(NamedTuple):
 def load_classifier(images: Images) -> Classifier:
   """Reads the classifier of a data set from the cache, or trains it on the training split.
 
-  Same data, code, packages and machine: the same classifier, bit for bit. Says on standard error
-  that it trains, as it takes a minute. Processes that start at once may each train; what they write
-  is whole. A cache that cannot be written costs a warning.
+  The same data, code, packages and machine give the same classifier, bit for bit. Training takes a
+  minute and is announced on standard error. Processes that start at once may each train; each
+  writes a whole file. A cache that cannot be written costs a warning.
   """
   path = user_cache_folder() / "classifiers" / f"{images.name}-{_digest(images)}.npz"
   try:
@@ -77,11 +77,11 @@ def classify_images(params: Params, images: np.ndarray) -> Outputs:
   """Features and logits of any number of images, in batches of one size.
 
   Args:
-    params: of `load_classifier`.
+    params: parameters from `load_classifier`.
     images: float [n, height, width, channels] in [-1, 1], of the training images' shape.
 
   Raises:
-    ValueError: no image, no float, or a value is outside [-1, 1] or not finite.
+    ValueError: there is no image, or a value is no float, not finite, or outside [-1, 1].
   """
   images = np.asarray(images)
   if images.ndim != 4 or not len(images) or not np.issubdtype(images.dtype, np.floating):
@@ -109,7 +109,7 @@ def _classify(params, images):
 
 
 def _n_steps(n_images):
-  """64 passes over a small data set; of a large one what brings MNIST past 99 % in a minute."""
+  """Steps of training: 64 passes over a small data set, at most 3,000 (MNIST: over 99 %)."""
   return min(n_images // 2, 3000)
 
 
@@ -125,7 +125,7 @@ def _train(images):
 
 
 def _digest(images):
-  """Of all that makes the classifier and its test accuracy."""
+  """Digest of all that the classifier and its test accuracy depend on."""
   versions = [metadata.version(name) for name in _PACKAGES]
   recipe = [_SEED, _n_steps(len(images.train_images))]
   digest = hashlib.sha256(repr((_CODE, versions, recipe)).encode())

@@ -1,89 +1,109 @@
-"""Samples of a state, and what they show without a critic: sliced distance and modes."""
+"""Measures of samples without a critic: distances to held-out data, and modes."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from experiments.spec.datasets import Dataset
-from wgan_jax.data.images import to_uint8
-from wgan_jax.data.toy import Mixture
-from wgan_jax.modes import mode_statistics
-from wgan_jax.training import State, generate
-from wgan_jax.transport import sliced_wasserstein
-from wgan_jax.types import Pair
+from experiments.measures.rows import BEST_BY, SAMPLES, Measure, Run, View
+from wgan_jax.modes import ModeStatistics, mode_statistics
+from wgan_jax.training import generate
+from wgan_jax.transport import sliced_wasserstein, wasserstein_exact
 
 _N_PROJECTIONS = 256
 # As many as published tables of modes are made with (Lin et al., 2017, arXiv 1712.04086).
 N_MODE_SAMPLES = 2500
-_BATCH = 500
-N_SAMPLES = 64  # Of a picture of images.
-_N_POINTS = 1000
-_N_LEVELS = 100  # Points along each side of the square on which a critic's level sets are drawn.
 
 
-def generate_many(
-  networks: Pair,
-  state: State,
-  key: jax.Array,
-  n: int,
-  transform: Callable[[jax.Array], jax.Array] = lambda samples: samples,
-) -> np.ndarray:
-  """Any number of samples, transformed, on the host; the first of a larger n are the same."""
+def rows() -> list[Measure]:
+  """The measures of samples."""
+  return [
+    Measure(
+      BEST_BY,
+      "sliced distance, samples to held out",
+      "SW1",
+      "The mean Earth Mover's Distance of projections on 256 random lines. It asks no critic, so it"
+      " compares all settings; of images it sees pixels, not whether a digit can be read.",
+      group=SAMPLES,
+      panel="sliced distance, samples to held out",
+      short="SW",
+      compute=lambda view: sliced_distance(view.once(fake), view.held_out),
+    ),
+    Measure(
+      "exact_wasserstein",
+      "exact distance, samples to held out",
+      "W1",
+      "The Earth Mover's Distance between the two samples themselves, Euclidean. Two samples of one"
+      " distribution are not at distance 0; in many dimensions they are far apart.",
+      group=SAMPLES,
+      panel="Wasserstein estimate, and the distance",
+      place=1,
+      short="exact W1",
+      slow=True,
+      needs=(fake,),
+      finish=lambda view: view.once(exact_distance),
+    ),
+    Measure(
+      "n_modes",
+      "modes found",
+      "modes",
+      "Modes that at least one of 2,500 samples hits within 3 sigma.",
+      group=SAMPLES,
+      panel="modes found",
+      short="modes",
+      applies=_has_modes,
+      compute=lambda view: view.once(_modes).n_modes,
+    ),
+    Measure(
+      "high_quality",
+      "share of samples within 3 sigma of a mode",
+      "share",
+      "0.989 for the data themselves.",
+      group=SAMPLES,
+      panel="quality of modes",
+      short="good",
+      applies=_has_modes,
+      compute=lambda view: view.once(_modes).high_quality,
+    ),
+    Measure(
+      "reverse_kl",
+      "reverse KL, samples' modes to uniform",
+      "nats",
+      "Each sample counts for its nearest mode. 0 at best; log of the modes after a full collapse.",
+      group=SAMPLES,
+      panel="quality of modes",
+      applies=_has_modes,
+      compute=lambda view: view.once(_modes).reverse_kl,
+    ),
+  ]
 
-  @jax.jit
-  def batch(state, key):
-    return transform(generate(networks, state, key, _BATCH))
 
-  # Folded in, not split, so that the first keys do not depend on n.
-  keys = [jax.random.fold_in(key, i) for i in range(-(-n // _BATCH))]
-  return np.concatenate([batch(state, key) for key in keys])[:n]
+def fake(view: View) -> jax.Array:
+  """Samples, as many as are held out: those of all distances, and of the held-out estimate."""
+  n = view.held_out.shape[0]
+  return generate(view.run.networks, view.state, view.keys["held_out"], n)
 
 
-def measuring_keys(state: State) -> dict[str, jax.Array]:
-  """The keys of everything that is measured at a step, by purpose."""
-  # The training step splits this key; folding in its own number leaves those draws alone.
-  key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 0x6D656173)
-  purposes = ("held_out", "fake", "real", "epsilon")
-  purposes += ("modes", "directions", "classes", "latents", "batch", "search")
-  return dict(zip(purposes, jax.random.split(key, len(purposes)), strict=True))
+def mode_samples(view: View) -> jax.Array:
+  """Samples in which modes are counted, [N_MODE_SAMPLES, d]."""
+  return generate(view.run.networks, view.state, view.keys["modes"], N_MODE_SAMPLES)
 
 
-def mode_measures(samples: jax.Array, modes: Mixture) -> dict[str, jax.Array]:
-  """What samples tell of a mixture's modes, by name."""
-  told = mode_statistics(samples, *modes)
-  return {name: getattr(told, name) for name in ("n_modes", "high_quality", "reverse_kl")}
+def exact_distance(view: View) -> float:
+  """Exact W1 from the held-out data to `fake`, on the host; NaN if a sample is not finite."""
+  # Finite parameters may give samples that are not.
+  finite = np.isfinite(view.once(fake)).all()
+  return wasserstein_exact(view.held_out, view.once(fake)) if finite else math.nan
 
 
 def sliced_distance(x: jax.Array, y: jax.Array) -> jax.Array:
-  """The sliced distance on always the same lines: runs and steps are compared with less noise."""
+  """Sliced distance on always the same lines: runs and steps are compared with less noise."""
   return sliced_wasserstein(jax.random.key(0x6C696E65), x, y, _N_PROJECTIONS)
 
 
-class Snapshot(NamedTuple):
-  """What a picture shows of a run.
-
-  Attributes:
-    samples: uint8 [N_SAMPLES, height, width, channels], or points, float32 [n, 2].
-    levels: of points, the critic on a square, [_N_LEVELS, _N_LEVELS], rows from its lower end;
-      None for images.
-  """
-
-  samples: jax.Array
-  levels: jax.Array | None
+def _has_modes(run: Run) -> bool:
+  return run.dataset.toy is not None and run.dataset.toy.modes is not None
 
 
-def make_snapshot(pair: Pair, dataset: Dataset) -> Callable[[State, jax.Array], Snapshot]:
-  """Builds `draw(state, key)`."""
-
-  def draw(state, key):
-    if dataset.images is not None:
-      return Snapshot(to_uint8(generate(pair, state, key, N_SAMPLES)), None)
-    side = jnp.linspace(-dataset.extent, dataset.extent, _N_LEVELS)
-    square = jnp.stack(jnp.meshgrid(side, side), axis=-1).reshape(-1, 2)
-    scores = jax.vmap(lambda x: pair.critic.apply(state.critic_params, x))(square)
-    return Snapshot(generate(pair, state, key, _N_POINTS), scores.reshape(_N_LEVELS, _N_LEVELS))
-
-  return draw
+def _modes(view: View) -> ModeStatistics:
+  return mode_statistics(view.once(mode_samples), *view.run.dataset.toy.modes)

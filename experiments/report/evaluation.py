@@ -5,36 +5,34 @@ import io
 import pathlib
 import sys
 import zipfile
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from experiments.engine.program import quick_compile_options
 from experiments.host.errors import UserError
-from experiments.measures.boundary import make_boundary_measures
-from experiments.measures.classes import Judge
-from experiments.measures.samples import mode_measures, sliced_distance
-from experiments.measures.slow import certified_measures, make_exact_measures
+from experiments.measures.classes import ClassifierMeasures, classified
+from experiments.measures.lines import measured_rows, on_device, on_host
+from experiments.measures.rows import SAMPLES, Measure, Run, View
+from experiments.measures.samples import exact_distance, fake, mode_samples
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.data.images import to_unit
 from wgan_jax.diagnostics import activation_gradient_norms
-from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.training import State
-from wgan_jax.transport import wasserstein_exact
 
 LEAST = 4  # A neighbourhood has three neighbours.
-# Of each side, what the exact distance is taken of: its time grows with the cube.
-N_EXACT = 2000
+N_EXACT = 2000  # Samples of each side in a distance: the exact one's time grows with the cube.
 
 
-class Judged(NamedTuple):
-  """What was found of samples.
+class SampleMeasures(NamedTuple):
+  """Measures of samples against held-out data.
 
   Attributes:
-    measures: against held-out data, by name.
-    shares: of each class, [classes]; None without classes.
+    measures: values by name.
+    shares: share of each class, [classes]; None without classes.
   """
 
   measures: dict[str, float]
@@ -42,10 +40,10 @@ class Judged(NamedTuple):
 
 
 def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
-  """Samples from an .npz, float32 [n, ...], images in [-1, 1].
+  """Reads samples from an .npz, float32 [n, ...], images in [-1, 1].
 
   Raises:
-    UserError: the file cannot be read, or what it holds are no samples of the data set's shape.
+    UserError: the file cannot be read, or holds no samples of the data set's shape.
   """
   name = "points" if dataset.images is None else "images"
   try:
@@ -87,7 +85,7 @@ def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
 
 
 def real_samples(dataset: Dataset, key: jax.Array, n: int) -> tuple[np.ndarray, np.ndarray]:
-  """Training samples, n, and held-out ones, at most n; points are drawn anew for both."""
+  """Draws n training samples and at most n held-out ones; points are drawn anew for both."""
   draw = jax.jit(dataset.sample_real, static_argnums=2)
   if dataset.images is None:
     keys = jax.random.split(key)
@@ -99,22 +97,17 @@ def real_samples(dataset: Dataset, key: jax.Array, n: int) -> tuple[np.ndarray, 
 
 
 def evaluate_samples(
-  dataset: Dataset, judge: Judge | None, samples: np.ndarray, held_out: np.ndarray
-) -> Judged:
-  """The measures of samples that need no critic."""
-  x, y = samples[:N_EXACT], held_out[:N_EXACT]
-  measured = {
-    "sliced_wasserstein": float(jax.jit(sliced_distance)(x, y)),
-    "exact_wasserstein": wasserstein_exact(x, y),
-  }
-  if judge is not None:
-    seen = judge.inspect(samples)
-    counts = np.bincount(seen["classes"], minlength=len(judge.shares))
-    return Judged(measured | judge.measure(seen), counts / len(samples))
-  if dataset.toy.modes is not None:
-    modes = mode_measures(jnp.asarray(samples), dataset.toy.modes)
-    measured |= {name: float(value) for name, value in modes.items()}
-  return Judged(measured, None)
+  dataset: Dataset, classifier: ClassifierMeasures | None, samples: np.ndarray, held_out: np.ndarray
+) -> SampleMeasures:
+  """Measures samples by all that needs no critic."""
+  run = Run(None, None, dataset, classifier)
+  known, shares = {fake: samples[:N_EXACT], mode_samples: samples}, None
+  if classifier is not None:
+    known[classified] = classifier.inspect(samples)
+    counts = np.bincount(known[classified]["classes"], minlength=len(classifier.shares))
+    shares = counts / len(samples)
+  rows = [row for row in measured_rows(run) if row.group == SAMPLES]
+  return SampleMeasures(_measure(rows, View(run, held_out[:N_EXACT], known=known)), shares)
 
 
 def evaluate_critic(
@@ -125,18 +118,12 @@ def evaluate_critic(
   held_out: np.ndarray,
   exact: float,
 ) -> dict[str, float | list[float]]:
-  """The measures of a critic, on the samples whose exact distance was taken."""
-  config, networks, hparams = settings.config(), settings.networks(), settings.hparams()
-  critic_fn = functools.partial(networks.critic.apply, state.critic_params)
-  x, y = jnp.asarray(held_out[:N_EXACT]), jnp.asarray(samples[:N_EXACT])
-  scores = jax.jit(jax.vmap(critic_fn))
-  difference = float(wasserstein_estimate(scores(x), scores(y)))
-  layers = networks.critic.layers(state.critic_params)
-  estimate = float(config.loss_row.estimate(scores(x), scores(y)))
-  measured = {f"held_out_{config.loss_row.estimate_name}": estimate}
-  if config.loss_row.estimate is wasserstein_estimate:
-    measured["estimate_gap"] = estimate - exact
-  measured |= certified_measures(layers, dataset.sample_shape, difference, exact)
+  """Measures a critic on samples and held-out data whose exact distance is known."""
+  config, networks = settings.config(), settings.networks()
+  run, x, y = Run(config, networks, dataset), held_out[:N_EXACT], samples[:N_EXACT]
+  rows = [row for row in measured_rows(run) if row.group not in (None, SAMPLES)]
+  view = View(run, x, state, settings.hparams(), dataset.train, known={fake: y})
+  measured = _measure(rows, view, {exact_distance: exact})
   batch = min(config.batch_size, len(x), len(y))
 
   @jax.jit
@@ -145,11 +132,20 @@ def evaluate_critic(
     return activation_gradient_norms(layers, config.loss_row.critic, x, y)
 
   norms = activation_norms(state.critic_params, x[:batch], y[:batch])
-  measured["activation_gradient_norms"] = np.asarray(norms, float).tolist()
-  arguments = (state, hparams, dataset.train, dataset.held_out)
-  boundary = jax.jit(make_boundary_measures(config, networks, dataset))(*arguments)
-  told = ("gradient_norm_max", "clipped_share", "gradient_cosine", "true_wasserstein")
-  measured |= {name: float(boundary[name]) for name in told if name in boundary}
-  slow = make_exact_measures(config, networks, dataset, None)
-  diagnosed = jax.jit(slow.compute)(*arguments, None)["told"]
-  return measured | {name: float(value) for name, value in diagnosed.items()}
+  return measured | {"activation_gradient_norms": np.asarray(norms, float).tolist()}
+
+
+def _measure(
+  rows: Sequence[Measure], view: View, on_the_host: dict[Callable, Any] | None = None
+) -> dict[str, float]:
+  """Values of measures of a view whose arrays are concrete; what is known is not computed."""
+  functions = list(view.known)
+
+  @functools.partial(jax.jit, compiler_options=quick_compile_options())
+  def compute(held_out, state, hparams, train, known):
+    known = dict(zip(functions, known, strict=True))
+    return on_device(rows, View(view.run, held_out, state, hparams, train, known=known))
+
+  found = compute(view.held_out, view.state, view.hparams, view.train, list(view.known.values()))
+  host = View(view.run, view.held_out, known=dict(on_the_host or {}))
+  return on_host(rows, host, jax.device_get(found))

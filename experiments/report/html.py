@@ -10,18 +10,17 @@ from experiments.engine.groups import SweepFolder
 from experiments.figures.pictures import Picture
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, read_lines, write_bytes
-from experiments.measures.rows import BEST_BY, GROUPS, MEASURES
+from experiments.measures.rows import BEST_BY
+from experiments.measures.table import compared, groups
 from experiments.report.plots import draw_curves, draw_sensitivity
 from experiments.report.results import (
   Member,
   by_setting,
-  label,
+  distinguishing_settings,
   measures_of,
-  show,
-  spread_of,
-  telling,
   varied,
 )
+from experiments.report.tables import label, mean_interval, show
 
 _TEMPLATE = pathlib.Path(__file__).with_name("sweep.html.jinja")
 
@@ -30,10 +29,11 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
   """Writes report.html.
 
   Raises:
-    UserError: it cannot be written.
+    UserError: the file cannot be written.
   """
   settings = by_setting(members)
-  differ, told = varied(members), telling(members)
+  differ, distinguishing = varied(members), distinguishing_settings(members)
+  names = measures_of(members)
   record = read_json(folder.config)
   environment = jinja2.Environment(
     autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -52,20 +52,17 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
     n_seeds=max(len(same) for same in settings),
     diverged=[member for member in members if member.status == "diverged"],
     unfinished=[member for member in members if member.status == "unfinished"],
-    told=told,
-    brought=_brought(members, [name for name in differ if name not in told]),
+    distinguishing=distinguishing,
+    brought=_brought(members, [name for name in differ if name not in distinguishing]),
     tables={
-      title: (
-        {name: MEASURES[name] for name in measures_of(members) if name in group},
-        _table(settings, told, [name for name in measures_of(members) if name in group]),
-      )
-      for title, group in GROUPS.items()
-      if any(name in group for name in measures_of(members))
+      title: (rows, _table(settings, distinguishing, list(rows)))
+      for title, group in groups().items()
+      if (rows := {name: row for name, row in group.items() if name in names})
     },
     n_settings=len(settings),
-    best_by=MEASURES[BEST_BY],
-    curves=draw_curves(settings, measures_of(members)),
-    sensitivity=draw_sensitivity(members, measures_of(members)),
+    best_by=compared()[BEST_BY],
+    curves=draw_curves(settings, names),
+    sensitivity=draw_sensitivity(members, names),
     samples=_samples(folder, settings),
     times=_times(folder),
   )
@@ -80,23 +77,23 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
 
 
 def _brought(members, names):
-  """What loss and penalty bring with them, one line a method."""
+  """Settings implied by loss and penalty, one line a method."""
   methods = {(member.run.loss, member.run.penalty): member.run for member in members}
   return {", ".join(method): label(run, names) for method, run in methods.items() if names}
 
 
-def _table(settings, told, names):
+def _table(settings, distinguishing, names):
   rows = []
   for same in settings:
     finished = [member for member in same if member.status == "finished"]
     end = {name: [m.end[name] for m in finished if name in m.end] for name in names}
     rows.append(
       {
-        "values": [show(getattr(same[0].run, name)) for name in told],
+        "values": [show(getattr(same[0].run, name)) for name in distinguishing],
         "seeds": f"{len(finished)} of {len(same)}",
-        "mean": spread_of(end[BEST_BY]).mean if BEST_BY in end else None,
-        "end": [str(spread_of(end[name])) for name in names],
-        "best": str(spread_of([m.best[BEST_BY] for m in finished])),
+        "mean": mean_interval(end[BEST_BY]).mean if BEST_BY in end else None,
+        "end": [str(mean_interval(end[name])) for name in names],
+        "best": str(mean_interval([m.best[BEST_BY] for m in finished])),
       }
     )
   means = [row["mean"] for row in rows if row["mean"] is not None]
@@ -106,15 +103,15 @@ def _table(settings, told, names):
 
 
 def _samples(folder, settings):
-  """The samples of one seed of each setting, as its run folder has them."""
-  differ = telling([same[0] for same in settings])
+  """Sample pictures of one seed of each setting, from its run folder."""
+  differ = distinguishing_settings([same[0] for same in settings])
   pictures = []
   for same in settings:
     member = min(same, key=lambda member: (member.status != "finished", member.run.seed))
     path = folder.member(member.run).sample(member.steps)
     if path.exists():
-      settings_told = label(member.run, differ) or member.name
-      caption = f"{settings_told}, seed {member.run.seed}, step {member.steps}"
+      words = label(member.run, differ) or member.name
+      caption = f"{words}, seed {member.run.seed}, step {member.steps}"
       if member.status != "finished":
         caption += f" ({member.status})"
       pictures.append(Picture(caption, path.read_bytes()))
@@ -137,4 +134,5 @@ def _times(folder):
 
 
 def embed(picture: Picture) -> str:
+  """A picture as a data URL."""
   return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"

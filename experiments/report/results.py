@@ -1,36 +1,31 @@
-"""The results of a sweep: a row a member, and what the seeds of a setting have in common."""
+"""The results of a sweep: a row a member, and the members that belong together."""
 
-import csv
 import dataclasses
-import io
 import math
 from typing import NamedTuple
 
-import numpy as np
-from scipy import stats
-
 from experiments.engine.groups import SweepFolder
-from experiments.host.errors import UserError
-from experiments.host.files import read_json, read_lines, write_bytes, write_json
-from experiments.measures.rows import BEST_BY, MEASURES
+from experiments.host.files import read_json, read_lines
+from experiments.measures.rows import BEST_BY
+from experiments.measures.table import compared
 from experiments.spec.settings import Settings
 
 _FIELDS = [field.name for field in dataclasses.fields(Settings)]
 
 
 class Member(NamedTuple):
-  """What became of a member.
+  """Outcome of one member.
 
   Attributes:
-    name: its folder.
+    name: name of its folder.
     run: its settings.
     status: "finished", "diverged", or "unfinished".
-    steps: the steps that it did.
-    end: the measures at the end, by name; empty where it is not "finished".
-    best_step: where `BEST_BY` was smallest, of the lines of metrics, those with the slow measures
-      where there are any; None without a line.
-    best: the measures there.
-    lines: its metrics.
+    steps: steps done.
+    end: measures at the end, by name; empty if not "finished".
+    best_step: step of the line with the least `BEST_BY`, of lines with slow measures if there are
+      any; None without a line.
+    best: measures at `best_step`.
+    lines: its lines of metrics.
   """
 
   name: str
@@ -43,7 +38,7 @@ class Member(NamedTuple):
   lines: list[dict]
 
   def row(self, names: list[str]) -> dict:
-    """A flat row, as results.csv has it, with the measures of these names."""
+    """Flat row for results.csv, with the measures of these names."""
     row = {"member": self.name} | dataclasses.asdict(self.run)
     row |= {"status": self.status, "steps": self.steps}
     row |= {name: self.end.get(name) for name in names}
@@ -51,38 +46,8 @@ class Member(NamedTuple):
     return row | {f"{name}_at_best": self.best.get(name) for name in names}
 
 
-class Spread(NamedTuple):
-  """A mean over seeds and its 95 % confidence interval.
-
-  Attributes:
-    n: values that entered; the others' members did not finish.
-    mean: None without a value.
-    half_width: of the interval by Student's t, mean +- half_width; None below two values, and where
-      one is not finite.
-  """
-
-  n: int
-  mean: float | None
-  half_width: float | None
-
-  def __str__(self) -> str:
-    if self.mean is None:
-      return "none"
-    return f"{self.mean:.4g}" + ("" if self.half_width is None else f" ± {self.half_width:.2g}")
-
-
-def spread_of(values: list[float]) -> Spread:
-  """The mean of some values, and the interval that covers the mean of all seeds 19 times in 20."""
-  n = len(values)
-  mean = float(np.mean(values)) if values else None
-  if n < 2 or not np.isfinite(values).all():
-    return Spread(n, mean, None)
-  half_width = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
-  return Spread(n, mean, float(half_width))
-
-
 def read_members(folder: SweepFolder) -> list[Member]:
-  """What the members' folders tell.
+  """Reads all members of a sweep from their folders.
 
   Raises:
     UserError: there is no sweep, or a file is damaged.
@@ -103,9 +68,9 @@ def read_members(folder: SweepFolder) -> list[Member]:
       steps = summary["first_bad_step"] - 1
     else:
       steps = at
-    # Where the slow measures are told, so that a row at its best holds all of them.
-    judged = [line for line in lines if "exact_wasserstein" in line] or lines
-    best = min(judged, key=_badness) if lines else {}
+    # Lines with the slow measures, so that the best one holds all measures.
+    measured_lines = [line for line in lines if "exact_wasserstein" in line] or lines
+    best = min(measured_lines, key=_badness) if lines else {}
     members.append(
       Member(
         name=own.path.name,
@@ -122,7 +87,7 @@ def read_members(folder: SweepFolder) -> list[Member]:
 
 
 def by_setting(members: list[Member]) -> list[list[Member]]:
-  """The members that differ in their seed only, together."""
+  """Groups the members that differ in their seed only."""
   settings = {}
   for member in members:
     settings.setdefault(dataclasses.replace(member.run, seed=0), []).append(member)
@@ -130,7 +95,7 @@ def by_setting(members: list[Member]) -> list[list[Member]]:
 
 
 def varied(members: list[Member]) -> list[str]:
-  """The settings, the seed apart, in which members differ."""
+  """Names of the settings, other than the seed, in which members differ."""
   return [
     name
     for name in _FIELDS
@@ -138,8 +103,8 @@ def varied(members: list[Member]) -> list[str]:
   ]
 
 
-def telling(members: list[Member]) -> list[str]:
-  """The settings that tell members apart, less what loss and penalty bring with them."""
+def distinguishing_settings(members: list[Member]) -> list[str]:
+  """Settings that vary between members, other than those implied by loss and penalty."""
   methods = {}
   for member in members:
     methods.setdefault((member.run.loss, member.run.penalty), []).append(member)
@@ -147,61 +112,10 @@ def telling(members: list[Member]) -> list[str]:
   return [name for name in varied(members) if name in within | {"loss", "penalty"}]
 
 
-def label(run: Settings, names: list[str]) -> str:
-  """Some of the settings in words, those that the method does not have left out."""
-  values = {name: getattr(run, name) for name in names}
-  return ", ".join(f"{k} {show(v)}" for k, v in values.items() if v is not None)
-
-
-def show(value: object) -> str:
-  """A setting's value in a table; empty for what a method does not have."""
-  return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def measures_of(members: list[Member]) -> list[str]:
-  """The measures that any of them has."""
-  return [
-    name for name in MEASURES if any(name in line for member in members for line in member.lines)
-  ]
-
-
-def write_results(folder: SweepFolder, members: list[Member]) -> None:
-  """Writes results.csv and results.json.
-
-  Raises:
-    UserError: they cannot be written.
-  """
-  names = measures_of(members)
-  rows = [member.row(names) for member in members]
-  text = io.StringIO()
-  writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-  writer.writeheader()
-  writer.writerows(rows)
-  settings = [
-    {
-      "settings": {k: v for k, v in dataclasses.asdict(same[0].run).items() if k != "seed"},
-      "seeds": [member.run.seed for member in same],
-      "status": {member.name: member.status for member in same},
-      "end": _spreads([member.end for member in same]),
-      "at_best": _spreads([member.best for member in same if member.status == "finished"]),
-    }
-    for same in by_setting(members)
-  ]
-  meanings = {
-    name: f"{measure.title}, {measure.label}" for name, measure in MEASURES.items() if name in names
-  }
-  path = folder.path / "results.csv"
-  try:
-    write_bytes(path, text.getvalue().encode())
-    path = folder.path / "results.json"
-    write_json(
-      path, {"measures": meanings, "best_by": BEST_BY, "members": rows, "settings": settings}
-    )
-  except OSError as error:
-    raise UserError(
-      f"{path} cannot be written ({error.strerror}); the members' folders hold all of it: with room"
-      f" made, --report_only --workdir={folder.path} writes it"
-    ) from error
+  """Names of the measures that any of the members has."""
+  logged = {name for member in members for line in member.lines for name in line}
+  return [name for name in compared() if name in logged]
 
 
 def _badness(line: dict) -> float:
@@ -209,11 +123,4 @@ def _badness(line: dict) -> float:
 
 
 def _measures(line: dict) -> dict[str, float]:
-  return {name: line[name] for name in MEASURES if name in line}
-
-
-def _spreads(values: list[dict]) -> dict:
-  names = [name for name in MEASURES if any(name in each for each in values)]
-  return {
-    name: spread_of([each[name] for each in values if name in each])._asdict() for name in names
-  }
+  return {name: line[name] for name in compared() if name in line}

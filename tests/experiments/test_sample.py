@@ -2,15 +2,13 @@
 
 import numpy as np
 import pytest
-from helpers.launching import draw, train
+from helpers.launching import copy_run, draw
 from PIL import Image
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  workdir = tmp_path_factory.mktemp("run") / "run"
-  assert train(workdir, "--steps=4") == 0
-  return workdir
+  return copy_run(tmp_path_factory.mktemp("run") / "run", "--steps=4")
 
 
 def drawn(run, out, *arguments):

@@ -10,7 +10,7 @@ import pytest
 from helpers.launching import draw, launch, train, train_sweep
 
 from experiments import sweep
-from experiments.report.results import spread_of
+from experiments.report.tables import mean_interval
 
 
 def read_csv(folder):
@@ -52,7 +52,7 @@ def test_results_are_the_members_own(finished):
   first = record["settings"][0]
   values = [float(row["sliced_wasserstein"]) for row in rows[:2]]
   assert first["seeds"] == [0, 1]
-  assert first["end"]["sliced_wasserstein"] == spread_of(values)._asdict()
+  assert first["end"]["sliced_wasserstein"] == mean_interval(values)._asdict()
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import pytest
 from experiments import sweep as launcher
 from experiments.engine import start, sweep
 from experiments.figures import curves
-from experiments.measures.boundary import summarise
+from experiments.measures.lines import summarise
 from wgan_jax.sweep import Members
 from wgan_jax.training import Info
 
@@ -40,8 +40,8 @@ class CountingEngine:
 
   calls: ClassVar[list[tuple[int, int]]] = []
 
-  def __init__(self, runs, dataset, capacity, batching="map", judge=None):
-    del dataset, capacity, judge
+  def __init__(self, runs, dataset, capacity, batching="map", classifier=None):
+    del dataset, capacity, classifier
     self.runs, self.batching = runs, batching
     memory = types.SimpleNamespace(temp_size_in_bytes=0, output_size_in_bytes=0)
     self.program = types.SimpleNamespace(compile_seconds=0.0, n_devices=1, memory=memory)
@@ -74,7 +74,7 @@ class CountingEngine:
     for run, rows, lives, total in zip(self.runs, pending, alive, totals, strict=True):
       measured = {"sliced_wasserstein": total / 2**32, "gradient_norm_max": 1.0}
       measured |= {"exact_wasserstein": total / 2**31} if slow else {}
-      lines.append(summarise(rows, run) | measured if lives else None)
+      lines.append(summarise(rows, run.config()) | measured if lives else None)
     return lines
 
   def draw(self, members, folders):

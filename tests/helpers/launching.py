@@ -1,8 +1,14 @@
-"""Runs launchers in this process, on the smallest run there is."""
+"""Runs launchers in this process, on the smallest run there is.
 
+Tests that need a finished run, and not its training, copy one that is trained once a process.
+"""
+
+import functools
 import hashlib
 import json
 import pathlib
+import shutil
+import tempfile
 
 from experiments import mnist, sample, sweep
 from experiments.host import checkpoints, cli
@@ -26,7 +32,7 @@ def train(workdir: pathlib.Path, *arguments: str) -> int:
 
 
 def train_sweep(workdir: pathlib.Path, *arguments: str, batching: str = "map") -> int:
-  """Trains a tiny sweep: of two clip values and two weights of the penalty, if not told."""
+  """Trains a tiny sweep: of two clip values and two weights of the penalty by default."""
   grid = ["--penalty=clip,gp", "--clip_value=0.01,0.1", "--lambda_gp=1,10"]
   if any(argument.startswith("--penalty") for argument in arguments):
     grid = []
@@ -34,6 +40,28 @@ def train_sweep(workdir: pathlib.Path, *arguments: str, batching: str = "map") -
   if not any(argument.startswith("--members_at_once") for argument in arguments):
     arguments.append("--members_at_once=16")  # Else networks are traced for their size.
   return launch(sweep, *_tiny(arguments), f"--workdir={workdir}", *arguments)
+
+
+def copy_run(workdir: pathlib.Path, *arguments: str) -> pathlib.Path:
+  """-> `workdir`, a finished tiny run; the same for the same arguments."""
+  return shutil.copytree(_finished(train, *arguments), workdir)
+
+
+def copy_sweep(workdir: pathlib.Path, *arguments: str) -> pathlib.Path:
+  """-> `workdir`, a finished tiny sweep; the same for the same arguments."""
+  return shutil.copytree(_finished(train_sweep, *arguments), workdir)
+
+
+@functools.cache
+def _finished(trained, *arguments):
+  path = pathlib.Path(_scratch().name) / f"{_finished.cache_info().misses}"
+  assert trained(path, *arguments) == 0
+  return path
+
+
+@functools.cache
+def _scratch():
+  return tempfile.TemporaryDirectory()  # Removed when the process ends.
 
 
 def draw(workdir: pathlib.Path, *arguments: str) -> int:
@@ -65,12 +93,12 @@ def sweep_results(workdir: pathlib.Path) -> dict[str, str]:
   files = [workdir / "results.csv", workdir / "results.json"]
   for name in ("metrics.jsonl", "summary.json", "samples/*.png"):
     files += sorted(workdir.glob(f"members/*/{name}"))
-  found = {
+  digests = {
     str(file.relative_to(workdir)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
   }
   for file in sorted(workdir.glob("members/*/checkpoints/*/digest.json")):
-    found[str(file.relative_to(workdir))] = json.loads(file.read_text())["state"]
-  return found
+    digests[str(file.relative_to(workdir))] = json.loads(file.read_text())["state"]
+  return digests
 
 
 def _tiny(arguments):

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import Claim, Evidence, Judgement, verdict
 from experiments.claims.lab import Lab
 from experiments.figures.pictures import Picture, render
-from experiments.report.results import by_setting, spread_of
+from experiments.report.results import by_setting
+from experiments.report.tables import mean_interval
 from experiments.spec.methods import METHODS
 
 _WORDS = {
@@ -61,7 +62,7 @@ def _measure(
       ]
       numbers[name][method] = told
       row = {"data": f"{name}, {_MODES[name]} modes", "loss": _WORDS[method]}
-      table.append(row | {title: str(spread_of(told[key])) for key, title in _COLUMNS.items()})
+      table.append(row | {title: str(mean_interval(told[key])) for key, title in _COLUMNS.items()})
   return Evidence(numbers, table, [_draw(numbers, seeds)])
 
 
@@ -86,7 +87,7 @@ def _judge(numbers: dict) -> Judgement:
       uneven = min(evenness[method] for method in _CROSS_ENTROPY)
       holds &= lost and uneven > max(evenness[method] for method in _PENALTIES)
     told = ", ".join(
-      f"{_WORDS[method]} {spread_of(values)} ({evenness[method]:.2g} nats)"
+      f"{_WORDS[method]} {mean_interval(values)} ({evenness[method]:.2g} nats)"
       for method, values in found.items()
     )
     seen.append(f"{name}, modes of {_MODES[name]} (reverse KL): {told}")

@@ -15,7 +15,7 @@ from experiments.claims.exercise import make_exercise_training, score_batch
 from experiments.claims.lab import Lab
 from experiments.engine.observe import observe, observe_training
 from experiments.figures.pictures import Picture, render
-from experiments.measures.classes import Judge
+from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.classifiers import classify_images
 from experiments.measures.samples import sliced_distance
 from wgan_jax.networks import dcgan, exercise
@@ -36,7 +36,7 @@ def _measure(
   lab: Lab, *, seeds: int, dataset: str, steps: int, width: int, batch_size: int, looks: int
 ) -> Evidence:
   data = lab.load(dataset)
-  judge = Judge(data)
+  judge = ClassifierMeasures(data)
   config = Config(n_critic=5, batch_size=batch_size)
   at = sorted({max(1, steps * i // looks) for i in range(1, looks + 1)})
   pairs = {

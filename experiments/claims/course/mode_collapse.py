@@ -8,7 +8,7 @@ from experiments.claims.claim import Claim, Evidence, Judgement, verdict
 from experiments.claims.lab import Lab
 from experiments.engine.observe import Observed, observe, observe_settings
 from experiments.figures.pictures import Picture, render
-from experiments.measures.classes import load_judge
+from experiments.measures.classes import load_classifier_measures
 from experiments.measures.samples import N_MODE_SAMPLES
 from experiments.spec.datasets import Dataset
 from experiments.spec.grid import Grid
@@ -95,7 +95,7 @@ def _watch_images(dataset: Dataset, choices, at) -> Observed:
   def sample_real(key, data, batch_size):
     return dataset.sample_real(key, data["train"], batch_size)
 
-  data = {"train": dataset.train, "classifier": load_judge(dataset).params}
+  data = {"train": dataset.train, "classifier": load_classifier_measures(dataset).params}
   return observe(run.config(), networks, sample_real, data, [(run.hparams(), 0)], at, look)
 
 

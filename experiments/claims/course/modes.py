@@ -12,7 +12,7 @@ from sklearn.manifold import TSNE
 from experiments.claims.claim import Claim, Evidence, Judgement, verdict
 from experiments.claims.lab import Lab
 from experiments.figures.pictures import Picture, render
-from experiments.measures.classes import load_judge
+from experiments.measures.classes import load_classifier_measures
 from experiments.measures.samples import N_MODE_SAMPLES
 from wgan_jax.data.images import to_unit
 from wgan_jax.modes import class_statistics, mode_statistics, perfect_high_quality, stacked_class
@@ -98,7 +98,7 @@ def _count_toys(lab) -> dict:
 
 def _count_classes(dataset) -> dict:
   """Classes that a classifier finds in images that it has not seen, single and stacked."""
-  judge = load_judge(dataset)
+  judge = load_classifier_measures(dataset)
   classes = judge.inspect(np.asarray(to_unit(dataset.images.test_images)))["classes"]
   found = {dataset.name: int(class_statistics(jnp.array(classes), jnp.ones(10)).n_classes)}
   chosen = np.random.default_rng(0).integers(len(classes), size=(_N_STACKED, 3))

@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import Claim, Evidence, Judgement, verdict
 from experiments.claims.lab import Lab
 from experiments.figures.pictures import Picture, render
-from experiments.measures.rows import MEASURES
-from experiments.report.results import by_setting, label, spread_of
+from experiments.measures.table import compared
+from experiments.report.results import by_setting
+from experiments.report.tables import label, mean_interval
 
 _SHOWN = ("frechet", "recall", "precision", "sliced_wasserstein", "class_kl")
 _P = 0.05
@@ -47,7 +48,7 @@ def _measure(
     ends = [member.end for member in same if member.end]
     values = {key: [end[key] for end in ends] for key in _SHOWN}
     row = {"setting": name, "finished": f"{len(ends)} of {len(same)}"}
-    row |= {_title(key): str(spread_of(values[key])) for key in _SHOWN}
+    row |= {_title(key): str(mean_interval(values[key])) for key in _SHOWN}
     table.append(row)
     curve = [[(line["step"], line["sliced_wasserstein"]) for line in each.lines] for each in same]
     settings.append({"name": name, "penalty": run.penalty, "end": values, "sliced": curve})
@@ -56,7 +57,7 @@ def _measure(
 
 
 def _title(name):
-  return MEASURES[name].title
+  return compared()[name].title
 
 
 def _best(numbers, penalty):
@@ -90,7 +91,8 @@ def _judge(numbers: dict) -> Judgement:
     and mean["sliced_wasserstein"][0] < mean["sliced_wasserstein"][1]
   )
   told = "; ".join(
-    f"{_title(key)} {spread_of(ours[key])} against {spread_of(theirs[key])}" for key in _SHOWN[:4]
+    f"{_title(key)} {mean_interval(ours[key])} against {mean_interval(theirs[key])}"
+    for key in _SHOWN[:4]
   )
   return Judgement(
     verdict(bool(holds), tells=max(mean["recall"]) > 0),
@@ -107,7 +109,7 @@ def _draw(numbers, dataset, steps) -> Picture:
     colour = f"C{i}"
     for axes, key in zip(panels[:3], _SHOWN, strict=False):
       values = each["end"][key]
-      spread = spread_of(values)
+      spread = mean_interval(values)
       axes.plot([i] * len(values), values, ".", color=colour, alpha=0.7)
       if spread.mean is not None:
         width = spread.half_width or 0.0
@@ -119,7 +121,7 @@ def _draw(numbers, dataset, steps) -> Picture:
   names = [each["name"].replace(", ", "\n") for each in numbers["settings"]]
   for axes, key in zip(panels[:3], _SHOWN, strict=False):
     axes.set_xticks(range(len(names)), names, fontsize=7, rotation=60)
-    axes.set(ylabel=f"{_title(key)}\n({MEASURES[key].label})", xlim=(-0.5, len(names)))
+    axes.set(ylabel=f"{_title(key)}\n({compared()[key].label})", xlim=(-0.5, len(names)))
     axes.yaxis.label.set_fontsize(8)
   panels[3].set(yscale="log", xlabel="generator updates", ylabel="sliced distance (SW1)")
   panels[3].legend(fontsize=6)

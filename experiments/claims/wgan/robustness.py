@@ -10,8 +10,8 @@ from experiments.claims.lab import Lab
 from experiments.engine.observe import observe
 from experiments.figures.pictures import Picture, render
 from experiments.figures.samples import compose_grid
-from experiments.measures.classes import N_FEATURES_OF, load_judge
-from experiments.measures.samples import generate_many
+from experiments.measures.classes import N_FEATURES_OF, load_classifier_measures
+from experiments.measures.draws import generate_many
 from wgan_jax.data.images import to_uint8
 from wgan_jax.networks import dcgan, mlp
 from wgan_jax.training import Config, Hparams
@@ -35,7 +35,7 @@ def _measure(
   lab: Lab, *, seeds: int, steps: int, width: int, mlp_width: int, batch_size: int
 ) -> Evidence:
   data = lab.load("digits")
-  judge = load_judge(data)
+  judge = load_classifier_measures(data)
   methods = {
     "nonsaturating": (Config("nonsaturating", "none", n_critic=1), Hparams(2e-4, 0.5, 0.999)),
     "wasserstein": (Config("wasserstein", "gp"), Hparams(2e-4, 0.5, 0.9, 10.0)),

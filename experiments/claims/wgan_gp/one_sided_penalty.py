@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import Claim, Evidence, Judgement, verdict
 from experiments.claims.lab import Lab
 from experiments.figures.pictures import Picture, render
-from experiments.report.results import spread_of
+from experiments.report.tables import mean_interval
 
 _WORDS = {"gp": "two-sided", "gp_one_sided": "one-sided"}
 _MEASURES = {
@@ -39,7 +39,7 @@ def _measure(lab: Lab, *, seeds: int, dataset: str, steps: int, width: int) -> E
     ]
   table = [
     {"penalty": _WORDS[penalty]}
-    | {title: str(spread_of(numbers[penalty][name])) for name, title in _MEASURES.items()}
+    | {title: str(mean_interval(numbers[penalty][name])) for name, title in _MEASURES.items()}
     for penalty in _WORDS
   ]
   return Evidence(numbers, table, [_draw(numbers, curves, dataset, steps)])
@@ -56,7 +56,7 @@ def _judge(numbers: dict) -> Judgement:
   apart = float(max(abs(interval.low), abs(interval.high)) / np.mean(distances))
   holds = p > _P and max(map(np.mean, distances)) < _LEARNED
   told = " against ".join(
-    f"{spread_of(values)} ({words})"
+    f"{mean_interval(values)} ({words})"
     for values, words in zip(distances, _WORDS.values(), strict=True)
   )
   return Judgement(
@@ -77,7 +77,7 @@ def _draw(numbers, curves, dataset, steps) -> Picture:
         left.plot(*zip(*curve, strict=True), color=f"C{i}", linewidth=0.9, label=label)
     for axes, name in ((middle, "exact_wasserstein"), (right, "high_quality")):
       values = numbers[penalty][name]
-      spread = spread_of(values)
+      spread = mean_interval(values)
       axes.plot([i] * len(values), values, "o", color=f"C{i}", alpha=0.6)
       if spread.mean is not None:
         width = spread.half_width or 0.0

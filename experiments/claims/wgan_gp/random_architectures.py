@@ -10,7 +10,7 @@ from experiments.claims.claim import Claim, Evidence, Judgement, verdict
 from experiments.claims.lab import Lab
 from experiments.engine.observe import observe
 from experiments.figures.pictures import Picture, render
-from experiments.measures.classes import Judge
+from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.classifiers import classify_images
 from wgan_jax.networks import variant
 from wgan_jax.training import Config, Hparams, generate
@@ -45,7 +45,7 @@ def _measure(
   dataset: str,
 ) -> Evidence:
   data = lab.load(dataset)
-  judge = Judge(data)
+  judge = ClassifierMeasures(data)
   drawn = _draw_architectures(architectures, depths, widths)
   scores = {method: [] for method in _METHODS}
   shown = {method: [] for method in _METHODS}

@@ -1,12 +1,12 @@
-"""What a classifier tells of images, with one that is known."""
+"""Measures of images by a classifier, with one that is known."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.measures import classes as judge
-from experiments.measures.classes import Judge, load_judge
+from experiments.measures import classes
+from experiments.measures.classes import ClassifierMeasures, load_classifier_measures
 from experiments.measures.classifiers import Classifier, Outputs
 from experiments.spec.datasets import of_images
 from experiments.spec.settings import load_dataset
@@ -27,11 +27,11 @@ def _a_known_classifier(monkeypatch):
   def classify(params, images):
     return jax.nn.one_hot(brightness(images), 10)
 
-  monkeypatch.setattr(judge, "load_classifier", lambda base: Classifier({}, 1.0))
-  monkeypatch.setattr(judge, "features", features)
-  monkeypatch.setattr(judge, "classify", classify)
+  monkeypatch.setattr(classes, "load_classifier", lambda base: Classifier({}, 1.0))
+  monkeypatch.setattr(classes, "features", features)
+  monkeypatch.setattr(classes, "classify", classify)
   monkeypatch.setattr(
-    judge, "classify_images", lambda p, x: Outputs(features(p, x), classify(p, x))
+    classes, "classify_images", lambda p, x: Outputs(features(p, x), classify(p, x))
   )
 
 
@@ -47,32 +47,32 @@ def base():
 
 
 def test_classes_and_features_of_images():
-  known = Judge(of_images(base()))
+  known = ClassifierMeasures(of_images(base()))
   samples = pictures(np.array([3, 3, 3, 7])) / 127.5 - 1
   seen = known.inspect(samples.astype(np.float32))
   np.testing.assert_array_equal(seen["classes"], [3, 3, 3, 7])
-  told = known.measure(seen)
-  assert told["n_classes"] == 2
+  values = known.measure(seen)
+  assert values["n_classes"] == 2
   shares = np.array([0.75, 0.25])
-  np.testing.assert_allclose(told["class_kl"], np.sum(shares * np.log(shares / 0.1)), rtol=1e-5)
+  np.testing.assert_allclose(values["class_kl"], np.sum(shares * np.log(shares / 0.1)), rtol=1e-5)
   held_out = np.arange(50) % 10
   means = (held_out.mean() - 4) ** 2
-  spreads = (held_out.std(ddof=1) - np.std([3, 3, 3, 7], ddof=1)) ** 2
-  np.testing.assert_allclose(told["frechet"], means + spreads, rtol=1e-5)
-  assert told["precision"] == 1
-  assert told["recall"] == 1  # The fourth neighbour is 4 classes away: all are covered.
+  spread = (held_out.std(ddof=1) - np.std([3, 3, 3, 7], ddof=1)) ** 2
+  np.testing.assert_allclose(values["frechet"], means + spread, rtol=1e-5)
+  assert values["precision"] == 1
+  assert values["recall"] == 1  # The fourth neighbour is 4 classes away: all are covered.
 
 
 def test_a_collapse_is_precise_and_recalls_little():
   """All samples are threes: they are among the real ones, of which they cover the threes only."""
-  known = Judge(of_images(base()))
-  told = known.measure(known.inspect(np.float32(pictures(np.full(10, 3)) / 127.5 - 1)))
-  assert told["precision"] == 1
-  assert told["recall"] == pytest.approx(0.1)
+  known = ClassifierMeasures(of_images(base()))
+  values = known.measure(known.inspect(np.float32(pictures(np.full(10, 3)) / 127.5 - 1)))
+  assert values["precision"] == 1
+  assert values["recall"] == pytest.approx(0.1)
 
 
-def test_what_is_drawn_in_a_program_is_seen_alike():
-  known = Judge(of_images(base()))
+def test_samples_drawn_in_a_program_are_classified_alike():
+  known = ClassifierMeasures(of_images(base()))
 
   def sample(key, n):
     return jnp.asarray(base().train_images[:10]).repeat(n // 10, axis=0) / 127.5 - 1
@@ -84,7 +84,7 @@ def test_what_is_drawn_in_a_program_is_seen_alike():
 
 def test_stacked_images_have_a_thousand_classes():
   stacked = of_images(stack(base()), base())
-  known = Judge(stacked)
+  known = ClassifierMeasures(stacked)
   assert known.shares.shape == (1000,)
   seen = known.inspect(stacked.held_out)
   np.testing.assert_array_equal(seen["classes"], stacked.images.test_labels[:500])
@@ -97,5 +97,5 @@ def test_stacked_images_have_a_thousand_classes():
   assert drawn["classes"].shape == (26_000,)
 
 
-def test_points_need_no_judge():
-  assert load_judge(load_dataset("ring")) is None
+def test_points_have_no_classifier():
+  assert load_classifier_measures(load_dataset("ring")) is None

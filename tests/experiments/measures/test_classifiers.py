@@ -218,7 +218,7 @@ def test_what_is_no_image_is_refused(images, message):
     classify_images({}, images)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_the_digits_recipe(monkeypatch):
   """The recipe as it is used: 289 of 297 at least."""
   monkeypatch.undo()

@@ -1,0 +1,259 @@
+"""Measures of a critic: its estimates, certificates and gradients, and what it teaches."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from experiments.measures.estimates import difference, estimates
+from experiments.measures.rows import CRITICS, TRAINING, Measure, Run, View
+from experiments.measures.samples import exact_distance, fake
+from experiments.measures.training import largest_of, mean_of
+from wgan_jax.diagnostics import generator_gradient_norms, generator_losses, update_cosine
+from wgan_jax.layers import Layer
+from wgan_jax.lipschitz import certified_distance, certify, largest_gradient_norm
+from wgan_jax.losses import wasserstein_estimate
+from wgan_jax.objectives import make_objectives
+from wgan_jax.penalties import gradient_norms, interpolate
+from wgan_jax.training import generate, make_optimizer
+from wgan_jax.types import Params
+
+_N_DIRECTIONS = 1000  # Real points at which the critic's gradient is compared with the optimal one.
+_N_SEARCHED = 256  # Real and generated samples from which large gradients are looked for.
+
+
+def rows() -> list[Measure]:
+  """The measures of a critic; each loss has its estimate, so they depend on `LOSSES`."""
+  return [
+    *estimates(),
+    Measure(
+      "certified_wasserstein",
+      "certified lower bound of the exact distance",
+      "W1",
+      "The critic's difference of mean scores over its certified Lipschitz bound: proven, and"
+      " loose.",
+      group=CRITICS,
+      panel="Wasserstein estimate, and the distance",
+      place=1,
+      short="certified W1",
+      slow=True,
+      needs=(fake, difference, critic_params),
+      finish=lambda view: view.once(_certificate)["certified_wasserstein"],
+    ),
+    Measure(
+      "certified_gap",
+      "exact distance less the certified bound",
+      "W1",
+      "Never below 0; how much is not proven.",
+      group=CRITICS,
+      slow=True,
+      needs=(fake, difference, critic_params),
+      finish=lambda view: view.once(_certificate)["certified_gap"],
+    ),
+    Measure(
+      "lipschitz_bound",
+      "certified Lipschitz bound of the critic",
+      "slope",
+      "The constant is at most that, proven.",
+      group=CRITICS,
+      panel="Lipschitz constant of the critic",
+      place=1,
+      slow=True,
+      needs=(fake, difference, critic_params),
+      finish=lambda view: view.once(_certificate)["lipschitz_bound"],
+    ),
+    Measure(
+      "true_wasserstein",
+      "true distance",
+      "W1",
+      "Known: between the data and the generator that comes with them.",
+      group=CRITICS,
+      panel="Wasserstein estimate, and the distance",
+      place=1,
+      applies=_given_generator,
+      compute=lambda view: jnp.float32(view.run.dataset.true_wasserstein),
+    ),
+    Measure(
+      "gradient_cosine",
+      "cosine of the critic's gradient and the optimal one",
+      "cosine",
+      "Of the two as vector fields over real points, E <g, g*> / sqrt(E |g|^2 E |g*|^2); 1 for the"
+      " optimal critic, 0 for one that teaches nothing.",
+      group=CRITICS,
+      panel="cosines",
+      short="cosine",
+      applies=_given_generator,
+      compute=_gradient_cosine,
+    ),
+    *[
+      Measure(
+        f"generator_gradient_{loss}",
+        f"generator's gradient norm, {loss} loss",
+        "norm",
+        "What this loss would teach the generator, with the critic as it is.",
+        group=TRAINING,
+        panel="generator's gradient by loss",
+        place=list(generator_losses()).index(loss),
+        slow=True,
+        applies=lambda run: not _given_generator(run),  # A given one has no parameters.
+        compute=lambda view, loss=loss: view.once(_generator_gradients)[loss],
+      )
+      for loss in sorted(generator_losses())
+    ],
+    Measure(
+      "gradient_norm_found",
+      "largest gradient norm found in the data's box",
+      "gradient norm",
+      "By a search: the critic's Lipschitz constant is at least that.",
+      group=CRITICS,
+      panel="Lipschitz constant of the critic",
+      slow=True,
+      compute=_search,
+    ),
+    Measure(
+      "update_cosine",
+      "cosine of the critic's step and its negative gradient",
+      "cosine",
+      "Below 0, momentum carries the critic uphill.",
+      group=TRAINING,
+      panel="cosines",
+      slow=True,
+      compute=_update_cosine,
+    ),
+    Measure(
+      "estimate_gap",
+      "held-out estimate less the exact distance",
+      "W1",
+      "Of the same two samples. Above 0, the critic is steeper than 1.",
+      group=CRITICS,
+      slow=True,
+      applies=lambda run: run.config.loss_row.estimate is wasserstein_estimate,
+      needs=(fake, difference),
+      finish=_estimate_gap,
+    ),
+    Measure(
+      "gradient_penalty",
+      "gradient penalty, without lambda",
+      "penalty",
+      panel="gradient penalty, without lambda",
+      short="penalty",
+      applies=lambda run: run.config.penalty_row.cost is not None,
+      of_steps=mean_of("gradient_penalty"),
+    ),
+    Measure(
+      "gradient_norm_mean",
+      "mean gradient norm on x_hat",
+      "gradient norm",
+      panel="gradient norms on x_hat",
+      short="|grad| mean",
+      of_steps=mean_of("gradient_norm_mean"),
+      compute=lambda view: view.once(_norms).mean(),
+    ),
+    Measure(
+      "gradient_norm_max",
+      "largest gradient norm on x_hat",
+      "gradient norm",
+      "On points between real and generated samples. With a penalty it should be near 1; under"
+      " clipping it shows how the bound on the weights bounds the slope.",
+      group=CRITICS,
+      panel="gradient norms on x_hat",
+      short="max",
+      of_steps=largest_of("gradient_norm_max"),
+      compute=lambda view: view.once(_norms).max(),
+    ),
+  ]
+
+
+def certified_measures(
+  layers: Sequence[Layer], sample_shape: tuple[int, ...], difference: float, exact: float
+) -> dict[str, float]:
+  """Lower bound of the exact distance that a critic certifies; NaN for a non-finite distance.
+
+  The bound divides the difference by the critic's certified Lipschitz bound, so it holds with any
+  loss.
+
+  Args:
+    layers: the critic's layers.
+    sample_shape: shape of one sample.
+    difference: difference of the critic's mean scores of two samples.
+    exact: exact distance of the same two samples.
+  """
+  bound = certify(layers, sample_shape).bound
+  certified = certified_distance(difference, bound) if math.isfinite(exact) else math.nan
+  return {
+    "certified_wasserstein": certified,
+    "certified_gap": exact - certified,
+    "lipschitz_bound": bound,
+  }
+
+
+def critic_params(view: View) -> Params:
+  """The critic's parameters, for the host."""
+  return view.state.critic_params
+
+
+def _certificate(view: View) -> dict[str, float]:
+  layers = view.run.networks.critic.layers(view.once(critic_params))
+  value = float(view.once(difference))
+  # Finite parameters may give scores that are not.
+  exact = view.once(exact_distance) if math.isfinite(value) else math.nan
+  return certified_measures(layers, view.run.dataset.sample_shape, value, exact)
+
+
+def _estimate_gap(view: View) -> float:
+  value = float(view.once(difference))
+  return value - view.once(exact_distance) if math.isfinite(value) else math.nan
+
+
+def _given_generator(run: Run) -> bool:
+  return run.dataset.toy is not None and run.dataset.toy.generator is not None
+
+
+def _norms(view: View) -> jax.Array:
+  """Gradient norms on x_hat, [batch], between a training batch and samples."""
+  batch_size = view.run.config.batch_size
+  real = view.run.dataset.sample_real(view.keys["real"], view.train, batch_size)
+  samples = generate(view.run.networks, view.state, view.keys["fake"], batch_size)
+  return gradient_norms(view.critic_fn, interpolate(view.keys["epsilon"], real, samples))
+
+
+def _gradient_cosine(view: View) -> jax.Array:
+  draw = view.run.dataset.toy.sample_coupling
+  real, _, optimal = draw(view.keys["directions"], view.train, _N_DIRECTIONS)
+  gradients = jax.vmap(jax.grad(view.critic_fn))(real)
+  # Of the two as vector fields; the optimal one has norm 1 everywhere.
+  size = jnp.sqrt(jnp.mean(jnp.sum(gradients**2, axis=1)))
+  inner = jnp.mean(jnp.sum(gradients * optimal, axis=1))
+  return inner / jnp.maximum(size, 1e-30)
+
+
+def _search(view: View) -> jax.Array:
+  box = jnp.full(view.run.dataset.sample_shape, view.run.dataset.extent)
+  starts = jnp.concatenate([view.held_out[:_N_SEARCHED], view.once(fake)[:_N_SEARCHED]])
+  return largest_gradient_norm(view.keys["search"], view.critic_fn, -box, box, starts)[0]
+
+
+def _generator_gradients(view: View) -> dict[str, jax.Array]:
+  config, networks, state = view.run.config, view.run.networks, view.state
+  latents = jax.random.normal(view.keys["latents"], (config.batch_size, networks.latent_dim))
+  return generator_gradient_norms(
+    networks, state.critic_params, state.generator_params, state.batch_stats, latents
+  )
+
+
+def _update_cosine(view: View) -> jax.Array:
+  config, networks, state = view.run.config, view.run.networks, view.state
+  key_real, key_latents, key_epsilon = jax.random.split(view.keys["batch"], 3)
+  real = view.run.dataset.sample_real(key_real, view.train, config.batch_size)
+  latents = jax.random.normal(key_latents, (config.batch_size, networks.latent_dim))
+  samples, _ = networks.generator.apply(
+    state.generator_params, state.batch_stats, latents, train=True
+  )
+  objective = make_objectives(config.loss_row, config.penalty_row, networks).critic
+  gradients, _ = jax.grad(objective, has_aux=True)(
+    state.critic_params, key_epsilon, real, samples, view.hparams.lambda_gp
+  )
+  optimizer = make_optimizer(config, view.hparams)
+  updates, _ = optimizer.update(gradients, state.critic_opt_state, state.critic_params)
+  return update_cosine(updates, gradients)

@@ -1,0 +1,72 @@
+"""Draws from a state: samples, the keys of measurements, and what a picture shows."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.spec.datasets import Dataset
+from wgan_jax.data.images import to_uint8
+from wgan_jax.training import State, generate
+from wgan_jax.types import Pair
+
+_BATCH = 500
+_N_IMAGES = 64
+_N_POINTS = 1000
+_N_LEVELS = 100  # Points along each side of the square on which a critic's level sets are drawn.
+
+
+def generate_many(
+  networks: Pair,
+  state: State,
+  key: jax.Array,
+  n: int,
+  transform: Callable[[jax.Array], jax.Array] = lambda samples: samples,
+) -> np.ndarray:
+  """Any number of samples, transformed, on the host; the first of a larger n are the same."""
+
+  @jax.jit
+  def batch(state, key):
+    return transform(generate(networks, state, key, _BATCH))
+
+  # Folded in, not split, so that the first keys do not depend on n.
+  keys = [jax.random.fold_in(key, i) for i in range(-(-n // _BATCH))]
+  return np.concatenate([batch(state, key) for key in keys])[:n]
+
+
+def measuring_keys(state: State) -> dict[str, jax.Array]:
+  """PRNG keys by purpose, for everything that is measured at a step."""
+  # The training step splits this key; folding in its own number leaves those draws alone.
+  key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 0x6D656173)
+  purposes = ("held_out", "fake", "real", "epsilon")
+  purposes += ("modes", "directions", "classes", "latents", "batch", "search")
+  return dict(zip(purposes, jax.random.split(key, len(purposes)), strict=True))
+
+
+class Snapshot(NamedTuple):
+  """What a picture shows of a run.
+
+  Attributes:
+    samples: images, uint8 [n, height, width, channels], or points, float32 [n, 2].
+    levels: the critic's scores on a square of points, [_N_LEVELS, _N_LEVELS], rows from its lower
+      end; None for images.
+  """
+
+  samples: jax.Array
+  levels: jax.Array | None
+
+
+def make_snapshot(pair: Pair, dataset: Dataset) -> Callable[[State, jax.Array], Snapshot]:
+  """Builds `draw(state, key) -> Snapshot`, to be jitted."""
+
+  def draw(state, key):
+    if dataset.images is not None:
+      return Snapshot(to_uint8(generate(pair, state, key, _N_IMAGES)), None)
+    side = jnp.linspace(-dataset.extent, dataset.extent, _N_LEVELS)
+    square = jnp.stack(jnp.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    scores = jax.vmap(lambda x: pair.critic.apply(state.critic_params, x))(square)
+    return Snapshot(generate(pair, state, key, _N_POINTS), scores.reshape(_N_LEVELS, _N_LEVELS))
+
+  return draw
