@@ -2,11 +2,8 @@
 
 import numpy as np
 import pytest
-from helpers.launching import train
 from PIL import Image
 
-from experiments.engine import loop
-from experiments.figures import curves
 from experiments.figures.curves import draw_curves
 from experiments.figures.samples import draw_grid
 
@@ -55,15 +52,3 @@ def test_a_curve_of_one_point_is_seen(tmp_path):
   legend = np.flatnonzero(orange.sum(axis=1) > 8)  # A row with a whole stroke of the legend.
   assert orange.any()
   assert np.delete(orange, legend, axis=0).sum() > 4
-
-
-def test_curves_that_are_slow_to_draw_are_drawn_at_first_and_at_the_end(tmp_path, monkeypatch):
-  steps = []
-  monkeypatch.setattr(loop, "_CURVES_SHARE", 1e-9)
-  monkeypatch.setattr(
-    curves, "draw_curves", lambda path, rows, title: steps.append(rows[-1]["step"])
-  )
-  arguments = ("--steps=8", "--sample_every=2", "--log_every=2", "--checkpoint_every=8")
-  assert train(tmp_path / "run", *arguments) == 0
-  assert steps == [2, 8]
-  assert len(list((tmp_path / "run" / "samples").iterdir())) == 4
