@@ -196,7 +196,9 @@ class TestPreparing:
     with pytest.raises(DataError, match="no network"):
       images.load_images("mnist", tiny)
 
-  def test_another_process_was_faster(self, tiny, tmp_path, monkeypatch):
+  def test_a_folder_prepared_by_another_process_meanwhile_is_read(
+    self, tiny, tmp_path, monkeypatch
+  ):
     arrays, root, read = tiny_arrays(0), tmp_path / "other", prepare._read_idx
 
     def read_late(path):
@@ -206,7 +208,7 @@ class TestPreparing:
     monkeypatch.setattr(prepare, "_read_idx", read_late)
     assert_holds(prepare_tiny(monkeypatch, root, arrays), arrays)
 
-  def test_a_full_disk_is_told_in_one_line(self, tmp_path, monkeypatch):
+  def test_a_full_disk_is_reported_in_one_line(self, tmp_path, monkeypatch):
     def full(path):
       raise OSError(28, "No space left on device\nsecond line")
 
@@ -294,7 +296,7 @@ class TestReading:
       lose_everything,
     ],
   )
-  def test_damage_is_told_in_one_line(self, damage, tiny):
+  def test_damage_is_reported_in_one_line(self, damage, tiny):
     folder = prepare.prepared_dir("mnist", tiny)
     damage(folder)
     with pytest.raises(
@@ -305,12 +307,12 @@ class TestReading:
     assert "\n" not in str(caught.value)
 
   def test_images_of_another_shape(self, tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"is damaged .*\(27, 28\) in place of uint8 \(28, 28\)"):
+    with pytest.raises(DataError, match=r"is damaged .*\(27, 28\) instead of uint8 \(28, 28\)"):
       prepare_tiny(monkeypatch, tmp_path, tiny_arrays(1, (27, 28)))
 
   def test_labels_that_are_no_class(self, tiny, monkeypatch):
     monkeypatch.setattr(prepare, "N_CLASSES", 9)
-    with pytest.raises(DataError, match="labels 0 to 9 in place of 0 to 8"):
+    with pytest.raises(DataError, match="labels 0 to 9 instead of 0 to 8"):
       images.load_images("mnist", tiny)
 
   def test_a_folder_written_with_tensorflow(self, tmp_path, monkeypatch):
@@ -407,18 +409,21 @@ class TestCanDownload:
     assert asked == ["http://host.invalid/t10k-labels-idx1-ubyte.gz"]
 
 
-def test_without_tfds(tmp_path, monkeypatch):
-  monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+@pytest.mark.parametrize("package", ["tensorflow_datasets", "array_record", "PIL", "requests"])
+def test_a_missing_package_is_named_with_its_extra(package, tiny, tmp_path, monkeypatch):
+  """A prepared folder, which cannot be read without it, is not called damaged."""
+  monkeypatch.setitem(sys.modules, package, None)
   monkeypatch.setattr(prepare, "_stock_builder", prepare._stock_builder.__wrapped__)
-  assert not images.is_prepared("mnist", tmp_path)
+  assert not images.is_prepared("mnist", tiny)
   assert not prepare.can_download("mnist")
   assert images.resolve_auto(tmp_path) == "digits"
-  with pytest.raises(DataError, match=r"^mnist: TFDS is missing.*pip install tensorflow-datasets$"):
-    images.load_images("mnist", tmp_path)
+  message = rf"^mnist: the package {package} is missing .*: pip install 'wgan_jax\[experiments\]'$"
+  with pytest.raises(DataError, match=message):
+    images.load_images("mnist", tiny)
 
 
 def test_the_builder_keeps_the_stock_splits(tmp_path):
-  """Also where TFDS's own code changes: it asks for the four files, and for two splits."""
+  """It asks for the four files and for two splits, even if TFDS's own code changes."""
   asked = []
 
   def download(urls):
