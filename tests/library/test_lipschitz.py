@@ -1,4 +1,4 @@
-"""Bounds of Lipschitz constants against closed forms and singular values of dense matrices."""
+"""Bounds of Lipschitz constants against closed forms."""
 
 import functools
 import math
@@ -7,15 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.linalg
-import scipy.sparse.linalg
 from helpers.compiling import jit
 from helpers.problems import draw_like
 
 from wgan_jax import lipschitz
-from wgan_jax.convolution.primitive import conv_general_dilated
 from wgan_jax.layers import Conv, Dense, Flatten, Opaque, Pointwise, apply_layers
-from wgan_jax.lipschitz import certified_distance, certify, largest_gradient_norm, operator_norm
+from wgan_jax.lipschitz import certified_distance, certify, largest_gradient_norm
 from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.networks import dcgan, mlp
 from wgan_jax.penalties import gradient_norms
@@ -24,61 +21,17 @@ from wgan_jax.transport import wasserstein_1d
 KEY = jax.random.key(0)
 RELU = Pointwise(jax.nn.relu, 1.0)
 
-# name: (height, width, in), (kernel height, kernel width, out), stride, padding
-CONVS = {
-  "4/2 SAME": ((6, 6, 2), (4, 4, 3), (2, 2), "SAME"),
-  "4/2 SAME, odd": ((7, 5, 1), (4, 4, 6), (2, 2), "SAME"),
-  "5/2 SAME": ((6, 7, 3), (5, 5, 2), (2, 2), "SAME"),
-  "3/1 SAME": ((5, 4, 3), (3, 3, 3), (1, 1), "SAME"),
-  "1/2 SAME": ((5, 4, 3), (1, 1, 2), (2, 2), "SAME"),
-  "5/3 VALID": ((9, 11, 1), (5, 5, 2), (3, 3), "VALID"),
-  "rectangular": ((6, 5, 2), (2, 3, 4), (2, 1), "SAME"),
-  "asymmetric": ((5, 6, 1), (4, 3, 2), (2, 2), ((0, 3), (2, 1))),
-  "cropped": ((8, 7, 2), (3, 3, 2), (2, 2), ((-1, 2), (3, -2))),
-  "reads padding only": ((2, 2, 2), (2, 2, 3), (3, 3), ((3, 3), (2, 3))),
-  "kernel larger than image": ((2, 3, 2), (5, 5, 3), (1, 1), "SAME"),
-  "more outputs, Lanczos": ((12, 12, 2), (4, 4, 9), (2, 2), "SAME"),
-  "more inputs, Lanczos": ((14, 14, 4), (4, 4, 8), (2, 2), "SAME"),
-}
-
 
 def search(critic_fn, low, high, starts=None, **options):
   function = functools.partial(largest_gradient_norm, KEY, critic_fn, **options)
   return jit(function)(low, high, starts)
 
 
-def dense_matrix(layer, input_shape):
-  """The layer's matrix, [out, in], by applying the networks' own convolution to the identity."""
-  with jax.enable_x64(True):
-
-    @jit
-    def convolve(kernel):
-      images = jnp.eye(math.prod(input_shape)).reshape(-1, *input_shape)
-      return conv_general_dilated(
-        images, kernel, layer.stride, layer.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-      ).reshape(len(images), -1)
-
-    y = convolve(jnp.asarray(layer.kernel, jnp.float64))
-    assert y.dtype == jnp.float64
-    return np.asarray(y).T
-
-
-def random_conv(name, seed=0):
-  input_shape, (height, width, out), stride, padding = CONVS[name]
-  rng = np.random.default_rng(seed)
-  kernel = rng.normal(size=(height, width, input_shape[-1], out)).astype(np.float32)
-  return Conv(kernel, rng.normal(size=out).astype(np.float32), stride, padding), input_shape
-
-
-def assert_is_norm(measured, matrix):
-  exact = np.linalg.svd(np.asarray(matrix, np.float64), compute_uv=False)[0]
-  assert exact <= measured <= exact * (1 + 2e-6)
-
-
 def test_the_square_is_not_1_lipschitz():
   """On [-1, 1] its slope is 2 at |x| = 1; on [-1/2, 1/2] at most 1."""
+  find = jit(functools.partial(largest_gradient_norm, KEY, jnp.square))
   for half_width, steepest in [(1.0, 2.0), (0.5, 1.0)]:
-    norm, point = search(jnp.square, -half_width, half_width)
+    norm, point = find(-half_width, half_width)
     assert norm.shape == point.shape == ()
     np.testing.assert_allclose(norm, steepest, rtol=1e-6)
     np.testing.assert_allclose(abs(point), half_width, rtol=1e-6)
@@ -174,48 +127,6 @@ def test_a_norm_without_a_gradient_does_not_stop_the_search():
   np.testing.assert_allclose([norm, point], [1.5, 1.0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", CONVS)
-def test_convolution(name):
-  layer, input_shape = random_conv(name)
-  assert_is_norm(operator_norm(layer, input_shape), dense_matrix(layer, input_shape))
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (3, 7), (40, 1), (300, 280)])
-def test_dense(shape):
-  kernel = np.random.default_rng(0).normal(size=shape)
-  assert_is_norm(operator_norm(Dense(kernel, np.zeros(shape[1])), shape[:1]), kernel)
-
-
-@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
-def test_scales(scale):
-  """Weights whose squares leave float64's range, or float32's; then none at all."""
-  kernel = np.diag([3.0, 5.0, 4.0])
-  norm = operator_norm(Dense(scale * kernel, np.zeros(3)), (3,))
-  assert norm / scale * (1 + 1e-15) >= 5
-  assert norm / scale < 5 * (1 + 2e-6)
-  assert operator_norm(Dense(0 * kernel, np.ones(3)), (3,)) == 0
-
-
-def test_equal_singular_values():
-  """An orthogonal matrix: its Gram matrix is the identity, where the shift is near singular."""
-  for n in (20, 300):
-    q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))
-    norm = operator_norm(Dense(q, np.zeros(n)), (n,))
-    assert 1 <= norm < 1 + 2e-6
-
-
-@pytest.mark.parametrize("name", ["4/2 SAME", "more outputs, Lanczos"])
-@pytest.mark.parametrize("factor", [0.0, 0.5, 0.999])
-def test_a_guess_from_below_is_raised_until_proved(monkeypatch, name, factor):
-  """Lanczos converges from below. The bound does not rest on it."""
-  layer, input_shape = random_conv(name)
-  exact = np.linalg.norm(dense_matrix(layer, input_shape), 2)
-  value = [factor * exact**2]
-  monkeypatch.setattr(scipy.linalg, "eigvalsh", lambda gram: value)
-  monkeypatch.setattr(scipy.sparse.linalg, "eigsh", lambda gram, *_, **__: (value, None))
-  assert exact <= operator_norm(layer, input_shape) < 4 * exact
-
-
 def test_certificate_of_a_chain():
   """diag(2, 1), then 3 |x|, then a row of norm 5: at most 30, and reached along (1, 0) here."""
   layers = [
@@ -272,7 +183,7 @@ def test_products_are_rounded_up():
 
 def test_a_chain_that_is_no_critic_is_refused():
   dense = Dense(jnp.ones((4, 1)), jnp.zeros(1))
-  conv, _ = random_conv("4/2 SAME")
+  conv = Conv(np.ones((4, 4, 2, 3)), np.zeros(3), (2, 2), "SAME")
   for layers, shape, message in [
     ([dense], (3,), r"layer 1 of 1 \(Dense\): expected an input of shape \(4\), got \(3,\)"),
     ([RELU, dense], (2, 4), r"layer 2 of 2 \(Dense\): expected .* \(4\), got \(2, 4\)"),

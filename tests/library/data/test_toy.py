@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.compiling import jit
 from helpers.problems import points_pair
 from scipy import stats
 from scipy.spatial import cKDTree
@@ -18,16 +19,17 @@ from wgan_jax.training import Config, Hparams, make_training
 from wgan_jax.transport import wasserstein_exact
 
 KEY = jax.random.key(0)
-sample_funnels = jax.jit(toy.sample_funnels, static_argnums=2)
+sample_funnels = jit(toy.sample_funnels, static_argnums=2)
+pull = jit(jax.vmap(toy._pull, in_axes=(None, 0)))
 
-MANY = [(1, 2), (4, 2), (16, 2), (64, 2), (4, 1), (1, 8), (4, 8), (16, 8), (64, 8)]
+MANY = [(1, 2), (64, 2), (4, 1), (16, 8)]  # (funnels, dimensions)
 
 
 @functools.cache
 def funnels(n_funnels, dim, n=2000):
   """A potential and n pairs, in float64."""
   with jax.enable_x64(True):
-    data = toy.make_funnels(jax.random.key(n_funnels), n_funnels, dim)
+    data = jit(toy.make_funnels, static_argnums=(1, 2))(KEY, n_funnels, dim)
     return data, jax.tree.map(np.asarray, sample_funnels(KEY, data, n))
 
 
@@ -40,16 +42,15 @@ def heights(data, x):
 @pytest.mark.parametrize("name", toy.NAMES)
 def test_same_key_same_bits_and_other_keys_other_points(name):
   data = toy.load_toy(name)
-  sample = jax.jit(data.sample_real, static_argnums=2)
+  sample = jit(data.sample_real, static_argnums=2)
   x = sample(KEY, data.data, 50)
   chex.assert_shape(x, (50, 2))
   chex.assert_type(x, jnp.float32)
   chex.assert_trees_all_equal(x, sample(KEY, data.data, 50))
   assert len(np.unique(x, axis=0)) > 40
-  several = jax.vmap(sample, in_axes=(0, None, None))(jax.random.split(KEY, 3), data.data, 5)
-  chex.assert_shape(several, (3, 5, 2))
-  # Not all: what a funnel draws close to its centre rounds to the centre itself.
-  assert len(np.unique(several.reshape(-1, 2), axis=0)) > 10
+  # Not all differ: points close to a funnel's centre round to the centre.
+  other = sample(jax.random.key(1), data.data, 50)
+  assert len(np.unique(np.concatenate([x, other]), axis=0)) > 80
   chex.assert_trees_all_equal(toy.load_toy(name).data, data.data)
 
 
@@ -69,7 +70,9 @@ def test_modes(name, k, sigma, gap):
   np.testing.assert_allclose(nearest, gap, rtol=3e-4)
 
   n = 20_000
-  distance, mode = cKDTree(centres).query(data.sample_real(KEY, data.data, n))
+  distance, mode = cKDTree(centres).query(
+    jit(data.sample_real, static_argnums=2)(KEY, data.data, n)
+  )
   # Each mode's share within 4.5 standard errors; distance^2 / sigma^2 is chi-square.
   shares = np.bincount(mode, minlength=k) / n
   assert np.abs(shares - 1 / k).max() < 4.5 * math.sqrt(1 / k / n)
@@ -81,31 +84,30 @@ def test_swiss_roll_is_that_of_scikit_learn():
   """Each coordinate, the radius and the distance from the noiseless roll are equal in law."""
   n = 10_000
   data = toy.load_toy("swiss_roll")
-  ours = np.asarray(data.sample_real(KEY, data.data, n))
+  ours = np.asarray(jit(data.sample_real, static_argnums=2)(KEY, data.data, n))
   theirs = make_swiss_roll(n, noise=0.25, random_state=0)[0][:, [0, 2]] / 7.5
   t = np.linspace(1.5 * np.pi, 4.5 * np.pi, 10_000)
   roll = cKDTree(np.stack([t * np.cos(t), t * np.sin(t)], axis=1) / 7.5)
-  for tells in (
+  for statistic in (
     lambda x: x[:, 0],
     lambda x: x[:, 1],
     lambda x: np.linalg.norm(x, axis=1),
     lambda x: roll.query(x)[0],
   ):
-    assert stats.ks_2samp(tells(ours), tells(theirs)).pvalue > 1e-3
+    assert stats.ks_2samp(statistic(ours), statistic(theirs)).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("dim", [1, 3])
 def test_two_gaussians(dim):
   """Means +-mu and covariance I / 4 on both sides; pairs 2 |mu| apart along the gradient."""
   n = 20_000
   data = toy.load_toy("two_gaussians", dim=dim)
-  key_real, key_fake = jax.random.split(KEY)
-  latents = jax.random.normal(key_fake, (n, dim))
+  latents = np.random.default_rng(0).normal(size=(n, dim)).astype(np.float32)
   fake, batch_stats = data.generator.apply(*data.generator.init(KEY), latents, train=True)
   assert batch_stats == {}
   mu = np.eye(dim)[0] * 2.0
-  pairs = data.sample_coupling(key_real, data.data, n)
-  real = data.sample_real(key_real, data.data, n)
+  pairs = jit(data.sample_coupling, static_argnums=2)(KEY, data.data, n)
+  real = jit(data.sample_real, static_argnums=2)(KEY, data.data, n)
   for x, mean in [(real, mu), (fake, -mu), (pairs.real, mu), (pairs.fake, -mu)]:
     assert np.abs(np.mean(x, axis=0) - mean).max() < 4.5 * 0.5 / math.sqrt(n)
     # A variance s^2 has a standard error of s^2 sqrt(2 / n), a covariance of s^2 / sqrt(n).
@@ -147,7 +149,7 @@ def test_the_ray_ends_where_brute_force_says(n_funnels, dim):
   active = heights(data, y).argmin(axis=1)
   a = np.asarray(data.centres)[active]
   length, along = np.linalg.norm(y - a, axis=1), np.linalg.norm(x - a, axis=1)
-  seen = along > 1e-9  # Nearer to the centre than rounding, the end cannot be told from x.
+  seen = along > 1e-9  # Nearer to the centre, rounding hides the end of the ray.
   assert seen.mean() > 0.5
   a, active, length, along, v = a[seen], active[seen], length[seen], along[seen], -gradient[seen]
   reach = (length**8 / along) ** (1 / 7)
@@ -170,8 +172,8 @@ def test_potential_and_its_gradient():
   """1-Lipschitz; -u has the coupling's gradient at x and y; finite at a centre."""
   data = toy.make_funnels(jax.random.key(3), 16, 3)
   pairs = sample_funnels(KEY, data, 500)
-  u = jax.jit(jax.vmap(functools.partial(toy.potential, data)))
-  slope = jax.jit(jax.vmap(jax.grad(functools.partial(toy.potential, data))))
+  u = jit(jax.vmap(functools.partial(toy.potential, data)))
+  slope = jit(jax.vmap(jax.grad(functools.partial(toy.potential, data))))
   np.testing.assert_allclose(slope(pairs.fake), -pairs.gradient, atol=1e-5)
   a = data.centres[np.asarray(heights(data, np.asarray(pairs.fake))).argmin(axis=1)]
   clear = np.linalg.norm(pairs.real - a, axis=1) > 0.01  # Nearer, rounding turns x - a.
@@ -186,7 +188,6 @@ def test_edges_of_a_funnel():
   """y at the centre, along an axis, on the cube's face; a single funnel has only the cube."""
   data = toy.Funnels(jnp.zeros((1, 2)), jnp.zeros(1))
   y = jnp.array([[0.0, 0.0], [1.25, 0.0], [0.0, -2.5], [2.5, 2.5]])
-  pull = jax.jit(jax.vmap(toy._pull, in_axes=(None, 0)))
   x, _, gradient = pull(data, y)
   expected = [[0, 0], [2.5 / 2**8, 0], [0, -2.5], [2.5, 2.5]]
   np.testing.assert_allclose(x, expected, rtol=1e-5)
@@ -210,7 +211,7 @@ def test_rounding_throws_no_point_off_its_segment():
   active = heights(data, np.asarray(y)).argmin(axis=1)
   assert 0.1 < np.mean(active) < 0.9
   a = np.asarray(data.centres)[active]
-  x = jax.jit(jax.vmap(toy._pull, in_axes=(None, 0)))(data, y).real
+  x = pull(data, y).real
   length = np.linalg.norm(y - a, axis=1)
   np.testing.assert_array_less(np.linalg.norm(x - a, axis=1), length + 1e-6)
   np.testing.assert_array_equal(x[-1], [0, 0])
@@ -227,38 +228,37 @@ def test_single_precision_is_enough(n_funnels, dim):
 
 
 def test_true_distance_of_funnels_is_approached_by_unpaired_samples():
-  """In one dimension n points show it to O(n^-1/2): within 5 standard errors of both sides."""
+  """In one dimension n points give it to O(n^-1/2): within 5 standard errors of both sides."""
   data = toy.load_toy("funnels", n_funnels=3, dim=1, seed=2)
-  distance, error = toy.true_wasserstein(data, KEY, n=50_000)
+  distance, error = toy.true_wasserstein(data, KEY, n=40_000)
   assert 0 < error < 0.01
   n = 1000
-  key_real, key_fake = jax.random.split(jax.random.key(1))
-  real = data.sample_real(key_real, data.data, n)
-  latents = jax.random.normal(key_fake, (n, 1))
+  real = jit(data.sample_real, static_argnums=2)(jax.random.key(1), data.data, n)
+  latents = np.random.default_rng(0).normal(size=(n, 1)).astype(np.float32)
   fake, _ = data.generator.apply({}, {}, latents, train=False)
   spread = math.hypot(np.std(real), np.std(fake)) / math.sqrt(n)
   assert abs(wasserstein_exact(real, fake) - distance) < 5 * (spread + error)
   # Twice the standard error of four times as many pairs, whatever the number of chunks.
-  few = toy.true_wasserstein(data, KEY, n=12_500)
+  few = toy.true_wasserstein(data, KEY, n=10_000)
   np.testing.assert_allclose(few[1], 2 * error, rtol=0.05)
 
 
 def test_generator_of_funnels_is_uniform_in_the_cube():
   generator = toy.load_toy("funnels", dim=3).generator
-  y, _ = generator.apply({}, {}, jax.random.normal(KEY, (10_000, 3)), train=True)
+  latents = np.random.default_rng(0).normal(size=(10_000, 3)).astype(np.float32)
+  y, _ = generator.apply({}, {}, latents, train=True)
   for column in np.asarray(y).T:
     assert stats.kstest(column, stats.uniform(-2.5, 5).cdf).pvalue > 1e-3
   assert np.abs(np.corrcoef(y.T) - np.eye(3)).max() < 4.5 / math.sqrt(10_000)
 
 
-@pytest.mark.parametrize("name", ["two_gaussians", "funnels"])
-def test_a_critic_trains_against_a_fixed_generator(name):
-  data = toy.load_toy(name)
+def test_a_critic_trains_against_a_fixed_generator():
+  data = toy.load_toy("funnels")
   networks = points_pair()._replace(generator=data.generator, latent_dim=data.dim)
   init, step = make_training(Config(batch_size=16, n_critic=2), networks, data.sample_real)
   hparams = Hparams()
-  state = init(KEY, hparams)
-  moved, info = jax.jit(step)(state, hparams, data.data)
+  state = jit(init)(KEY, hparams)
+  moved, info = jit(step)(state, hparams, data.data)
   assert info.finite
   assert moved.generator_params == {}
   changed = jax.tree.map(lambda a, b: (a != b).any(), state.critic_params, moved.critic_params)
@@ -276,7 +276,7 @@ def test_seeds_draw_funnels():
   first, same, other = (toy.load_toy("funnels", seed=seed).data for seed in (0, 0, 1))
   chex.assert_trees_all_equal(first, same)
   assert (first.centres != other.centres).all()
-  many = toy.make_funnels(KEY, 20_000, 2)
+  many = toy.make_funnels(KEY, 5_000, 2)
   assert stats.kstest(np.ravel(many.centres), stats.uniform(-2.5, 5).cdf).pvalue > 1e-3
   assert stats.kstest(many.offsets, stats.norm(scale=0.1).cdf).pvalue > 1e-3
 
