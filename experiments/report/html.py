@@ -1,16 +1,14 @@
 """The report of a sweep: one HTML file with its pictures inside."""
 
-import base64
 import dataclasses
 import pathlib
-
-import jinja2
 
 from experiments.engine.sweep_folder import SweepFolder
 from experiments.figures.pictures import Picture
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, read_lines, write_bytes
 from experiments.measures.rows import BEST_BY, GROUPS, MEASURES
+from experiments.report.pages import render_page
 from experiments.report.plots import draw_curves, draw_sensitivity
 from experiments.report.results import (
   Member,
@@ -35,11 +33,8 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
   settings = by_setting(members)
   differ, told = varied(members), telling(members)
   record = read_json(folder.config)
-  environment = jinja2.Environment(
-    autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-  )
-  environment.filters["embed"] = embed
-  html = environment.from_string(_TEMPLATE.read_text()).render(
+  html = render_page(
+    _TEMPLATE,
     members=members,
     run=members[0].run,
     common={
@@ -134,7 +129,3 @@ def _times(folder):
     row["steps"] += line.get("member_steps", 0)
     row["ways"] |= {line["way"]} if "way" in line else set()
   return times
-
-
-def embed(picture: Picture) -> str:
-  return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
