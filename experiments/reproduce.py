@@ -17,7 +17,7 @@ import time
 from absl import flags
 
 from experiments.claims import find_names, load_claims
-from experiments.claims.claim import SCALES, Claim
+from experiments.claims.claim import SCALES
 from experiments.claims.lab import Lab
 from experiments.claims.reproduction import Reproduction
 from experiments.engine.folder import locked
@@ -54,8 +54,8 @@ def register(flag_values: flags.FlagValues) -> None:
     (
       "compilation_cache",
       None,
-      "Where compiled programs are kept for the next start: a folder, or none; by default the user's"
-      " cache folder.",
+      "Where compiled programs are kept for the next start: a folder or none; by default in the"
+      " user's cache folder.",
     ),
   ]:
     flags.DEFINE_string(name, default, text, flag_values=flag_values)

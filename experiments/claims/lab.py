@@ -54,8 +54,7 @@ class Lab:
     self,
     config: Config,
     networks: Pair,
-    sample_real: SampleRealFn,
-    data: Any,
+    source: tuple[SampleRealFn, Any],
     hparams: Hparams | list[Hparams],
     seeds: int,
     at: Sequence[int],
@@ -63,9 +62,10 @@ class Lab:
   ) -> Observed:
     """Trains members of one program and looks at them; see `engine.observe.observe`.
 
-    The members are the seeds of the first hyperparameters, then those of the next.
+    The members are the seeds of the first hyperparameters, then those of the next; `source` is a
+    function that draws real samples, and the data that it draws from.
     """
-    return observe(config, networks, sample_real, data, _members(hparams, seeds), at, look)
+    return observe(config, networks, *source, _members(hparams, seeds), at, look)
 
   def observe_training(
     self, training: Training, data: Any, hparams: Hparams, seeds: int, at: Sequence[int], look

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.report.results import Member
+
 
 def rows_by_seed(labels: dict[str, str], columns: dict[str, Sequence]) -> list[dict[str, Any]]:
   """Makes a table's row for each seed.
@@ -25,6 +27,16 @@ def rows_by_seed(labels: dict[str, str], columns: dict[str, Sequence]) -> list[d
 def by_seed(values: Sequence[float], form: str = ".3g") -> str:
   """Lists values in words: "1.5, 2"."""
   return ", ".join(f"{value:{form}}" for value in values)
+
+
+def arrays(numbers: dict[str, Any], *names: str) -> list[np.ndarray]:
+  """Takes numbers by name, as arrays."""
+  return [np.array(numbers[name]) for name in names]
+
+
+def curves(members: Sequence[Member], name: str) -> list[list[tuple[int, float]]]:
+  """Takes a measure of a sweep's members over training: for each of them (step, value)."""
+  return [[(line["step"], line[name]) for line in each.lines if name in line] for each in members]
 
 
 def span(values: Sequence[float], form: str = ".3g") -> str:

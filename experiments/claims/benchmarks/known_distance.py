@@ -62,8 +62,9 @@ def _train(lab, toy, penalty, steps, batch_size, width) -> tuple[float, float]:
   hparams = Hparams(2e-4, 0.0, 0.9, lambda_gp=10.0, clip_value=0.04)
   if penalty != "clip":  # At quick scale fewer updates than the source's: larger, ending small.
     hparams = hparams._replace(learning_rate=1e-3, decay_steps=steps)
+  source = (toy.sample_real, toy.data)
   config = Config(penalty=penalty, n_critic=1, batch_size=batch_size, fixed_generator=True)
-  seen = lab.observe(config, networks, toy.sample_real, toy.data, hparams, 1, [steps], look).seen
+  seen = lab.observe(config, networks, source, hparams, 1, [steps], look).seen
   return float(seen["cosine"][0, 0]), float(seen["estimate"][0, 0])
 
 

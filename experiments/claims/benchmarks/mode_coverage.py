@@ -4,6 +4,7 @@ import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
+from experiments.claims.summary import curves
 from experiments.report.results import by_setting, spread_of
 from experiments.spec.methods import METHODS
 
@@ -49,11 +50,7 @@ def _measure(lab, *, seeds, ring, grid, stacked_mnist):
       ends = [member.end for member in same if member.end]
       source = _OF_CLASSES if slow else {key: key for key in _COLUMNS}
       found = {key: [end[at] for end in ends] if at else [] for key, at in source.items()}
-      counted = source["n_modes"]
-      found["found"] = [
-        [(line["step"], line[counted]) for line in member.lines if counted in line]
-        for member in same
-      ]
+      found["found"] = curves(same, source["n_modes"])
       numbers[name][method] = found
       row = {"data": f"{name}, {_MODES[name]} modes", "loss": _WORDS[method]}
       table.append(row | {title: str(spread_of(found[key])) for key, title in _COLUMNS.items()})

@@ -40,7 +40,7 @@ def _measure(lab, *, seeds, dataset, steps, width, batch_size, looks):
     "padded": exercise(latent_dim=_LATENT_DIM, width=width),
     "dcgan": dcgan((28, 28, 1), latent_dim=_LATENT_DIM, width=width),
   }
-  real = jnp.asarray(data.held_out[:64])
+  real, source = jnp.asarray(data.held_out[:64]), (data.sample_real, data.train)
   numbers, table, grids, maps = {}, [], {}, {}
   for name, pair in pairs.items():
     look = functools.partial(_look, pair, judge.n_samples, jnp.asarray(data.held_out))
@@ -52,7 +52,7 @@ def _measure(lab, *, seeds, dataset, steps, width, batch_size, looks):
       maps["through the batch"] = _gradient_maps(leaking, observed.state, seeds, real)
       through = [float(_edge(each).min()) for each in maps["through the batch"]]
     else:
-      observed = lab.observe(config, pair, data.sample_real, data.train, _HPARAMS, seeds, at, look)
+      observed = lab.observe(config, pair, source, _HPARAMS, seeds, at, look)
       scores = functools.partial(_score_one_by_one, pair)
     maps[name] = _gradient_maps(scores, observed.state, seeds, real)
     grids[name] = observed.seen["samples"][0, -1, :64]
@@ -68,11 +68,8 @@ def _measure(lab, *, seeds, dataset, steps, width, batch_size, looks):
     measured = [[_measure_samples(judge, each) for each in own] for own in observed.seen["samples"]]
     for key in ("frechet", "class_kl"):
       numbers[name][key] = [[float(each[key]) for each in own] for own in measured]
-    columns = {
-      words: [f"{own[-1]:.3g}" for own in numbers[name][key]] for key, words in _MEASURES.items()
-    }
-    edges = [f"{each:.2g}" for each in numbers[name]["edge"]]
-    columns["largest gradient, last 6 rows and columns"] = edges
+    columns = {words: [own[-1] for own in numbers[name][key]] for key, words in _MEASURES.items()}
+    columns["largest gradient, last 6 rows and columns"] = numbers[name]["edge"]
     table += rows_by_seed({"networks": _WORDS[name]}, columns)
   numbers["exercise"]["edge_through_batch"] = through
   pictures = [_draw_maps(maps), _draw_curves(numbers, seeds), _draw_grids(grids)]
@@ -98,18 +95,14 @@ def _score_one_by_one(pair, params, x):
 
 def _gradient_maps(scores, state, seeds, real):
   """Computes the mean absolute gradient of the scores at each pixel, [28, 28] for each seed."""
-  return [
-    _gradient_map(scores, jax.tree.map(lambda leaf, i=i: leaf[i], state.critic_params), real)
-    for i in range(seeds)
-  ]
-
-
-def _gradient_map(scores, params, real):
   # Signs at random, so that what one score loses by an image another does not give back.
   signs = jax.random.rademacher(jax.random.key(0), (8, len(real)), jnp.float32)
-  gradient = jax.jit(jax.grad(lambda x, sign: jnp.vdot(sign, scores(params, x))))
-  maps = [np.abs(gradient(real, sign)).mean((0, 3)) for sign in signs]
-  return np.mean(maps, axis=0)
+  maps = []
+  for i in range(seeds):
+    own = functools.partial(scores, jax.tree.map(lambda leaf, i=i: leaf[i], state.critic_params))
+    gradient = jax.jit(jax.grad(lambda x, sign, own=own: jnp.vdot(sign, own(x))))
+    maps.append(np.mean([np.abs(gradient(real, sign)).mean((0, 3)) for sign in signs], axis=0))
+  return maps
 
 
 def _edge(gradient_map):
@@ -125,19 +118,17 @@ def _criterion(numbers):
   blind = max(numbers["exercise"]["edge"])
   seeing = min(min(numbers[name]["least"]) for name in ("padded", "dcgan"))
   ends = {
-    name: [
-      float(np.mean([own[-1] for own in numbers[name][key]])) for key in ("frechet", "class_kl")
-    ]
+    name: [np.mean([own[-1] for own in numbers[name][key]]) for key in ("frechet", "class_kl")]
     for name in _WORDS
   }
   coupled = min(numbers["exercise"]["edge_through_batch"])
   holds = blind == 0 and min(numbers["exercise"]["largest"]) > 0 and coupled > 0 and seeing > 0
-  measures = "; ".join(f"{_WORDS[name]} {f:.3g}, {kl:.2g}" for name, (f, kl) in ends.items())
+  means = "; ".join(f"{_WORDS[name]} {f:.3g}, {kl:.2g}" for name, (f, kl) in ends.items())
   return verdict(
     holds,
     f"The exercise's critic has a gradient of {blind:g} at most on the last six rows and columns,"
     f" of {coupled:.1g} at least through the batch's statistics; the others at least {seeing:.1g}"
-    f" at every pixel. Fréchet distance and KL of classes at the end, means over seeds: {measures}.",
+    f" at every pixel. Fréchet distance and KL of classes at the end, means over seeds: {means}.",
   )
 
 

@@ -76,7 +76,7 @@ def _train_discriminators(lab, seeds, steps, width):
 
   config = Config("minimax", "none", n_critic=1, batch_size=1024, fixed_generator=True)
   hparams = Hparams(1e-3, 0.5, 0.999, decay_steps=steps)
-  found = lab.observe(config, pair, sample_mixture, _DATA, hparams, seeds, [steps], look)
+  found = lab.observe(config, pair, (sample_mixture, _DATA), hparams, seeds, [steps], look)
   return found.seen["scores"][:, -1].astype(np.float64)
 
 
@@ -100,7 +100,7 @@ def _play(lab, loss, seeds, steps, width):
 
   config = Config(loss, "none", n_critic=1, batch_size=256)
   hparams = Hparams(1e-3, 0.5, 0.999, decay_steps=steps)
-  found = lab.observe(config, pair, sample_mixture, _DATA, hparams, seeds, [0, steps], look)
+  found = lab.observe(config, pair, (sample_mixture, _DATA), hparams, seeds, [0, steps], look)
   # Against the data's own quantiles: no second sample.
   quantiles = np.interp((np.arange(_N) + 0.5) / _N, np.cumsum(_P) * _CELL, _X)
   distances = np.abs(np.sort(found.seen["samples"], -1) - quantiles).mean(-1)

@@ -7,10 +7,18 @@ import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import make_panels, overlaid_histograms, picture
-from experiments.claims.summary import by_seed, sigmoid
+from experiments.claims.summary import arrays, by_seed, sigmoid
 
 _N = 256  # Real and generated samples of a histogram.
 _BINS = np.linspace(0, 1, 22)  # An odd number, so that 1/2 is in a bin and not at an edge.
+
+_COLUMNS = {
+  "mean_d_real": "mean d(real)",
+  "mean_d_fake": "mean d(fake)",
+  "overlap": "overlap of their histograms",
+  "mean_c_real": "mean c(real)",
+  "mean_c_fake": "mean c(fake)",
+}
 
 
 def _measure(lab, *, seeds, width, dataset, updates):
@@ -32,18 +40,11 @@ def _measure(lab, *, seeds, width, dataset, updates):
     "mean_c_fake": scores["fake"],
     "critic_gradient_norm": critic.info.gradient_norm_mean[:, -10:].mean(1).tolist(),
   }
-  names = {
-    "mean_d_real": "mean d(real)",
-    "mean_d_fake": "mean d(fake)",
-    "overlap": "overlap of their histograms",
-    "mean_c_real": "mean c(real)",
-    "mean_c_fake": "mean c(fake)",
-  }
   table = [
     {"updates": n}
     | {
       f"{title}, by seed": by_seed([member[i] for member in numbers[name]], ".4g")
-      for name, title in names.items()
+      for name, title in _COLUMNS.items()
     }
     for i, n in enumerate(updates)
   ]
@@ -77,10 +78,8 @@ def _overlap(real, fake):
 
 
 def _criterion(numbers):
-  real, fake = np.array(numbers["mean_d_real"]), np.array(numbers["mean_d_fake"])
-  overlap, slope = np.array(numbers["overlap"]), np.array(numbers["critic_gradient_norm"])
-  c_gap = np.array(numbers["mean_c_real"]) - np.array(numbers["mean_c_fake"])
-  gaps = real - fake
+  real, fake, overlap, c_real, c_fake = arrays(numbers, *_COLUMNS)
+  slope, gaps, c_gap = np.array(numbers["critic_gradient_norm"]), real - fake, c_real - c_fake
   holds = (
     (np.abs(gaps[:, 0]) < 0.1).all()
     and (overlap[:, 0] > 0.5).all()

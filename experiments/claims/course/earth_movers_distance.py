@@ -7,6 +7,7 @@ import scipy.stats
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import legend_of_twins, make_panels, mark, picture
+from experiments.claims.summary import arrays
 from wgan_jax.transport import jensen_shannon, transport_plan
 
 _CELLS = np.linspace(-4.0, 12.0, 321)
@@ -37,8 +38,7 @@ def _measure(lab, *, separations):
 
 
 def _criterion(numbers):
-  separation, distance = (np.array(numbers[name]) for name in ("separation", "wasserstein"))
-  divergence = np.array(numbers["jensen_shannon"])
+  separation, distance, divergence = arrays(numbers, "separation", "wasserstein", "jensen_shannon")
   off = np.abs(distance - separation).max()
   effort_off = np.abs(distance - numbers["amount_times_distance"]).max()
   slopes = np.diff(distance) / np.diff(separation)

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import make_panels, mark, outline, picture
-from experiments.claims.summary import rows_by_seed
+from experiments.claims.summary import arrays, rows_by_seed
 from experiments.measures.samples import generate
 from wgan_jax.lipschitz import largest_gradient_norm
 from wgan_jax.penalties import gradient_norms, interpolate
@@ -70,9 +70,7 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
 def _criterion(numbers):
   holds, seen = True, []
   for name, own in numbers.items():
-    mean, near, largest, found = (
-      np.array(own[key]) for key in ("mean", "near", "largest_on_lines", "largest_in_box")
-    )
+    mean, near, largest, found = arrays(own, *_COLUMNS)
     if name == "points, no penalty":
       holds &= bool(np.all(~((mean > 0.8) & (mean < 1.25))))
     else:

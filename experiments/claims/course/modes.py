@@ -39,9 +39,8 @@ def _measure(lab, *, seeds, image_set, n_images, iterations):
   known = numbers["known"] | dict(zip(numbers["found_classes"], (10, 1000), strict=True))
   found = numbers["found"] | numbers["found_classes"]
   titles = ("data", "modes known", "modes found", "share within 3 sigma")
-  rows = [
-    (name, n, found[name], numbers["high_quality"].get(name, "-")) for name, n in known.items()
-  ]
+  quality = numbers["high_quality"]
+  rows = [(name, n, found[name], quality.get(name, "-")) for name, n in known.items()]
   table = [dict(zip(titles, row, strict=True)) for row in rows]
   return Evidence(numbers, table, [_draw(*drawn[0], image_set), _draw_path(numbers)])
 

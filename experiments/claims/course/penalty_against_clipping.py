@@ -5,6 +5,7 @@ import scipy.stats
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import dots_with_interval, lines_by_seed, make_panels, picture
+from experiments.claims.summary import curves
 from experiments.measures.rows import MEASURES
 from experiments.report.results import by_setting, label, spread_of
 
@@ -37,8 +38,8 @@ def _measure(lab, *, seeds, dataset, steps, width, clip_values, lambdas):
     row = {"setting": name, "finished": f"{len(ends)} of {len(same)}"}
     row |= {_title(key): str(spread_of(values[key])) for key in _SHOWN}
     table.append(row)
-    curve = [[(line["step"], line["sliced_wasserstein"]) for line in each.lines] for each in same]
-    settings.append({"name": name, "penalty": run.penalty, "end": values, "sliced": curve})
+    sliced = curves(same, "sliced_wasserstein")
+    settings.append({"name": name, "penalty": run.penalty, "end": values, "sliced": sliced})
   numbers = {"seeds": seeds, "settings": settings}
   return Evidence(numbers, table, [_draw(numbers, dataset, steps)])
 
@@ -67,10 +68,8 @@ def _criterion(numbers):
     lost = "penalty" if gp is None else "clipping"
     return verdict(False, f"With no setting of the {lost} every seed finished.")
   ours, theirs = gp["end"], clip["end"]
-  test = scipy.stats.ttest_ind(
-    ours["frechet"], theirs["frechet"], equal_var=False, alternative="less"
-  )
-  p = float(test.pvalue)
+  both = (ours["frechet"], theirs["frechet"])
+  p = float(scipy.stats.ttest_ind(*both, equal_var=False, alternative="less").pvalue)
   mean = {key: (np.mean(ours[key]), np.mean(theirs[key])) for key in _SHOWN}
   holds = (
     p < _P

@@ -101,8 +101,8 @@ def _draw(numbers, dataset):
     figure,
     f"{dataset}: a critic or discriminator is trained against a generator that stays as it starts;"
     f" norm of the gradient that each loss would give the generator, over all its parameters."
-    f" {seeds} seeds, a curve each. Sizes of different losses are in different units; what counts is"
-    " whether a curve falls.",
+    f" {seeds} seeds, a curve each. Sizes of different losses are in different units; only whether"
+    " a curve falls counts.",
   )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
+from experiments.claims.summary import arrays
 from wgan_jax.data.toy import load_toy
 from wgan_jax.lipschitz import largest_gradient_norm
 from wgan_jax.losses import wasserstein_estimate
@@ -17,6 +18,7 @@ from wgan_jax.training import Config, Hparams
 
 _TRUE = 4.0  # The distance of the two Gaussians.
 _N = 1000
+_MEASURES = ("estimate", "norm_at_fake", "norm_found")
 _NEAR = 1.5  # A factor within which an estimate is of use.
 
 
@@ -38,22 +40,15 @@ def _measure(lab, *, seeds, steps, width, clip_values):
     }
 
   first = [step for step in (1, 2, 3, 10, 100) if step < steps]
-  config = Config(
-    penalty="clip", optimizer="rmsprop", n_critic=1, batch_size=256, fixed_generator=True
-  )
-  hparams = [
-    Hparams(1e-3, beta2=0.99, clip_value=value, decay_steps=steps) for value in clip_values
-  ]
-  watched = lab.observe(
-    config, networks, toy.sample_real, toy.data, hparams, seeds, [*first, steps], look
-  )
-  seen = {
-    name: values.reshape(len(clip_values), seeds, -1) for name, values in watched.seen.items()
-  }
+  common = {"n_critic": 1, "batch_size": 256, "fixed_generator": True}
+  config = Config(penalty="clip", optimizer="rmsprop", **common)
+  hparams = [Hparams(1e-3, 0.5, 0.99, clip_value=c, decay_steps=steps) for c in clip_values]
+  source, at = (toy.sample_real, toy.data), [*first, steps]
+  watched = lab.observe(config, networks, source, hparams, seeds, at, look)
+  shape = (len(clip_values), seeds, -1)
+  seen = {name: values.reshape(shape) for name, values in watched.seen.items()}
   numbers = {"clip_values": list(clip_values), "true": _TRUE}
-  numbers |= {
-    name: seen[name][..., -1].tolist() for name in ("estimate", "norm_at_fake", "norm_found")
-  }
+  numbers |= {name: seen[name][..., -1].tolist() for name in _MEASURES}
   numbers["largest_weight"] = seen["largest_weight"].max((1, 2)).tolist()
   table = [
     {
@@ -70,9 +65,7 @@ def _measure(lab, *, seeds, steps, width, clip_values):
 
 def _criterion(numbers):
   clip_values, true = np.array(numbers["clip_values"]), numbers["true"]
-  estimate, at_fake, found = (
-    np.array(numbers[name]) for name in ("estimate", "norm_at_fake", "norm_found")
-  )
+  estimate, at_fake, found = arrays(numbers, *_MEASURES)
   obeyed = bool(np.all(np.array(numbers["largest_weight"]) <= clip_values * (1 + 1e-6)))
   limited = bool(np.all(np.abs(estimate[0]) < 0.1 * true) and np.all(at_fake[0] < 0.01))
   loose = bool(np.all(estimate[-1] > 2 * true) and np.all(found[-1] > 10))

@@ -5,7 +5,7 @@ import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import image_grid, lines_by_seed, make_panels, mark, picture
-from experiments.claims.summary import even_steps, rows_by_seed
+from experiments.claims.summary import arrays, even_steps, rows_by_seed
 from experiments.measures.samples import generate, sliced_distance
 
 _N_SHOWN = 64
@@ -55,7 +55,7 @@ _LOGGED = ("estimate", "gradient_penalty", "critic_loss", "gradient_norm_mean")
 
 
 def _criterion(numbers):
-  off, norm, sliced = (np.array(numbers[name]) for name in ("off", "norm", "sliced"))
+  off, norm, sliced = arrays(numbers, "off", "norm", "sliced")
   share = sliced[:, -1] / sliced[:, 0]
   holds = (
     all(numbers["finished"])

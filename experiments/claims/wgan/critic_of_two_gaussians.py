@@ -32,6 +32,7 @@ _METHODS = {
 def _measure(lab, *, seeds, steps, width):
   toy = load_toy("two_gaussians", dim=1)
   networks = mlp((1,), latent_dim=1, width=width, depth=3)._replace(generator=toy.generator)
+  source = (toy.sample_real, toy.data)
   numbers, table = {"x": _X.tolist()}, []
   for name, (choices, hparams) in _METHODS.items():
 
@@ -48,9 +49,7 @@ def _measure(lab, *, seeds, steps, width):
       return {"value": value, "slope": slope, "largest_weight": largest}
 
     config = Config(**choices, n_critic=1, batch_size=256, fixed_generator=True)
-    seen = lab.observe(
-      config, networks, toy.sample_real, toy.data, hparams, seeds, [steps], look
-    ).seen
+    seen = lab.observe(config, networks, source, hparams, seeds, [steps], look).seen
     values, slopes = seen["value"][:, 0], seen["slope"][:, 0]
     numbers[name] = {"value": values.tolist(), "slope": slopes.tolist()}
     numbers[name]["largest_weight"] = seen["largest_weight"][:, 0].tolist()

@@ -29,7 +29,7 @@ def _networks(generator, shape, width, mlp_width):
 
 def _measure(lab, *, seeds, steps, width, mlp_width, batch_size):
   data = lab.load("digits")
-  judge = load_judge(data)
+  judge, source = load_judge(data), (data.sample_real, data.train)
   methods = {
     "nonsaturating": (Config("nonsaturating", "none", n_critic=1), Hparams(2e-4, 0.5, 0.999)),
     "wasserstein": (Config("wasserstein", "gp"), Hparams(2e-4, 0.5, 0.9, 10.0)),
@@ -39,9 +39,7 @@ def _measure(lab, *, seeds, steps, width, mlp_width, batch_size):
     networks = _networks(generator, data.sample_shape, width, mlp_width)
     for loss, (config, hparams) in methods.items():
       config = Config(config.loss, config.penalty, n_critic=config.n_critic, batch_size=batch_size)
-      observed = lab.observe(
-        config, networks, data.sample_real, data.train, hparams, seeds, [steps], _look_at_nothing
-      )
+      observed = lab.observe(config, networks, source, hparams, seeds, [steps], _no_look)
       found = []
       for seed in range(seeds):
         state = jax.tree.map(lambda leaf, i=seed: leaf[i], observed.state)
@@ -62,7 +60,7 @@ def _measure(lab, *, seeds, steps, width, mlp_width, batch_size):
   return Evidence(numbers, table, [_draw(grids, numbers, steps)])
 
 
-def _look_at_nothing(key, state, data):
+def _no_look(key, state, data):
   del key, data
   return {"step": state.step}
 

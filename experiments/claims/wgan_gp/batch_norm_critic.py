@@ -36,7 +36,7 @@ def _measure(lab, *, seeds, width, batch_size):
 
 
 def _look(normalisation, seed, x, width):
-  """Computes |d score_i / d x_j| for all pairs, its share off the diagonal, and the norms' error."""
+  """Computes |d score_i / d x_j|, its share off the diagonal, and the usual norms' error."""
   keys = jax.random.split(jax.random.key(seed), 3)
   sizes = [(x.shape[1], width), (width, width), (width, 1)]
   weights = [

@@ -44,8 +44,8 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
   ]
   norms, weights, piled = [], [], []
   for config, hparams in programs:
-    look = functools.partial(_look, pair, toy)
-    observed = lab.observe(config, pair, toy.sample_real, toy.data, hparams, seeds, [1, *at], look)
+    look, source = functools.partial(_look, pair, toy), (toy.sample_real, toy.data)
+    observed = lab.observe(config, pair, source, hparams, seeds, [1, *at], look)
     norms += list(observed.seen["norms"][:, 1:])
     piled += list(observed.seen["piled"][:, [0, -1]])
     weights += list(observed.seen["weights"][:, -1])

@@ -78,11 +78,10 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
     fake = fake[np.argmax(plan.plan, axis=1)]  # Now each beside the real one it is paired with.
     surrogate = _same_moments(jax.random.key(2), real)
     look = functools.partial(_look, pair.critic, real, fake, surrogate)
+    source = (toy.sample_real, toy.data)
     looks = []  # One of each method and seed, as `_METHODS` are ordered.
     for config, hparams in programs:
-      seen = lab.observe(
-        config, pair, toy.sample_real, toy.data, hparams, seeds, [steps], look
-      ).seen
+      seen = lab.observe(config, pair, source, hparams, seeds, [steps], look).seen
       n = len(hparams) * seeds
       looks += [{key: values[i, 0] for key, values in seen.items()} for i in range(n)]
     numbers[name] = {"exact_wasserstein": plan.distance}

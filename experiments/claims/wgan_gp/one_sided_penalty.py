@@ -5,6 +5,7 @@ import scipy.stats
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import dots_with_interval, lines_by_seed, make_panels, picture
+from experiments.claims.summary import curves
 from experiments.report.results import spread_of
 
 _WORDS = {"gp": "two-sided", "gp_one_sided": "one-sided"}
@@ -26,20 +27,18 @@ def _measure(lab, *, seeds, dataset, steps, width):
     log_every=max(1, steps // 10),
     exact_every=steps,
   )
-  numbers, curves = {"seeds": seeds}, {}
+  numbers, sliced = {"seeds": seeds}, {}
   for penalty in _WORDS:
     own = [member for member in members if member.run.penalty == penalty]
     ends = [member.end for member in own if member.end]
     numbers[penalty] = {name: [end[name] for end in ends] for name in _MEASURES}
-    curves[penalty] = [
-      [(line["step"], line["sliced_wasserstein"]) for line in each.lines] for each in own
-    ]
+    sliced[penalty] = curves(own, "sliced_wasserstein")
   table = [
     {"penalty": _WORDS[penalty]}
     | {title: str(spread_of(numbers[penalty][name])) for name, title in _MEASURES.items()}
     for penalty in _WORDS
   ]
-  return Evidence(numbers, table, [_draw(numbers, curves, dataset, steps)])
+  return Evidence(numbers, table, [_draw(numbers, sliced, dataset, steps)])
 
 
 def _criterion(numbers):
@@ -65,10 +64,10 @@ def _criterion(numbers):
   )
 
 
-def _draw(numbers, curves, dataset, steps):
+def _draw(numbers, sliced, dataset, steps):
   figure, (left, middle, right) = make_panels(1, 3, size=(9.5, 3.6))
   for i, (penalty, words) in enumerate(_WORDS.items()):
-    lines_by_seed(left, None, curves[penalty], words, color=f"C{i}")
+    lines_by_seed(left, None, sliced[penalty], words, color=f"C{i}")
     for axes, name in ((middle, "exact_wasserstein"), (right, "high_quality")):
       dots_with_interval(axes, i, numbers[penalty][name], f"C{i}")
   left.set(xlabel="generator updates", ylabel="sliced distance (SW1)", yscale="log")

@@ -49,17 +49,11 @@ def _measure(lab, *, seeds, steps, width, batch_size):
   for name in _TITLES:
     data, couple, generator, dim = _problem(name)
     pair = mlp((dim,), latent_dim=dim, width=width, depth=3)._replace(generator=generator)
+    source = (lambda key, data, n, couple=couple: couple(key, data, n).real, data)
     for penalty, words in _PENALTIES.items():
-      seen = lab.observe(
-        Config(penalty=penalty, n_critic=5, batch_size=batch_size, fixed_generator=True),
-        pair,
-        lambda key, data, n, couple=couple: couple(key, data, n).real,
-        data,
-        hparams,
-        seeds,
-        [steps],
-        functools.partial(_look, pair.critic, couple),
-      ).seen
+      config = Config(penalty=penalty, n_critic=5, batch_size=batch_size, fixed_generator=True)
+      look = functools.partial(_look, pair.critic, couple)
+      seen = lab.observe(config, pair, source, hparams, seeds, [steps], look).seen
       seen = {key: values[:, 0] for key, values in seen.items()}
       found[name, penalty] = seen
       own = {
@@ -75,7 +69,7 @@ def _measure(lab, *, seeds, steps, width, batch_size):
 
 
 def _look(critic, couple, key, state, data):
-  """Measures the critic's gradients between the pairs of the optimal coupling and of a random one."""
+  """Measures the gradients between the pairs of the optimal coupling, and of a random one."""
   key_pairs, key_epsilon, key_order = jax.random.split(key, 3)
   pairs = couple(key_pairs, data, _PAIRS)
   epsilon = jax.random.uniform(key_epsilon, (_PAIRS, 1))

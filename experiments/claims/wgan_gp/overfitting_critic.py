@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
-from experiments.claims.summary import rows_by_seed
+from experiments.claims.summary import arrays, rows_by_seed
 from wgan_jax.data.images import sample_images, to_unit
 from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.networks.mlp import mlp
@@ -28,24 +28,15 @@ def _measure(lab, *, seeds, steps, look_every, dataset, width, batch_size, learn
   data = {"train": pictures[order[:_TRAIN]], "validation": pictures[order[_TRAIN : 2 * _TRAIN]]}
   shape = pictures.shape[1:]
   pair = mlp(shape, latent_dim=_LATENT_DIM, width=width, depth=3, output=jnp.tanh)
-  at = list(range(look_every, steps + 1, look_every))
-  hparams = {
-    "gp": Hparams(learning_rate, 0.0, 0.9, 10.0),
-    "clip": Hparams(5e-5, 0.0, 0.99, 0.0, 0.01),
-  }
+  source = (lambda key, data, n: sample_images(key, data["train"], n), data)
+  look, at = functools.partial(_look, pair), list(range(look_every, steps + 1, look_every))
+  hparams = {"gp": Hparams(learning_rate, 0.0, 0.9, 10.0)}
+  hparams["clip"] = Hparams(5e-5, 0.0, 0.99, 0.0, 0.01)
   optimizers = {"gp": "adam", "clip": "rmsprop"}
   numbers, table = {"at": at, "n_validation": len(data["validation"])}, []
   for method, words in _METHODS.items():
-    seen = lab.observe(
-      Config(penalty=method, optimizer=optimizers[method], batch_size=batch_size),
-      pair,
-      lambda key, data, n: sample_images(key, data["train"], n),
-      data,
-      hparams[method],
-      seeds,
-      at,
-      functools.partial(_look, pair),
-    ).seen
+    config = Config(penalty=method, optimizer=optimizers[method], batch_size=batch_size)
+    seen = lab.observe(config, pair, source, hparams[method], seeds, at, look).seen
     numbers[method] = {key: values.tolist() for key, values in seen.items()}
     half = _half(at)
     table += rows_by_seed(
@@ -80,11 +71,10 @@ def _criterion(numbers):
   steps, half = np.array(numbers["at"], float), _half(numbers["at"])
   apart, seen = {}, []
   for method, words in _METHODS.items():
-    train, validation = (np.array(numbers[method][key]) for key in ("train", "validation"))
+    train, validation = arrays(numbers[method], "train", "validation")
     gaps = train - validation
-    rises, falls, opens = (
-      _slopes(steps[half:], each[:, half:]) for each in (train, validation, gaps)
-    )
+    later = (each[:, half:] for each in (train, validation, gaps))
+    rises, falls, opens = (_slopes(steps[half:], each) for each in later)
     apart[method] = bool(np.all(gaps[:, -1] > 0) and np.all(opens > 0))
     if method == "gp":
       train_rises, validation_falls = bool(np.all(rises > 0)), bool(np.all(falls < 0))

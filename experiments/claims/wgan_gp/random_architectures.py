@@ -34,7 +34,7 @@ def _measure(
   lab, *, seeds, architectures, depths, widths, steps, learning_rate, n_samples, dataset
 ):
   data = lab.load(dataset)
-  judge = Judge(data)
+  judge, source = Judge(data), (data.sample_real, data.train)
   drawn = _draw_architectures(architectures, depths, widths)
   scores = {method: [] for method in _METHODS}
   shown = {method: [] for method in _METHODS}
@@ -43,9 +43,7 @@ def _measure(
     for method, (_, config, beta2) in _METHODS.items():
       hparams = Hparams(learning_rate, 0.5, beta2)
       look = functools.partial(_look, pair, n_samples)
-      observed = lab.observe(
-        config, pair, data.sample_real, data.train, hparams, seeds, [steps], look
-      )
+      observed = lab.observe(config, pair, source, hparams, seeds, [steps], look)
       samples = observed.seen["samples"][:, 0]
       scores[method].append([_score(judge, each) for each in samples])
       shown[method].append(samples[0, :_N_SHOWN])
@@ -80,7 +78,7 @@ def _look(pair, n_samples, key, state, data):
 
 
 def _score(judge, samples):
-  """Computes exp E KL(p(y | x) || p(y)), the Inception score with a classifier of digits; 1 to 10."""
+  """Computes exp E KL(p(y | x) || p(y)), the Inception score by a digit classifier: 1 to 10."""
   if not np.isfinite(samples).all():
     return 1.0
   logits = classify_images(judge.params, samples).logits.astype(np.float64)

@@ -42,21 +42,15 @@ def _critic(activation, width, depth):
 
 def _measure(lab, *, seeds, steps, width, batch_size):
   toy = load_toy("ring")
-  at = even_steps(steps, 20)
+  at, source = even_steps(steps, 20), (toy.sample_real, toy.data)
+  config = Config(batch_size=batch_size)
+  hparams = Hparams(1e-3, 0.5, 0.9, 10.0, decay_steps=steps)
   numbers, table, curves = {}, [], {}
   for name, activation in _ACTIVATIONS.items():
     pair = mlp((2,), latent_dim=2, width=width, depth=3)
     pair = pair._replace(critic=_critic(activation, width, 3))
-    observed = lab.observe(
-      Config(batch_size=batch_size),
-      pair,
-      toy.sample_real,
-      toy.data,
-      Hparams(1e-3, 0.5, 0.9, 10.0, decay_steps=steps),
-      seeds,
-      at,
-      functools.partial(_look, pair, toy),
-    )
+    look = functools.partial(_look, pair, toy)
+    observed = lab.observe(config, pair, source, hparams, seeds, at, look)
     last = {key: values[:, -1] for key, values in observed.seen.items()}
     curves[name] = observed.seen["norm"]
     own = {
