@@ -4,8 +4,8 @@ python -m experiments.reproduce                        lists the claims
 python -m experiments.reproduce --claim=NAME,NAME      runs some of them
 python -m experiments.reproduce --all --scale=quick    runs all, on 2 CPU cores in an hour
 
-Writes results.json, figures/, verdicts.md and report.html. The same command goes on with the claim
-at which it stopped; one that is there at the same scale is not run again, but with --again.
+Writes results.json, figures/, verdicts.md and report.html. The same command resumes at the claim at
+which it stopped. A claim that is there at the same scale is run again only with --again.
 """
 
 import json
@@ -16,8 +16,8 @@ import time
 
 from absl import flags
 
-from experiments.claims import NAMES, load_claim
-from experiments.claims.claim import SCALES, Claim
+from experiments.claims import find_names, load_claims
+from experiments.claims.claim import SCALES
 from experiments.claims.lab import Lab
 from experiments.claims.reproduction import Reproduction
 from experiments.engine.folder import locked
@@ -28,9 +28,11 @@ from experiments.spec import flags as shared_flags
 
 
 def register(flag_values: flags.FlagValues) -> None:
-  """This launcher's flags."""
+  """Defines this launcher's flags."""
   text = "The claims to run, by name."
-  shared_flags.register_list(flag_values, "claim", None, text, flags.EnumParser(list(NAMES)))
+  shared_flags.register_list(
+    flag_values, "claim", None, text, flags.EnumParser(sorted(find_names()))
+  )
   flags.DEFINE_enum(
     "scale",
     "quick",
@@ -41,7 +43,7 @@ def register(flag_values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
     "seeds",
     None,
-    "Seeds of each setting; what the claim has at this scale, if not given.",
+    "Seeds of each setting; by default as many as the claim has at this scale.",
     lower_bound=1,
     upper_bound=1000,
     flag_values=flag_values,
@@ -52,14 +54,14 @@ def register(flag_values: flags.FlagValues) -> None:
     (
       "compilation_cache",
       None,
-      "Where compiled programs are kept for the next start; none for nowhere, and the user's cache"
-      " folder if not given.",
+      "Where compiled programs are kept for the next start: a folder or none; by default in the"
+      " user's cache folder.",
     ),
   ]:
     flags.DEFINE_string(name, default, text, flag_values=flag_values)
   for name, text in [
     ("all", "Run all claims."),
-    ("again", "Run what is there already, too."),
+    ("again", "Also run claims that are there already."),
   ]:
     flags.DEFINE_boolean(name, False, text, flag_values=flag_values)
 
@@ -71,15 +73,15 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--claim does nothing with --all: leave one of them out")
   if flag_values["data_dir"].present and flag_values.scale == "quick":
     raise UserError("--data_dir does nothing with --scale=quick, which needs no download")
-  names = NAMES if flag_values.all else flag_values.claim
-  if not names:
+  if not flag_values.claim and not flag_values.all:
     for name in ("seeds", "again"):
       if flag_values[name].present:
         raise UserError(f"--{name} does nothing without --claim or --all: add one of them")
     return _list(flag_values.scale)
-  claims = {name: load_claim(name) for name in names}
-  if flag_values.seeds and not any("seeds" in _scale(claims[each], flag_values) for each in names):
-    raise UserError(f"--seeds does nothing with --claim={','.join(names)}: nothing there is drawn")
+  claims = load_claims()
+  names = list(claims) if flag_values.all else flag_values.claim
+  if flag_values.seeds and not any("seeds" in claims[each].scales["quick"] for each in names):
+    raise UserError(f"--seeds does nothing with --claim={','.join(names)}: nothing in it is drawn")
   folder = pathlib.Path(flag_values.workdir).expanduser()
   if folder.exists() and not folder.is_dir():
     raise UserError(f"--workdir={folder} is a file: name a folder")
@@ -87,44 +89,38 @@ def main(flag_values: flags.FlagValues) -> None:
   use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
   with locked(folder):
-    reproduction = Reproduction(folder, NAMES)
+    reproduction = Reproduction(folder, list(claims))
     for i, name in enumerate(names, 1):
-      claim, scale = claims[name], _scale(claims[name], flag_values)
-      asked = json.loads(json.dumps({"scale": flag_values.scale} | scale))  # As it is recorded.
+      claim, arguments = claims[name], claims[name].arguments(flag_values.scale)
+      if flag_values.seeds and "seeds" in arguments:
+        arguments |= {"seeds": flag_values.seeds}
+      asked = json.loads(json.dumps({"scale": flag_values.scale} | arguments))  # As recorded.
       if reproduction.has(name, asked) and not flag_values.again:
         print(f"[{i}/{len(names)}] {name}: there already ({reproduction.results[name]['verdict']})")
         continue
       minutes = claim.minutes[flag_values.scale]
-      print(f"[{i}/{len(names)}] {name}: some {minutes:g} minutes", flush=True)
+      print(f"[{i}/{len(names)}] {name}: about {minutes:g} minutes", flush=True)
       started = time.perf_counter()
-      seeds = f"-{scale['seeds']}" if "seeds" in scale else ""
+      seeds = f"-{arguments['seeds']}" if "seeds" in arguments else ""
       runs = folder / "runs" / f"{name}-{flag_values.scale}{seeds}"
       if flag_values.again and runs.exists():
         shutil.rmtree(runs)
       lab = Lab(runs, flag_values.data_dir, environment)
-      evidence = claim.measure(lab, **scale)
-      judgement = claim.judge(evidence.numbers)
+      evidence = claim.measure(lab, **arguments)
+      verdict = claim.criterion(evidence.numbers)
       seconds = time.perf_counter() - started
-      reproduction.record(claim, asked, evidence, judgement, seconds, environment)
-      print(f"  {judgement.verdict}, {seconds:.0f} s: {judgement.seen}", flush=True)
+      reproduction.record(claim, asked, evidence, verdict, seconds, environment)
+      print(f"  {verdict.outcome}, {seconds:.0f} s: {verdict.seen}", flush=True)
   print(f"written: {folder}/report.html, verdicts.md, results.json, figures/")
   return None
 
 
-def _scale(claim: Claim, flag_values: flags.FlagValues) -> dict:
-  """The arguments of a claim's measure."""
-  scale = claim.scales[flag_values.scale]
-  if flag_values.seeds and "seeds" in scale:
-    return scale | {"seeds": flag_values.seeds}
-  return scale
-
-
 def _list(scale: str) -> None:
-  claims = {name: load_claim(name) for name in NAMES}
+  claims = load_claims()
   for name, claim in claims.items():
     print(f"{name}  ({claim.source}; {claim.minutes[scale]:g} min)\n    {claim.sentence}")
   total = sum(claim.minutes[scale] for claim in claims.values())
-  print(f"{len(claims)} claims, some {total:.0f} minutes with --all --scale={scale}")
+  print(f"{len(claims)} claims, about {total:.0f} minutes with --all --scale={scale}")
 
 
 if __name__ == "__main__":

@@ -1,27 +1,34 @@
-"""The claims of the course and the papers: a folder a source, a file a claim."""
+"""Claims of the course and the papers: a folder for each source, a file for each claim.
+
+A new claim is one new file: it is found by its place in these folders.
+"""
 
 import importlib
+import pathlib
 import pkgutil
+from typing import TYPE_CHECKING
 
-from experiments.claims.claim import Claim
+if TYPE_CHECKING:  # Names alone are to be had without JAX and matplotlib.
+  from experiments.claims.claim import Claim
 
-_SOURCES = ("course", "wgan", "wgan_gp", "benchmarks")
-
-
-def _find_modules() -> dict[str, str]:
-  """By claim, the module that defines it."""
-  found = {}
-  for source in _SOURCES:
-    package = importlib.import_module(f"{__name__}.{source}")
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-      found[module.name.rpartition(".")[2]] = module.name
-  return found
+SOURCES = ("course", "wgan", "wgan_gp", "benchmarks")
 
 
-_MODULES = _find_modules()
-NAMES = tuple(_MODULES)
+def find_names() -> dict[str, str]:
+  """Maps each claim's name to its source, by the files that there are; imports none of them."""
+  folder = pathlib.Path(__file__).parent
+  return {
+    module.name: source
+    for source in SOURCES
+    for module in pkgutil.iter_modules([str(folder / source)])
+  }
 
 
-def load_claim(name: str) -> Claim:
-  """The claim of a name in `NAMES`."""
-  return importlib.import_module(_MODULES[name]).CLAIM
+def load_claims() -> "dict[str, Claim]":
+  """Imports all claims, in reading order: by source, and by each claim's `place` in it."""
+  claims = {}
+  for name, source in find_names().items():
+    claims[name] = importlib.import_module(f"{__name__}.{source}.{name}").CLAIM
+  sources = find_names()
+  order = sorted(claims, key=lambda name: (SOURCES.index(sources[name]), claims[name].place, name))
+  return {name: claims[name] for name in order}

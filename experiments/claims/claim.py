@@ -1,7 +1,7 @@
-"""What a claim of a paper or a course is made of, and what it may use to put itself to the test.
+"""The parts of a claim: what a source says, how it is measured, and the criterion of its verdict.
 
-A claim is one file in `experiments/claims`. Its criterion is to be fixed before it is run:
-`measure` gives numbers and pictures and knows nothing of verdicts, `judge` sees the numbers alone.
+A claim is one file in a source's folder here. Its criterion is fixed before it is run: `measure`
+gives numbers and pictures and knows nothing of verdicts, `criterion` sees the numbers alone.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from experiments.figures.pictures import Picture
 
 SCALES = ("quick", "full")
-REPRODUCED, NOT_REPRODUCED, NOT_AT_THIS_SCALE = VERDICTS = (
+REPRODUCED, NOT_REPRODUCED, NOT_AT_THIS_SCALE = OUTCOMES = (
   "reproduced",
   "not reproduced",
   "not at this scale",
@@ -19,12 +19,12 @@ REPRODUCED, NOT_REPRODUCED, NOT_AT_THIS_SCALE = VERDICTS = (
 
 
 class Evidence(NamedTuple):
-  """What a claim's runs gave.
+  """Results of a claim's runs.
 
   Attributes:
-    numbers: all that the judge sees: JSON values by name.
-    table: rows as a reader sees them, each with the same columns; a cell is text or a number.
-    pictures: with captions that tell axes, units and seeds.
+    numbers: everything that the criterion sees: JSON values by name.
+    table: rows for a reader, each with the same columns; a cell is text or a number.
+    pictures: figures, whose captions name axes, units and seeds.
   """
 
   numbers: dict[str, Any]
@@ -32,10 +32,15 @@ class Evidence(NamedTuple):
   pictures: list[Picture]
 
 
-class Judgement(NamedTuple):
-  """A verdict, and in a sentence with numbers what was seen."""
+class Verdict(NamedTuple):
+  """A criterion's answer.
 
-  verdict: str
+  Attributes:
+    outcome: one of `OUTCOMES`.
+    seen: a sentence with the numbers that decided it.
+  """
+
+  outcome: str
   seen: str
 
 
@@ -44,32 +49,39 @@ class Claim:
   """A sentence of a source, and how it is put to the test.
 
   Attributes:
-    name: as its file.
-    sentence: what the source claims, as it means it.
-    source: where: the paper's figure, table or section; the course's row.
-    settings: networks, data and optimiser of the runs, in words; where they differ from the
-      source's, how.
-    criterion: in words, what `judge` asks of the numbers.
-    scales: by name of `SCALES`, the arguments of `measure`: `seeds`, how many, unless nothing is
-      drawn; `steps`; whatever else is less than at full scale.
-    minutes: by scale, its share of the time, on 2 CPU cores and on a GPU.
-    measure: (lab, **scale) -> Evidence.
-    judge: numbers -> Judgement.
+    name: the name of its file.
+    place: its place among its source's claims, in reading order: the course's row, or the order in
+      which the paper has it. Equal places go by name.
+    sentence: the source's claim, as the source means it.
+    source: the paper's figure, table or section, or the course's row.
+    settings: networks, data and optimiser of the runs, and how they differ from the source's.
+    criterion_text: the criterion in words.
+    scales: arguments of `measure` at "quick", "full" and "tiny". "quick" has all of them: `seeds`,
+      how many, unless nothing is drawn; `steps`; whatever else the scale changes. The other two
+      have only what differs from "quick". "tiny" is for the tests: the least that runs every line.
+    minutes: duration at "quick" on 2 CPU cores, and at "full" on a GPU.
+    measure: (lab, **arguments) -> Evidence.
+    criterion: numbers -> Verdict.
   """
 
   name: str
+  place: float
   sentence: str
   source: str
   settings: str
-  criterion: str
+  criterion_text: str
   scales: dict[str, dict[str, Any]]
   minutes: dict[str, float]
   measure: Callable[..., Evidence]
-  judge: Callable[[dict[str, Any]], Judgement]
+  criterion: Callable[[dict[str, Any]], Verdict]
+
+  def arguments(self, scale: str) -> dict[str, Any]:
+    """Gives the arguments of `measure` at a scale."""
+    return self.scales["quick"] | self.scales[scale]
 
 
-def verdict(holds: bool, *, tells: bool = True) -> str:
-  """The verdict of a criterion, or, where the scale at hand `tells` nothing, that it does not."""
-  if not tells:
-    return NOT_AT_THIS_SCALE
-  return REPRODUCED if holds else NOT_REPRODUCED
+def verdict(holds: bool, seen: str, *, conclusive: bool = True) -> Verdict:
+  """Makes a verdict: `not at this scale` if inconclusive, else reproduced or not."""
+  if not conclusive:
+    return Verdict(NOT_AT_THIS_SCALE, seen)
+  return Verdict(REPRODUCED if holds else NOT_REPRODUCED, seen)

@@ -1,7 +1,7 @@
 """The course's exercise: a critic that normalises over the batch, and its training. INVALID.
 
-The penalty is of one sample's gradient, and such a critic has none: it does not fit `CriticFn`.
-Written out to show what comes of it; nothing but the claim on the exercise uses it.
+The penalty takes the gradient of one sample's score. This critic's score depends on the batch, so
+it does not fit `CriticFn`. Only the claim `course_exercise` uses it, to show the consequences.
 """
 
 import jax
@@ -16,7 +16,7 @@ from wgan_jax.types import Pair
 
 
 def init_critic(key, width):
-  """Three unpadded 4x4/2 convolutions of `width`, 2 `width` and 1 channels.
+  """Initialises three unpadded 4x4/2 convolutions of `width`, 2 `width` and 1 channels.
 
   The normalisations' scales start at N(0, 0.02), as the weights do.
   """
@@ -34,12 +34,12 @@ def init_critic(key, width):
 
 
 def score_batch(params, x, *, hold=False):
-  """[n, 28, 28, 1] -> [n]: the scores, each of which depends on all images.
+  """Scores images, [n, 28, 28, 1] -> [n]; each score depends on all images.
 
   Args:
     params: of `init_critic`.
     x: images in [-1, 1].
-    hold: take the batch's statistics as constants in gradients: what is left is a sample's own.
+    hold: treat the batch's statistics as constants in gradients, which leaves a sample's own.
   """
 
   def conv(x, layer):
@@ -59,7 +59,7 @@ def score_batch(params, x, *, hold=False):
 
 
 def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
-  """The exercise's steps: one real batch for all critic updates, the penalty of the scores' sum.
+  """Makes the exercise's steps: one real batch for all critic updates, the scores' sum penalised.
 
   Args:
     config: batch size and critic updates of a step.
@@ -106,12 +106,12 @@ def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
       fake, _ = generator.apply(
         state.generator_params, state.batch_stats, latents(key_latents), train=True
       )
-      gradients, told = jax.grad(critic_objective, has_aux=True)(
+      gradients, aux = jax.grad(critic_objective, has_aux=True)(
         carry[0], key_epsilon, real, fake, hparams.lambda_gp
       )
-      return update(hparams, gradients, *carry), told
+      return update(hparams, gradients, *carry), aux
 
-    critic, told = jax.lax.scan(
+    critic, aux = jax.lax.scan(
       update_critic,
       (state.critic_params, state.critic_opt_state),
       jax.random.split(keys[1], config.n_critic),
@@ -123,9 +123,9 @@ def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
       hparams, gradients, state.generator_params, state.generator_opt_state
     )
     state = State(state.step + 1, state.key, critic[0], params, batch_stats, critic[1], opt_state)
-    estimate, penalty, objective, norms = (values[-1] for values in told)
+    estimate, penalty, objective, norms = (values[-1] for values in aux)
     finite = jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state[2:])]))
-    told = (estimate, penalty, objective, generator_loss, norms.mean(), norms.max(), finite)
-    return state, Info(*told)
+    metrics = (estimate, penalty, objective, generator_loss, norms.mean(), norms.max(), finite)
+    return state, Info(*metrics)
 
   return Training(init, step)

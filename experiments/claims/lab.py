@@ -1,24 +1,30 @@
-"""What a claim may use: data sets and sweeps."""
+"""What a claim is measured with: data sets, sweeps, and training that is looked at on the way."""
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from experiments.engine.groups import open_sweep
 from experiments.engine.loop import Intervals
+from experiments.engine.observe import LookFn, Observed, observe, observe_training
 from experiments.engine.planning import default_batching
 from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
 from experiments.spec.datasets import Dataset, load_dataset
 from experiments.spec.grid import Grid
+from experiments.spec.settings import Settings
+from wgan_jax.training import Config, Hparams, SampleRealFn, Training
+from wgan_jax.types import Pair
 
 
 @dataclasses.dataclass(frozen=True)
 class Lab:
-  """What a claim may use.
+  """The only door of a claim to the data sets and to training.
 
   Attributes:
-    folder: for its sweeps; what is there is gone on with.
-    data_dir: TFDS folder of images; None for the usual one.
+    folder: holds the claim's sweeps; one that is there already is resumed.
+    data_dir: TFDS folder of images; None for the default.
     environment: `describe_environment()`, recorded with each sweep.
   """
 
@@ -27,40 +33,99 @@ class Lab:
   environment: dict
 
   def load(self, name: str, **choices) -> Dataset:
-    """A data set; the choices are those of `load_dataset`."""
+    """Loads a data set; the choices are those of `load_dataset`."""
     return load_dataset(name, self.data_dir, **choices)
+
+  def settings(self, dataset: str, seeds: int, **choices) -> list[Settings]:
+    """Lists the settings of a grid, as flags would make them, with seeds 0 to seeds - 1.
+
+    Args:
+      dataset: the data set's name.
+      seeds: how many seeds.
+      **choices: a value, or a tuple of values, by flag name; `methods`, or `loss` and `penalty`,
+        among them.
+    """
+    chosen = {k: v if isinstance(v, tuple) else (v,) for k, v in choices.items()}
+    return Grid(dataset, chosen).settings(range(seeds))
+
+  def observe(
+    self,
+    config: Config,
+    networks: Pair,
+    source: tuple[SampleRealFn, Any],
+    hparams: Hparams | list[Hparams],
+    seeds: int,
+    at: Sequence[int],
+    look: LookFn,
+  ) -> Observed:
+    """Trains members of one program and looks at them; see `engine.observe.observe`.
+
+    The members are the seeds of the first hyperparameters, then those of the next; `source` is a
+    function that draws real samples, and the data that it draws from.
+    """
+    return observe(config, networks, *source, _members(hparams, seeds), at, look)
+
+  def observe_training(
+    self, training: Training, data: Any, hparams: Hparams, seeds: int, at: Sequence[int], look
+  ) -> Observed:
+    """Does the same for a training that `make_training` cannot make."""
+    return observe_training(training, data, _members(hparams, seeds), at, look)
+
+  def observe_settings(
+    self, runs: list[Settings], at: Sequence[int], look: LookFn, more_data: Any = None
+  ) -> Observed:
+    """Trains settings of one program and looks at them.
+
+    Args:
+      runs: settings that differ in numbers and seeds only.
+      at: the steps to look at, rising.
+      look: (key, state, data) -> arrays by name; `data` is what is trained on.
+      more_data: arrays that `look` gets as its `data` instead.
+    """
+    if len({run.program_name() for run in runs}) != 1:
+      raise ValueError("the runs must differ in numbers and seeds only")
+    first, dataset = runs[0], runs[0].load(self.data_dir)
+    sample_real, data, look_at = dataset.sample_real, dataset.train, look
+    if more_data is not None:
+      data = {"more": more_data, "train": dataset.train}
+
+      def sample_real(key, data, batch_size):
+        return dataset.sample_real(key, data["train"], batch_size)
+
+      def look_at(key, state, data):
+        return look(key, state, data["more"])
+
+    members = [(run.hparams(), run.seed) for run in runs]
+    return observe(first.config(), first.networks(), sample_real, data, members, at, look_at)
 
   def sweep(
     self,
-    name: str,
     dataset: str,
-    choices: dict[str, tuple],
+    choices: dict[str, Any],
     *,
     seeds: int,
     steps: int,
     log_every: int,
-    exact_every: int = 0,
+    slow_every: int = 0,
   ) -> list[Member]:
-    """Trains all combinations, as `experiments.sweep` does, in a sweep's folder of its own.
+    """Trains all combinations, as `experiments.sweep` does, in a folder named as the data set.
 
     Args:
-      name: of the folder.
       dataset: the data set's name.
-      choices: values by flag name; `methods`, or `loss` and `penalty`, among them.
-      seeds: 0 to seeds - 1 of each combination.
+      choices: see `settings`.
+      seeds: how many seeds of each combination.
       steps: generator updates.
       log_every: steps between lines of metrics.
-      exact_every: steps between slow measures, 0 for none.
+      slow_every: steps between slow measures, 0 for none.
 
     Returns:
       The members, finished or diverged, in the order of the grid.
     """
-    runs = Grid(dataset, choices).settings(range(seeds))
+    runs = self.settings(dataset, seeds, **choices)
     data = runs[0].load(self.data_dir)
-    told = {"steps": steps, "log_every": log_every, "exact_every": exact_every, "seeds": seeds}
-    path = self.folder / name
-    intervals = Intervals(log_every, steps, steps, exact_every)
-    with open_sweep(path, runs, data, told, self.environment) as folder:
+    flags = {"steps": steps, "log_every": log_every, "slow_every": slow_every, "seeds": seeds}
+    intervals = Intervals(log_every, steps, steps, slow_every)
+    with open_sweep(self.folder / dataset, runs, data, flags, self.environment) as folder:
       train_sweep(
         folder,
         runs,
@@ -71,3 +136,8 @@ class Lab:
         intervals=intervals,
       )
       return read_members(folder)
+
+
+def _members(hparams, seeds):
+  each = [hparams] if isinstance(hparams, Hparams) else hparams
+  return [(own, seed) for own in each for seed in range(seeds)]

@@ -4,28 +4,31 @@ import pathlib
 import time
 from collections.abc import Sequence
 
-import jinja2
-
-from experiments.claims.claim import VERDICTS, Claim, Evidence, Judgement
+from experiments.claims.claim import OUTCOMES, Claim, Evidence, Verdict
 from experiments.figures.pictures import Picture
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_bytes, write_json
-from experiments.report.html import embed
+from experiments.report.pages import minutes, render_page
 
-_OF_CLAIM = ("sentence", "source", "settings", "criterion")
-_FIELDS = {*_OF_CLAIM, "asked", "verdict", "seen", "table", "pictures", "seconds", "environment"}
+_WORDS = {  # The recorded keys of a claim's own words.
+  "sentence": "sentence",
+  "source": "source",
+  "settings": "settings",
+  "criterion": "criterion_text",
+}
+_FIELDS = {*_WORDS, "asked", "verdict", "seen", "table", "pictures", "seconds", "environment"}
 _TEMPLATE = pathlib.Path(__file__).with_name("reproduction.html.jinja")
 
 
 class Reproduction:
-  """The results of claims in a folder, of one scale each.
+  """The results of claims in a folder, each at one scale.
 
   Args:
     path: the folder.
-    names: of all claims that there are, in the order in which they are told.
+    names: all claims that there are, in reading order.
 
   Raises:
-    UserError: what is there is damaged, or of other claims.
+    UserError: results.json is damaged, or has other claims.
   """
 
   def __init__(self, path: pathlib.Path, names: Sequence[str]):
@@ -46,7 +49,7 @@ class Reproduction:
     return self.path / "results.json"
 
   def has(self, name: str, asked: dict) -> bool:
-    """Whether a claim was put to the test in just this way."""
+    """Says whether a claim was put to the test with just these arguments."""
     return self.results.get(name, {}).get("asked") == asked
 
   def record(
@@ -54,14 +57,14 @@ class Reproduction:
     claim: Claim,
     asked: dict,
     evidence: Evidence,
-    judgement: Judgement,
+    verdict: Verdict,
     seconds: float,
     environment: dict,
   ) -> None:
-    """Writes what a claim gave, and all that is made of it.
+    """Writes a claim's results, and the pages that show them.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: the folder cannot be written.
     """
     figures = self.path / "figures"
     try:
@@ -74,10 +77,10 @@ class Reproduction:
         write_bytes(file, picture.png)
         pictures.append({"file": f"figures/{file.name}", "caption": picture.caption})
       self.results[claim.name] = {
-        **{name: getattr(claim, name) for name in _OF_CLAIM},
+        **{key: getattr(claim, name) for key, name in _WORDS.items()},
         "asked": asked,
-        "verdict": judgement.verdict,
-        "seen": judgement.seen,
+        "verdict": verdict.outcome,
+        "seen": verdict.seen,
         "numbers": evidence.numbers,
         "table": evidence.table,
         "pictures": pictures,
@@ -107,18 +110,14 @@ class Reproduction:
       asked = result["asked"]
       scale = ", ".join(str(asked[each]) for each in ("scale", "seeds") if each in asked)
       cells = [f"**`{name}`** {result['sentence']}", result["source"], result["verdict"]]
-      cells += [result["seen"], scale, _minutes(result["seconds"])]
+      cells += [result["seen"], scale, minutes(result["seconds"])]
       lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    told = ", ".join(f"{n} {each}" for each, n in self._counts().items())
-    told += f", of {len(self._names)} claims"
-    head = f"# Claims and verdicts\n\n{told}. `python -m experiments.reproduce` wrote this table;"
+    counts = ", ".join(f"{n} {each}" for each, n in self._counts().items())
+    counts += f", of {len(self._names)} claims"
+    head = f"# Claims and verdicts\n\n{counts}. `python -m experiments.reproduce` wrote this table;"
     return f"{head} [the report](report.html) has the figures.\n\n" + "\n".join(lines) + "\n"
 
   def _report(self):
-    environment = jinja2.Environment(
-      autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"embed": embed, "cell": _cell, "minutes": _minutes}
     shown = {
       name: result
       | {
@@ -132,9 +131,7 @@ class Reproduction:
       f"{each['devices']} x {each['device']}, {each['threads']} threads, jax {each['jax']}"
       for each in (result["environment"] for result in self.results.values())
     }
-    return environment.from_string(_TEMPLATE.read_text()).render(
-      results=shown, counts=self._counts(), machines=sorted(machines)
-    )
+    return render_page(_TEMPLATE, results=shown, counts=self._counts(), machines=sorted(machines))
 
   def _read(self, name, file):
     try:
@@ -145,13 +142,5 @@ class Reproduction:
       ) from error
 
   def _counts(self):
-    verdicts = [result["verdict"] for result in self.results.values()]
-    return {each: verdicts.count(each) for each in VERDICTS if each in verdicts}
-
-
-def _minutes(seconds: float) -> str:
-  return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-def _cell(value: object) -> str:
-  return f"{value:.4g}" if isinstance(value, float) else str(value)
+    outcomes = [result["verdict"] for result in self.results.values()]
+    return {each: outcomes.count(each) for each in OUTCOMES if each in outcomes}

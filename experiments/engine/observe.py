@@ -10,7 +10,6 @@ import jax
 import numpy as np
 
 from experiments.engine.program import Program
-from experiments.spec.settings import Settings
 from wgan_jax.training import Config, Hparams, Info, SampleRealFn, State, Training, make_training
 from wgan_jax.types import Pair
 
@@ -95,17 +94,4 @@ def observe_training(
     info=jax.tree.map(lambda *rows: np.concatenate(rows, 1), *infos),
     alive=np.asarray(current.alive),
     state=current.state,
-  )
-
-
-def observe_settings(
-  runs: Sequence[Settings], data_dir: str | None, at: Sequence[int], look: LookFn
-) -> Observed:
-  """Does what `observe` does for runs that flags can ask for, all of one program."""
-  if len({run.program_name() for run in runs}) != 1:
-    raise ValueError("the runs must differ in numbers and seeds only")
-  first, dataset = runs[0], runs[0].load(data_dir)
-  members = [(run.hparams(), run.seed) for run in runs]
-  return observe(
-    first.config(), first.networks(), dataset.sample_real, dataset.train, members, at, look
   )

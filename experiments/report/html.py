@@ -1,10 +1,7 @@
 """The report of a sweep: one HTML file with its pictures inside."""
 
-import base64
 import dataclasses
 import pathlib
-
-import jinja2
 
 from experiments.engine.groups import SweepFolder
 from experiments.figures.pictures import Picture
@@ -12,6 +9,7 @@ from experiments.host.errors import UserError
 from experiments.host.files import read_json, read_lines, write_bytes
 from experiments.measures.rows import BEST_BY
 from experiments.measures.table import compared, groups
+from experiments.report.pages import render_page
 from experiments.report.plots import draw_curves, draw_sensitivity
 from experiments.report.results import (
   Member,
@@ -35,11 +33,8 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
   differ, distinguishing = varied(members), distinguishing_settings(members)
   names = measures_of(members)
   record = read_json(folder.config)
-  environment = jinja2.Environment(
-    autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-  )
-  environment.filters["embed"] = embed
-  html = environment.from_string(_TEMPLATE.read_text()).render(
+  html = render_page(
+    _TEMPLATE,
     members=members,
     run=members[0].run,
     common={
@@ -129,10 +124,5 @@ def _times(folder):
     row["chunk"] += line.get("chunk_seconds", 0.0)
     row["host"] += line.get("host_seconds", 0.0)
     row["steps"] += line.get("member_steps", 0)
-    row["ways"] |= {line["way"]} if "way" in line else set()
+    row["ways"] |= {line["batching"]} if "batching" in line else set()
   return times
-
-
-def embed(picture: Picture) -> str:
-  """A picture as a data URL."""
-  return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"

@@ -1,16 +1,24 @@
-"""What the tests of all claims share."""
+"""Helpers for the tests of claims: criteria on changed numbers, and runs at the tiny scale."""
 
 import copy
+import functools
 import json
 import math
 
-from experiments.claims import load_claim
-from experiments.claims.claim import VERDICTS
+from experiments.claims import load_claims
+from experiments.claims.claim import OUTCOMES
 from experiments.claims.lab import Lab
 
 
-def judged(name, numbers):
-  return load_claim(name).judge(numbers).verdict
+@functools.cache
+def all_claims():
+  """All claims by name, imported once."""
+  return load_claims()
+
+
+def outcome(name, numbers):
+  """The outcome of a claim's criterion."""
+  return all_claims()[name].criterion(numbers).outcome
 
 
 def changed(numbers, *path_and_value):
@@ -24,21 +32,21 @@ def changed(numbers, *path_and_value):
   return numbers
 
 
-def check_variants(name, numbers, variants):
-  assert judged(name, numbers) == "reproduced"
-  for variant in variants:
-    assert judged(name, changed(numbers, *variant)) == "not reproduced", variant
+def check_clauses(name, numbers, changes):
+  """Checks that the numbers reproduce the claim, and that no changed ones do."""
+  assert outcome(name, numbers) == "reproduced"
+  for change in changes:
+    assert outcome(name, changed(numbers, *change)) == "not reproduced", change
 
 
-def measured(name, tmp_path, **smaller):
-  """The evidence of a run at quick scale but for what is given, and all that holds of any."""
-  claim = load_claim(name)
-  quick = claim.scales["quick"]
-  assert set(smaller) <= set(quick) == set(claim.scales["full"])
-  evidence = claim.measure(Lab(tmp_path, None, {}), **quick | smaller)
+def run_tiny(name, folder):
+  """Runs a claim at the tiny scale, and checks everything that holds of any claim's evidence."""
+  claim = all_claims()[name]
+  evidence = claim.measure(Lab(folder, None, {}), **claim.arguments("tiny"))
   numbers = json.loads(json.dumps(evidence.numbers))
-  assert claim.judge(numbers).verdict in VERDICTS
-  assert claim.judge(numbers) == claim.judge(evidence.numbers)  # What is recorded, and what is run.
+  assert claim.criterion(numbers).outcome in OUTCOMES
+  # The criterion sees the same in what is recorded and in what was run.
+  assert claim.criterion(numbers) == claim.criterion(evidence.numbers)
   assert evidence.table
   for row in evidence.table:
     assert list(row) == list(evidence.table[0])

@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import lines_by_seed, make_panels, picture
+from experiments.claims.summary import by_seed
 from wgan_jax.data.toy import Mixture, sample_mixture
 from wgan_jax.losses import LOSSES
 from wgan_jax.networks import mlp
@@ -33,9 +31,8 @@ _N = 4096  # Samples that a trained generator is judged by.
 _SCORES = np.linspace(-12, 12, 97)
 
 
-def _measure(lab: Lab, *, seeds: int, steps: int, width: int) -> Evidence:
-  del lab  # The points are drawn as they are used.
-  scores = _train_discriminators(seeds, steps, width)
+def _measure(lab, *, seeds, steps, width):
+  scores = _train_discriminators(lab, seeds, steps, width)
   d = np.exp(-np.logaddexp(0, -scores))
   optimum = _P / (_P + _Q)
   divergence = float(jensen_shannon(jnp.array(_P), jnp.array(_Q)))
@@ -48,31 +45,22 @@ def _measure(lab: Lab, *, seeds: int, steps: int, width: int) -> Evidence:
     # The mean over real and fake samples, as where there are none nothing is learned.
     "off_optimum": (_CELL * ((_P + _Q) / 2 * np.abs(d - optimum)).sum(1)).tolist(),
     "slopes": {name: each.tolist() for name, each in slopes.items()},
-    "games": {name: _play(name, seeds, steps, width) for name in _GAMES},
+    "games": {name: _play(lab, name, seeds, steps, width) for name in _GAMES},
   }
-  table = [
-    {"what": "discriminator's loss", "known": numbers["loss_known"], "by seed": _told(losses)},
-    {"what": "mean |d - p / (p + q)|", "known": 0, "by seed": _told(numbers["off_optimum"])},
+  rows = [
+    ("discriminator's loss", numbers["loss_known"], losses),
+    ("mean |d - p / (p + q)|", 0, numbers["off_optimum"]),
   ]
   for name, game in numbers["games"].items():
-    table += [
-      {"what": f"{name}: W1 at the start", "known": "-", "by seed": _told(game["start"])},
-      {"what": f"{name}: W1 at the end", "known": 0, "by seed": _told(game["end"])},
-      {
-        "what": f"{name}: loss at the end",
-        "known": 2 * math.log(2),
-        "by seed": _told(game["loss"]),
-      },
-    ]
+    rows.append((f"{name}: W1 at the start", "-", game["start"]))
+    rows.append((f"{name}: W1 at the end", 0, game["end"]))
+    rows.append((f"{name}: loss at the end", 2 * math.log(2), game["loss"]))
+  table = [{"what": what, "known": at, "by seed": by_seed(v, ".4f")} for what, at, v in rows]
   return Evidence(numbers, table, [_draw(d, optimum), _draw_slopes(slopes)])
 
 
-def _told(values) -> str:
-  return ", ".join(f"{value:.4f}" for value in values)
-
-
-def _train_discriminators(seeds, steps, width):
-  """Scores on the grid of discriminators of the two known densities, [seeds, cells]."""
+def _train_discriminators(lab, seeds, steps, width):
+  """Trains on the two known densities; returns scores on the grid, [seeds, cells]."""
 
   def generate(params, batch_stats, latents, *, train):
     del params, train
@@ -87,21 +75,21 @@ def _train_discriminators(seeds, steps, width):
     return {"scores": jax.vmap(apply)(jnp.float32(_X[:, None]))}
 
   config = Config("minimax", "none", n_critic=1, batch_size=1024, fixed_generator=True)
-  members = [(Hparams(1e-3, 0.5, 0.999, decay_steps=steps), seed) for seed in range(seeds)]
-  found = observe(config, pair, sample_mixture, _DATA, members, [steps], look)
+  hparams = Hparams(1e-3, 0.5, 0.999, decay_steps=steps)
+  found = lab.observe(config, pair, (sample_mixture, _DATA), hparams, seeds, [steps], look)
   return found.seen["scores"][:, -1].astype(np.float64)
 
 
 def _slopes() -> dict[str, np.ndarray]:
-  """The derivative of each generator loss with respect to one score, at many scores."""
+  """Computes the derivative of each generator loss with respect to one score, at many."""
   return {
     name: np.array(jax.vmap(jax.grad(lambda c, f=LOSSES[name].generator: f(c[None])))(_SCORES))
     for name in _GAMES
   }
 
 
-def _play(loss, seeds, steps, width) -> dict:
-  """W1 to the data at both ends of a game with a generator that learns, and the last loss."""
+def _play(lab, loss, seeds, steps, width):
+  """Trains both networks; returns W1 to the data at both ends of the game, and the last loss."""
   pair = mlp((1,), latent_dim=1, width=width)
 
   def look(key, state, data):
@@ -111,8 +99,8 @@ def _play(loss, seeds, steps, width) -> dict:
     return {"samples": samples[:, 0]}
 
   config = Config(loss, "none", n_critic=1, batch_size=256)
-  members = [(Hparams(1e-3, 0.5, 0.999, decay_steps=steps), seed) for seed in range(seeds)]
-  found = observe(config, pair, sample_mixture, _DATA, members, [0, steps], look)
+  hparams = Hparams(1e-3, 0.5, 0.999, decay_steps=steps)
+  found = lab.observe(config, pair, (sample_mixture, _DATA), hparams, seeds, [0, steps], look)
   # Against the data's own quantiles: no second sample.
   quantiles = np.interp((np.arange(_N) + 0.5) / _N, np.cumsum(_P) * _CELL, _X)
   distances = np.abs(np.sort(found.seen["samples"], -1) - quantiles).mean(-1)
@@ -123,7 +111,7 @@ def _play(loss, seeds, steps, width) -> dict:
   }
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   known, loss = numbers["loss_known"], np.array(numbers["loss"])
   off = np.array(numbers["off_optimum"])
   minimax, other = (np.array(numbers["slopes"][name]) for name in _GAMES)
@@ -146,56 +134,51 @@ def _judge(numbers: dict) -> Judgement:
     holds = holds and (falls[name] < 1 / 3).all()
     holds = holds and (np.abs(np.array(game["loss"]) / (2 * math.log(2)) - 1) < 0.05).all()
   games = ", ".join(f"{name} to {each.max():.2f}" for name, each in falls.items())
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     f"The discriminator's loss is {loss.mean():.4f}, 2 log 2 - 2 JS = {known:.4f}; d is off"
     f" p / (p + q) by {off.max():.3f} on average. Of its distance at the start a game brings the"
     f" generator, in its worst seed: {games}.",
   )
 
 
-def _draw(d, optimum) -> Picture:
-  figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-  axes = figure.add_subplot()
+def _draw(d, optimum):
+  figure, axes = make_panels(size=(6.4, 3.8))
   axes.fill_between(_X, _P, alpha=0.3, color="tab:green", label="p, real")
   axes.fill_between(_X, _Q, alpha=0.3, color="tab:red", label="q, fake")
-  for i, each in enumerate(d):
-    axes.plot(_X, each, color="tab:blue", lw=1, label=None if i else "d, trained")
+  lines_by_seed(axes, _X, d, "d, trained", color="tab:blue")
   axes.plot(_X, optimum, "k--", lw=1, label="p / (p + q)")
   axes.set(xlabel="x", ylabel="density; probability", xlim=(-5, 5), ylim=(0, 1.02))
   axes.legend(fontsize=8, loc="upper right")
-  return Picture(
+  return picture(
+    figure,
     f"Two known densities that overlap, and discriminators trained on them with the cross-entropy;"
     f" {len(d)} seeds, a curve each, on the optimal one.",
-    render(figure),
   )
 
 
-def _draw_slopes(slopes) -> Picture:
-  figure = Figure(figsize=(5.6, 3.4), layout="constrained")
-  axes = figure.add_subplot()
+def _draw_slopes(slopes):
+  figure, axes = make_panels(size=(5.6, 3.4))
   for name, colour in _GAMES.items():
     axes.plot(_SCORES, np.abs(slopes[name]), color=colour, label=name)
   axes.set(xlabel="score of a fake, the logit of d", ylabel="|slope of the generator's loss|")
-  axes.legend(fontsize=8)
-  return Picture(
+  return picture(
+    figure,
     "What one fake's score teaches the generator with either loss; exact, no seeds. Left, where the"
     " discriminator is sure that it is fake, minimax goes flat; at 0, where d is 1/2, they agree.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="cross_entropy",
+  name="cross_entropy", place=3, source="Course, row 3",
   sentence="With the binary cross-entropy the discriminator learns how likely a sample is real, and"
   " generator and discriminator play a minimax game over that one loss.",
-  source="Course, row 3",
   settings="On the line: real, two normal heaps at -1.5 and 1.5 of deviation 0.5; fake, one of"
   " deviation 1.5. MLP of 3 layers, Adam 1e-3 falling to 0, batch 1,024. Games: the same with a"
   " generator of 3 layers that learns, batch 256, minimax and non-saturating. The course has no"
   " experiment for it.",
-  criterion="In every seed: the discriminator's loss, by integration, is at most 3 % above"
-  " 2 log 2 - 2 JS and not below it, and d is off p / (p + q) by less than 0.03 on average. Both"
+  criterion_text="In every seed: the discriminator's loss, by integration, is at most 3 % above 2"
+  " log 2 - 2 JS and not below it, and d is off p / (p + q) by less than 0.03 on average. Both"
   " generator losses have a negative slope in a fake's score, -1/2 where d is 1/2; minimax's goes"
   " to 0 where d does, the non-saturating one's to -1. Games with either bring the generator to"
   " below a third of its first distance from the data, and the discriminator's loss to 2 log 2"
@@ -203,8 +186,7 @@ CLAIM = Claim(
   scales={
     "quick": {"seeds": 2, "steps": 3000, "width": 64},
     "full": {"seeds": 5, "steps": 20_000, "width": 256},
+    "tiny": {"seeds": 1, "steps": 3, "width": 4},
   },
-  minutes={"quick": 0.7, "full": 3.0},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 0.7, "full": 3.0}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

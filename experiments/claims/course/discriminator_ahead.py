@@ -4,23 +4,27 @@ import functools
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import Observed, observe_settings
-from experiments.figures.pictures import Picture, render
-from experiments.spec.grid import Grid
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import make_panels, overlaid_histograms, picture
+from experiments.claims.summary import arrays, by_seed, sigmoid
 
 _N = 256  # Real and generated samples of a histogram.
 _BINS = np.linspace(0, 1, 22)  # An odd number, so that 1/2 is in a bin and not at an edge.
-_COLOURS = {"real": "tab:green", "fake": "tab:red"}
+
+_COLUMNS = {
+  "mean_d_real": "mean d(real)",
+  "mean_d_fake": "mean d(fake)",
+  "overlap": "overlap of their histograms",
+  "mean_c_real": "mean c(real)",
+  "mean_c_fake": "mean c(fake)",
+}
 
 
-def _measure(lab: Lab, *, seeds: int, width: int, dataset: str, updates: list[int]) -> Evidence:
+def _measure(lab, *, seeds, width, dataset, updates):
   discriminator = _observe(lab, dataset, "nonsaturating", "none", width, seeds, updates)
   critic = _observe(lab, dataset, "wasserstein", "gp", width, seeds, updates)
-  probabilities = {name: _sigmoid(scores) for name, scores in discriminator.seen.items()}
+  probabilities = {name: sigmoid(scores) for name, scores in discriminator.seen.items()}
   means = {name: values.mean(-1).tolist() for name, values in probabilities.items()}
   overlap = [
     [_overlap(real, fake) for real, fake in zip(*looks, strict=True)]
@@ -36,28 +40,20 @@ def _measure(lab: Lab, *, seeds: int, width: int, dataset: str, updates: list[in
     "mean_c_fake": scores["fake"],
     "critic_gradient_norm": critic.info.gradient_norm_mean[:, -10:].mean(1).tolist(),
   }
-  names = {
-    "mean_d_real": "mean d(real)",
-    "mean_d_fake": "mean d(fake)",
-    "overlap": "overlap of their histograms",
-    "mean_c_real": "mean c(real)",
-    "mean_c_fake": "mean c(fake)",
-  }
   table = [
     {"updates": n}
     | {
-      f"{title}, by seed": ", ".join(f"{member[i]:.4g}" for member in numbers[name])
-      for name, title in names.items()
+      f"{title}, by seed": by_seed([member[i] for member in numbers[name]], ".4g")
+      for name, title in _COLUMNS.items()
     }
     for i, n in enumerate(updates)
   ]
   return Evidence(numbers, table, [_draw(probabilities, critic, updates, dataset)])
 
 
-def _observe(lab, dataset, loss, penalty, width, seeds, updates) -> Observed:
-  choices = {"loss": (loss,), "penalty": (penalty,), "width": (width,)}
-  choices |= {"n_critic": (1,), "fixed_generator": (True,)}
-  runs = Grid(dataset, choices).settings(range(seeds))
+def _observe(lab, dataset, loss, penalty, width, seeds, updates):
+  choices = {"loss": loss, "penalty": penalty, "width": width}
+  runs = lab.settings(dataset, seeds, n_critic=1, fixed_generator=True, **choices)
   networks, sample_real = runs[0].networks(), runs[0].load(lab.data_dir).sample_real
 
   def look(key, state, data):
@@ -72,24 +68,18 @@ def _observe(lab, dataset, loss, penalty, width, seeds, updates) -> Observed:
     scores = jax.vmap(functools.partial(networks.critic.apply, state.critic_params))
     return {"real": scores(sample_real(key_real, data, _N)), "fake": scores(fake)}
 
-  return observe_settings(runs, lab.data_dir, updates, look)
+  return lab.observe_settings(runs, updates, look)
 
 
-def _sigmoid(scores):
-  return 1 / (1 + np.exp(-np.clip(scores.astype(np.float64), -500, 500)))
-
-
-def _overlap(real, fake) -> float:
-  """The common area of two histograms of shares, 1 for equal ones."""
+def _overlap(real, fake):
+  """Computes the common area of two histograms of shares, 1 for equal ones."""
   shares = [np.histogram(each, _BINS)[0] / len(each) for each in (real, fake)]
   return float(np.minimum(*shares).sum())
 
 
-def _judge(numbers: dict) -> Judgement:
-  real, fake = np.array(numbers["mean_d_real"]), np.array(numbers["mean_d_fake"])
-  overlap, slope = np.array(numbers["overlap"]), np.array(numbers["critic_gradient_norm"])
-  c_gap = np.array(numbers["mean_c_real"]) - np.array(numbers["mean_c_fake"])
-  gaps = real - fake
+def _criterion(numbers):
+  real, fake, overlap, c_real, c_fake = arrays(numbers, *_COLUMNS)
+  slope, gaps, c_gap = np.array(numbers["critic_gradient_norm"]), real - fake, c_real - c_fake
   holds = (
     (np.abs(gaps[:, 0]) < 0.1).all()
     and (overlap[:, 0] > 0.5).all()
@@ -100,8 +90,8 @@ def _judge(numbers: dict) -> Judgement:
     and (c_gap[:, -1] > 1).all()
     and (slope > 0.5).all()
   )
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     f"Mean d(real) and d(fake), all seeds: {real[:, 0].mean():.3f} and {fake[:, 0].mean():.3f}"
     f" at the start, their histograms overlapping by {overlap[:, 0].mean():.2f}; after"
     f" {numbers['updates'][-1]:,} updates {real[:, -1].mean():.4f} and {fake[:, -1].mean():.4f},"
@@ -110,52 +100,43 @@ def _judge(numbers: dict) -> Judgement:
   )
 
 
-def _draw(probabilities, critic, updates, dataset) -> Picture:
-  figure = Figure(figsize=(2.6 * len(updates), 4.6), layout="constrained")
-  above, below = figure.subplots(2, len(updates), squeeze=False)
-  for i, n in enumerate(updates):
-    for name, colour in _COLOURS.items():
-      shown = {"alpha": 0.5, "color": colour}
-      weights = np.full(_N, 1 / _N)
-      # Of one seed: a critic's level means nothing, and each seed has its own.
-      above[i].hist(probabilities[name][0, i], _BINS, weights=weights, **shown)
-      scores = critic.seen[name][0, i]
-      if np.isfinite(scores).all():
-        below[i].hist(scores, 30, weights=weights, label=name, **shown)
-    title = "before any update" if not n else f"after {n:,} updates"
-    above[i].set(title=title, xlabel="d(x), a probability", xlim=(0, 1), ylim=(0, 1.02))
+def _draw(probabilities, critic, updates, dataset):
+  n = len(updates)
+  figure, (above, below) = make_panels(2, n, size=(2.6 * n, 4.6), squeeze=False)
+  for i, step in enumerate(updates):
+    # Of one seed: a critic's level means nothing, and each seed has its own.
+    overlaid_histograms(above[i], {name: each[0, i] for name, each in probabilities.items()}, _BINS)
+    overlaid_histograms(below[i], {name: each[0, i] for name, each in critic.seen.items()}, 30)
+    above[i].set_title(f"after {step:,} updates" if step else "before any update", fontsize=9)
+    above[i].set(xlabel="d(x), a probability", xlim=(0, 1), ylim=(0, 1.02))
     below[i].set(xlabel="c(x), any number")
-    above[i].title.set_fontsize(9)
-  above[0].set(ylabel="share of samples")
-  below[0].set(ylabel="share of samples")
-  below[0].legend(fontsize=8)
-  return Picture(
+  for axes in (above[0], below[0]):
+    axes.set(ylabel="share of samples")
+  return picture(
+    figure,
     f"{dataset}: a discriminator (above) and a critic with gradient penalty (below) trained ahead"
     f" of a generator that stays as it starts; their outputs for {_N} real and {_N} generated"
     " images, seed 0. Probabilities end at 0 and 1; scores have no end, and"
     " each panel below has a scale of its own.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="discriminator_ahead",
+  name="discriminator_ahead", place=4, source="Course, row 4",
   sentence="The discriminator, one output against a whole image, has the easier task: trained"
   " ahead, its outputs for real and fake go from overlap to 1 and 0.",
-  source="Course, row 4",
   settings="DCGAN, a generator fixed at its start, Adam 2e-4, batch 64, one update a step; the same"
-  " critic with the W-loss and penalty 10 beside it; so far from its data, that penalty lets"
-  " slopes exceed 1. The course has no experiment for it.",
-  criterion="In every seed: at the start the means of d(real) and d(fake) differ by less than 0.1"
-  " and their histograms (21 bins) overlap by more than half; the difference grows from each look"
-  " to the next; at the last d(real) is above 0.99 and d(fake) below 0.01 on average and the"
-  " overlap below 0.01. The critic tells them apart by more than 1, and is not flat: its"
-  " mean slope on the lines between real and fake is above 0.5.",
+  " critic with the W-loss and penalty 10 beside it; so far from its data, that penalty lets slopes"
+  " exceed 1. The course has no experiment for it.",
+  criterion_text="In every seed: at the start the means of d(real) and d(fake) differ by less than"
+  " 0.1 and their histograms (21 bins) overlap by more than half; the difference grows from each"
+  " look to the next; at the last d(real) is above 0.99 and d(fake) below 0.01 on average and the"
+  " overlap below 0.01. The critic separates them by more than 1, and is not flat: its mean slope"
+  " on the lines between real and fake is above 0.5.",
   scales={
     "quick": {"seeds": 2, "width": 16, "dataset": "digits", "updates": [0, 10, 100, 1000]},
-    "full": {"seeds": 5, "width": 64, "dataset": "mnist", "updates": [0, 10, 100, 1000]},
+    "full": {"seeds": 5, "width": 64, "dataset": "mnist"},
+    "tiny": {"seeds": 1, "width": 2, "updates": [0, 2]},
   },
-  minutes={"quick": 1.2, "full": 2.0},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 1.2, "full": 2.0}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

@@ -4,17 +4,16 @@ import math
 
 import numpy as np
 import scipy.stats
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import legend_of_twins, make_panels, mark, picture
+from experiments.claims.summary import arrays
 from wgan_jax.transport import jensen_shannon, transport_plan
 
 _CELLS = np.linspace(-4.0, 12.0, 321)
 
 
-def _measure(lab: Lab, *, separations: int) -> Evidence:
+def _measure(lab, *, separations):
   del lab  # Nothing is trained.
   shifts = np.linspace(0.0, 8.0, separations)
   p = scipy.stats.norm.pdf(_CELLS)
@@ -38,9 +37,8 @@ def _measure(lab: Lab, *, separations: int) -> Evidence:
   return Evidence(numbers, table, [_draw_plan(shifts[middle], plans[middle]), _draw(numbers)])
 
 
-def _judge(numbers: dict) -> Judgement:
-  separation, distance = (np.array(numbers[name]) for name in ("separation", "wasserstein"))
-  divergence = np.array(numbers["jensen_shannon"])
+def _criterion(numbers):
+  separation, distance, divergence = arrays(numbers, "separation", "wasserstein", "jensen_shannon")
   off = np.abs(distance - separation).max()
   effort_off = np.abs(distance - numbers["amount_times_distance"]).max()
   slopes = np.diff(distance) / np.diff(separation)
@@ -52,17 +50,16 @@ def _judge(numbers: dict) -> Judgement:
     and flat < 0.02
     and divergence.max() <= math.log(2)
   )
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     f"W1 is the separation to {off:.2g}, its slope {slopes.min():.3f} to {slopes.max():.3f};"
     f" Jensen-Shannon ends at {divergence[-1]:.3f} of log 2 = 0.693, its last slope {flat:.2g} of"
     " its steepest.",
   )
 
 
-def _draw_plan(shift, plan) -> Picture:
-  figure = Figure(figsize=(8.5, 3.8), layout="constrained")
-  left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+def _draw_plan(shift, plan):
+  figure, (left, right) = make_panels(1, 2, size=(8.5, 3.8), width_ratios=(3, 2))
   p, q = plan.sum(1), plan.sum(0)
   left.fill_between(_CELLS, p, alpha=0.4, label="earth as it lies: N(0, 1)")
   left.fill_between(_CELLS, q, alpha=0.4, label=f"where it is wanted: N({shift:g}, 1)")
@@ -80,46 +77,45 @@ def _draw_plan(shift, plan) -> Picture:
   )
   right.set(xlabel="to", ylabel="from", xlim=(-4, shift + 4), ylim=(-4, shift + 4))
   figure.colorbar(shown, ax=right, shrink=0.8, label="amount carried, cells of 0.4")
-  caption = (
+  return picture(
+    figure,
     f"An optimal plan between two normal densities {shift:g} apart; exact, no seeds. Left: heaps of"
     " earth and the way that each is carried, as thick as it is large; effort is amount times"
-    " length. Right: how much goes from each x to each. On a line the plan is not the only one."
+    " length. Right: how much goes from each x to each. On a line the plan is not the only one.",
   )
-  return Picture(caption, render(figure))
 
 
-def _draw(numbers) -> Picture:
-  figure = Figure(figsize=(6, 3.6), layout="constrained")
-  axes = figure.add_subplot()
+def _draw(numbers):
+  figure, axes = make_panels(size=(6, 3.6))
   axes.plot(numbers["separation"], numbers["wasserstein"], ".-", label="Earth Mover's Distance")
   axes.set(xlabel="separation of the means (standard deviations)", ylabel="W1")
   other = axes.twinx()
   other.plot(
     numbers["separation"], numbers["jensen_shannon"], ".-", color="tab:red", label="Jensen-Shannon"
   )
-  other.axhline(math.log(2), color="gray", linewidth=0.8, linestyle=":", label="log 2")
+  mark(other, y=math.log(2), label="log 2")
   other.set(ylabel="Jensen-Shannon divergence (nats)", ylim=(0, 0.8))
-  lines = [*axes.lines, *other.lines]
-  axes.legend(lines, [line.get_label() for line in lines], fontsize=8)
-  return Picture(
+  legend_of_twins(axes, other)
+  return picture(
+    figure,
     "Two normal densities of equal variance, against the distance of their means; exact, no seeds."
     " The divergence reaches its ceiling and goes flat, the distance goes on.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="earth_movers_distance",
+  name="earth_movers_distance", place=6, source="Course, row 6",
   sentence="The Earth Mover's Distance between two normal densities, amount times distance, has no"
   " ceiling and no flat region, as the cross-entropy's divergence has.",
-  source="Course, row 6",
   settings="Two normal densities of variance 1 on a grid of cells of 0.05, 0 to 8 apart; network"
   " simplex.",
-  criterion="W1 equals the separation to 0.02 and the sum of amount x distance to 1e-6; its slope"
-  " is 1 to 2 % throughout; Jensen-Shannon stays below log 2 and its last slope is below 2 % of"
-  " its steepest.",
-  scales={"quick": {"separations": 17}, "full": {"separations": 33}},
-  minutes={"quick": 0.1, "full": 0.5},
-  measure=_measure,
-  judge=_judge,
-)
+  criterion_text="W1 equals the separation to 0.02 and the sum of amount x distance to 1e-6; its"
+  " slope is 1 to 2 % throughout; Jensen-Shannon stays below log 2 and its last slope is below 2 %"
+  " of its steepest.",
+  scales={
+    "quick": {"separations": 17},
+    "full": {"separations": 33},
+    "tiny": {"separations": 3},
+  },
+  minutes={"quick": 0.1, "full": 0.5}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

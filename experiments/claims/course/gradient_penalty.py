@@ -5,13 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe_settings
-from experiments.figures.pictures import Picture, render
-from experiments.spec.grid import Grid
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import make_panels, mark, outline, picture
+from experiments.claims.summary import arrays, rows_by_seed
 from wgan_jax.lipschitz import largest_gradient_norm
 from wgan_jax.penalties import gradient_norms, interpolate
 from wgan_jax.training import generate
@@ -19,11 +16,15 @@ from wgan_jax.training import generate
 _N = 500  # Points on lines, of each member.
 _SIDE = 1.5  # Half the side of the box that is searched on points.
 _WITHIN = 0.3
+_COLUMNS = {
+  "mean": "mean norm on the lines",
+  "near": "share within 0.3 of 1",
+  "largest_on_lines": "largest on the lines",
+  "largest_in_box": "largest found in the box",
+}
 
 
-def _measure(
-  lab: Lab, *, seeds: int, steps: int, width: int, image_steps: int, image_width: int
-) -> Evidence:
+def _measure(lab, *, seeds, steps, width, image_steps, image_width):
   cases = {
     "points, penalty": ("ring", "gp", width, steps, seeds),
     "points, no penalty": ("ring", "none", width, steps, seeds),
@@ -39,28 +40,16 @@ def _measure(
       "largest_on_lines": norms[name].max(1).tolist(),
       "largest_in_box": seen["found"][:, 0].tolist(),
     }
-    table += [
-      {
-        "run": name,
-        "seed": seed,
-        "mean norm on the lines": numbers[name]["mean"][seed],
-        "share within 0.3 of 1": numbers[name]["near"][seed],
-        "largest on the lines": numbers[name]["largest_on_lines"][seed],
-        "largest found in the box": numbers[name]["largest_in_box"][seed],
-      }
-      for seed in range(len(norms[name]))
-    ]
+    columns = {title: numbers[name][key] for key, title in _COLUMNS.items()}
+    table += rows_by_seed({"run": name}, columns)
   return Evidence(numbers, table, [_draw(norms, numbers, seeds, steps, image_steps)])
 
 
 def _watch(lab, dataset, penalty, width, steps, seeds):
   data = lab.load(dataset)
-  choices = {"loss": ("wasserstein",), "penalty": (penalty,), "width": (width,)}
-  if penalty == "gp":
-    choices["lambda_gp"] = (10.0,)
-  else:  # Without a penalty the defaults are others; only the penalty is to differ.
-    choices |= {"n_critic": (5,), "beta2": (0.9,)}
-  runs = Grid(dataset, choices).settings(range(seeds))
+  # Without a penalty the defaults are others; only the penalty is to differ.
+  own = {"lambda_gp": 10.0} if penalty == "gp" else {"n_critic": 5, "beta2": 0.9}
+  runs = lab.settings(dataset, seeds, loss="wasserstein", penalty=penalty, width=width, **own)
   networks = runs[0].networks()
   box = jnp.full(data.sample_shape, _SIDE if dataset == "ring" else 1.0)
 
@@ -75,15 +64,13 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
     )
     return {"norms": gradient_norms(critic_fn, x_hat), "found": found}
 
-  return observe_settings(runs, lab.data_dir, [steps], look).seen
+  return lab.observe_settings(runs, [steps], look).seen
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   holds, seen = True, []
   for name, own in numbers.items():
-    mean, near, largest, found = (
-      np.array(own[key]) for key in ("mean", "near", "largest_on_lines", "largest_in_box")
-    )
+    mean, near, largest, found = arrays(own, *_COLUMNS)
     if name == "points, no penalty":
       holds &= bool(np.all(~((mean > 0.8) & (mean < 1.25))))
     else:
@@ -94,49 +81,45 @@ def _judge(numbers: dict) -> Judgement:
       f" more within {_WITHIN} of 1, largest there {largest.max():.3g}, in the box"
       f" {found.max():.3g}"
     )
-  return Judgement(verdict(holds), "; ".join(seen) + ".")
+  return verdict(holds, "; ".join(seen) + ".")
 
 
-def _draw(norms, numbers, seeds, steps, image_steps) -> Picture:
-  figure = Figure(figsize=(10, 3.6), layout="constrained")
+def _draw(norms, numbers, seeds, steps, image_steps):
+  figure, panels = make_panels(1, 3, size=(10, 3.6))
   edges = np.linspace(0, 2, 51)
-  for axes, (name, values) in zip(figure.subplots(1, 3), norms.items(), strict=True):
+  for axes, (name, values) in zip(panels, norms.items(), strict=True):
     for seed, own in enumerate(values):
-      shares = np.histogram(np.clip(own, *edges[[0, -1]]), edges)[0] / len(own)
-      axes.stairs(shares, edges, color=f"C{seed}", label=f"seed {seed}")
-    axes.axvline(1, color="gray", linestyle=":", linewidth=0.8)
+      outline(axes, own, edges, f"seed {seed}", color=f"C{seed}")
+    mark(axes, x=1)
     largest = max(numbers[name]["largest_on_lines"]), max(numbers[name]["largest_in_box"])
     axes.set_title(
       f"{name}\nlargest {largest[0]:.3g} on the lines, {largest[1]:.3g} in the box", fontsize=9
     )
     axes.set(xlabel="gradient norm on x_hat", ylabel="share of points in a bin of 0.04")
-    axes.legend(fontsize=7)
-  return Picture(
+  return picture(
+    figure,
     f"Gradient norms of trained critics at {_N} random points on the lines between real and"
     f" generated samples (norms above 2 in the last bin). Ring after {steps:,} steps, {seeds}"
     f" seeds; digits after {image_steps:,}, seed 0. Dotted, the norm"
     " of 1 that the penalty asks for.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="gradient_penalty",
+  name="gradient_penalty", place=10, source="Course, row 10; WGAN-GP, section 4",
   sentence="The penalty lambda E (||grad c(x_hat)|| - 1)^2 on the lines between real and generated"
   " samples keeps the critic's gradient norms near 1 there; the constraint is soft.",
-  source="Course, row 10; WGAN-GP, section 4",
   settings="Ring of 8 Gaussians, MLP pairs, Adam 1e-3 (0.5, 0.9), batch 256, 5 critic updates,"
   " lambda 10; the same without the penalty; digits, DCGAN of small width, Adam 2e-4, one seed."
   " Largest norms on the lines, and by a search in the data's box.",
-  criterion="With the penalty and every seed: mean norm on the lines within 0.8 and 1.25, at least"
-  " 70 % of the norms within 0.3 of 1; a soft constraint, so that the largest norm there exceeds"
-  " 1. What a search finds in the box, where nothing is asked, is told. Without the penalty no"
-  " seed's mean norm is within 0.8 and 1.25.",
+  criterion_text="With the penalty and every seed: mean norm on the lines within 0.8 and 1.25, at"
+  " least 70 % of the norms within 0.3 of 1; a soft constraint, so that the largest norm there"
+  " exceeds 1. What a search finds in the box, where nothing is asked, is reported. Without the"
+  " penalty no seed's mean norm is within 0.8 and 1.25.",
   scales={
     "quick": {"seeds": 2, "steps": 1000, "width": 64, "image_steps": 1200, "image_width": 16},
     "full": {"seeds": 5, "steps": 20_000, "width": 256, "image_steps": 5000, "image_width": 64},
+    "tiny": {"seeds": 1, "steps": 2, "width": 4, "image_steps": 1, "image_width": 1},
   },
-  minutes={"quick": 1.7, "full": 10.0},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 1.7, "full": 10.0}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

@@ -5,11 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import make_panels, picture
+from experiments.claims.summary import span
 from wgan_jax.lipschitz import certify, largest_gradient_norm
 from wgan_jax.networks import mlp
 
@@ -26,7 +25,7 @@ _SIDE = 1.0  # The networks' box is [-1, 1]^2.
 _ROUNDING = 1e-5
 
 
-def _measure(lab: Lab, *, seeds: int, points: int) -> Evidence:
+def _measure(lab, *, seeds, points):
   del lab  # Nothing is trained.
   functions, table, critics = [], [], []
   for name, function, half, constant in _FUNCTIONS:
@@ -57,7 +56,7 @@ def _measure(lab: Lab, *, seeds: int, points: int) -> Evidence:
 
 
 def _searcher(apply, box):
-  """(params, key) -> the largest gradient norm found in the box, compiled once."""
+  """Makes (params, key) -> the largest gradient norm found in the box, compiled once."""
 
   @jax.jit
   def search(params, key):
@@ -67,37 +66,36 @@ def _searcher(apply, box):
   return search
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   holds, steep, gentle = True, [], []
   for each in numbers["functions"]:
     found = np.array(each["found"])
     holds &= bool(np.all(np.abs(found - each["constant"]) <= 0.01 * each["constant"]))
     holds &= bool(abs(each["secant"] - each["constant"]) <= 0.02 * each["constant"])
-    told = f"{each['name']} {found.max():.4g}"
+    words = f"{each['name']} {found.max():.4g}"
     if each["constant"] > 1:
       holds &= bool(found.min() > 1)
-      steep.append(told)
+      steep.append(words)
     else:
       holds &= bool(found.max() <= 1 + _ROUNDING and each["secant"] <= 1 + _ROUNDING)
-      gentle.append(told)
+      gentle.append(words)
   holds &= bool(steep and gentle)
   found, bound = (
     np.array([each[key] for each in numbers["critics"]]) for key in ("found", "bound")
   )
   holds &= bool(np.all((found > 0) & (found <= bound) & np.isfinite(bound)))
   ratio = bound / np.maximum(found, 1e-30)
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     f"Largest gradient norms found: {', '.join(steep)}, which refutes; {', '.join(gentle)}. Of"
-    f" {len(found)} critics the certified bound is {ratio.min():.2g} to"
-    f" {ratio.max():.2g} times what is found.",
+    f" {len(found)} critics the certified bound is {span(ratio, '.2g')} times what is found.",
   )
 
 
-def _draw(functions) -> Picture:
-  figure = Figure(figsize=(10, 6), layout="constrained")
-  for axes, (name, function, half, _), told in zip(
-    figure.subplots(2, 3).ravel(), _FUNCTIONS, functions, strict=True
+def _draw(functions):
+  figure, panels = make_panels(2, 3, size=(10, 6))
+  for axes, (name, function, half, _), own in zip(
+    panels.ravel(), _FUNCTIONS, functions, strict=True
   ):
     x = np.linspace(-half, half, 401)
     y = np.asarray(function(x), np.float64)
@@ -112,19 +110,18 @@ def _draw(functions) -> Picture:
     axes.plot(x, y, color="black", linewidth=1.3, label="function (red: outside a cone)")
     axes.set(xlabel="x", ylabel="f(x)", xlim=(-half, half))
     axes.set_ylim(y.min() - 0.3 * np.ptp(y), y.max() + 0.3 * np.ptp(y))
-    axes.set_title(f"{name}: largest norm found {max(told['found']):.3g}", fontsize=9)
+    axes.set_title(f"{name}: largest norm found {max(own['found']):.3g}", fontsize=9)
   figure.axes[0].legend(fontsize=7, loc="upper center")
-  return Picture(
+  return picture(
+    figure,
     "Functions and their cones at three points. A function is 1-Lipschitz on its domain if from"
     " every point it stays between the lines of slope 1 and -1, the shaded double cone. x^2 leaves"
     " it on [-2, 2] and not on [-1/2, 1/2].",
-    render(figure),
   )
 
 
-def _draw_critics(critics, seeds) -> Picture:
-  figure = Figure(figsize=(5.4, 4), layout="constrained")
-  axes = figure.add_subplot()
+def _draw_critics(critics, seeds):
+  figure, axes = make_panels(size=(5.4, 4))
   for width in sorted({each["width"] for each in critics}):
     own = [each for each in critics if each["width"] == width]
     values = [[each[key] for each in own] for key in ("found", "bound")]
@@ -132,28 +129,28 @@ def _draw_critics(critics, seeds) -> Picture:
   ends = [min(each["found"] for each in critics), max(each["bound"] for each in critics)]
   axes.plot(ends, ends, color="gray", linewidth=0.8, linestyle=":", label="equal")
   axes.set(xlabel="largest gradient norm found", ylabel="certified bound of it")
-  axes.legend(fontsize=8)
-  return Picture(
+  return picture(
+    figure,
     f"Critics as they start, {seeds} seeds: the largest gradient norm that a search finds in"
     " [-1, 1]^2, which can refute and never prove, and a proved bound, which is never below it.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="lipschitz_condition",
+  name="lipschitz_condition", place=8, source="Course, row 8",
   sentence="A function is 1-Lipschitz where its gradient's norm is at most 1 at every point: x^2 is"
   " not, nor is 2x; a smooth curve of bounded slope is.",
-  source="Course, row 8",
   settings="Functions of one number on stated domains, on which the answer depends: x^2 passes on"
   " [-1/2, 1/2]. ReLU critics of the plane with random weights. A search for the largest gradient"
   " norm, the steepest secant of a grid as a reference that knows no gradient, and for critics a"
   " product of operator norms as a proved bound.",
-  criterion="For each function every search finds its known constant to 1 % and the steepest secant"
-  " is that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. For every"
-  " critic what is found is positive and not above the finite certified bound.",
-  scales={"quick": {"seeds": 3, "points": 401}, "full": {"seeds": 20, "points": 401}},
-  minutes={"quick": 0.3, "full": 2.0},
-  measure=_measure,
-  judge=_judge,
-)
+  criterion_text="For each function every search finds its known constant to 1 % and the steepest"
+  " secant is that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. For"
+  " every critic what is found is positive and not above the finite certified bound.",
+  scales={
+    "quick": {"seeds": 3, "points": 401},
+    "full": {"seeds": 20},
+    "tiny": {"seeds": 1, "points": 51},
+  },
+  minutes={"quick": 0.3, "full": 2.0}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

@@ -5,13 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.ndimage
 import scipy.stats
-from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import make_panels, picture
 from experiments.measures.classes import load_classifier_measures
 from experiments.measures.samples import N_MODE_SAMPLES
 from wgan_jax.data.images import to_unit
@@ -24,36 +22,31 @@ _FROM, _TO = 5, 7  # The path leads from the peak of one digit to that of the ot
 _N_STACKED = 26_000
 
 
-def _measure(lab: Lab, *, seeds: int, image_set: str, n_images: int, iterations: int) -> Evidence:
+def _measure(lab, *, seeds, image_set, n_images, iterations):
   dataset = lab.load(image_set)
-  told, drawn = [], []
+  found, drawn = [], []
   for seed in range(seeds):
     chosen = np.random.default_rng(seed).permutation(len(dataset.images.train_images))[:n_images]
     pixels = dataset.images.train_images[chosen].reshape(len(chosen), -1) / 255
     labels = dataset.images.train_labels[chosen]
     linear = PCA(min(50, len(chosen)), random_state=seed).fit_transform(pixels)
     flat = TSNE(2, max_iter=iterations, random_state=seed).fit_transform(linear).astype(np.float64)
-    numbers, shown = _find_peaks(flat, labels)
-    told.append(numbers)
+    peaks, shown = _find_peaks(flat, labels)
+    found.append(peaks)
     drawn.append(shown)
-  numbers = {name: [each[name] for each in told] for name in told[0]}
+  numbers = {name: [each[name] for each in found] for name in found[0]}
   numbers |= _count_toys(lab) | _count_classes(dataset)
   known = numbers["known"] | dict(zip(numbers["found_classes"], (10, 1000), strict=True))
   found = numbers["found"] | numbers["found_classes"]
-  table = [
-    {
-      "data": name,
-      "modes known": known[name],
-      "modes found": found[name],
-      "share within 3 sigma": numbers["high_quality"].get(name, "-"),
-    }
-    for name in known
-  ]
+  titles = ("data", "modes known", "modes found", "share within 3 sigma")
+  quality = numbers["high_quality"]
+  rows = [(name, n, found[name], quality.get(name, "-")) for name, n in known.items()]
+  table = [dict(zip(titles, row, strict=True)) for row in rows]
   return Evidence(numbers, table, [_draw(*drawn[0], image_set), _draw_path(numbers)])
 
 
 def _find_peaks(flat, labels) -> tuple[dict, tuple]:
-  """Peaks of the density of all points, their classes, and the path between two of them."""
+  """Finds the density's peaks, their classes, and the density on the path between two of them."""
   density = scipy.stats.gaussian_kde(flat.T, _BANDWIDTH)
   low, high = flat.min(0), flat.max(0)
   lines = [np.linspace(a, b, _SIDE) for a, b in zip(low, high, strict=True)]
@@ -83,32 +76,32 @@ def _find_peaks(flat, labels) -> tuple[dict, tuple]:
   return numbers, (lines, values, {c: places[i] for c, i in best.items()})
 
 
-def _count_toys(lab) -> dict:
-  """Modes found of samples of the toy data themselves."""
+def _count_toys(lab):
+  """Counts the modes in samples of the toy data themselves."""
   found, known, quality = {}, {}, {}
   for key, name in enumerate(("ring", "grid")):
     toy = lab.load(name).toy
     samples = toy.sample_real(jax.random.key(key), toy.data, N_MODE_SAMPLES)
-    told = mode_statistics(samples, *toy.modes)
-    known[name], found[name] = len(toy.modes.centres), int(told.n_modes)
-    quality[name] = float(told.high_quality)
+    own = mode_statistics(samples, *toy.modes)
+    known[name], found[name] = len(toy.modes.centres), int(own.n_modes)
+    quality[name] = float(own.high_quality)
   perfect = float(perfect_high_quality())
   return {"known": known, "found": found, "high_quality": quality, "perfect": perfect}
 
 
-def _count_classes(dataset) -> dict:
-  """Classes that a classifier finds in images that it has not seen, single and stacked."""
+def _count_classes(dataset):
+  """Counts the classes that a classifier finds in held-out images, single and stacked."""
   judge = load_classifier_measures(dataset)
   classes = judge.inspect(np.asarray(to_unit(dataset.images.test_images)))["classes"]
   found = {dataset.name: int(class_statistics(jnp.array(classes), jnp.ones(10)).n_classes)}
   chosen = np.random.default_rng(0).integers(len(classes), size=(_N_STACKED, 3))
-  told = class_statistics(stacked_class(jnp.array(classes)[chosen]), jnp.ones(1000))
-  found[f"stacked {dataset.name}"] = int(told.n_classes)
+  stacked = class_statistics(stacked_class(jnp.array(classes)[chosen]), jnp.ones(1000))
+  found[f"stacked {dataset.name}"] = int(stacked.n_classes)
   accuracy = float((classes == dataset.images.test_labels).mean())
-  return {"found_classes": found, "test_accuracy": accuracy, "stacked_kl": float(told.kl)}
+  return {"found_classes": found, "test_accuracy": accuracy, "stacked_kl": float(stacked.kl)}
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   falls = [min(path) / min(path[0], path[-1]) if path else float("nan") for path in numbers["path"]]
   n_classes = [len(each) for each in numbers["classes_with_a_peak"]]
   images, stacked = numbers["found_classes"].values()
@@ -119,8 +112,8 @@ def _judge(numbers: dict) -> Judgement:
     and all(abs(q - numbers["perfect"]) < 0.01 for q in numbers["high_quality"].values())
     and (images, stacked) == (10, 1000)
   )
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     f"{min(n_classes)} of ten classes have a peak of the density, of {numbers['peaks'][0]} peaks in"
     f" all; from {_FROM} to {_TO} it falls to {max(falls):.2f} of the lower peak. Known modes"
     f" found: {numbers['found']['ring']} of 8 with {numbers['high_quality']['ring']:.3f}"
@@ -129,9 +122,8 @@ def _judge(numbers: dict) -> Judgement:
   )
 
 
-def _draw(lines, values, peaks, image_set) -> Picture:
-  figure = Figure(figsize=(6, 5), layout="constrained")
-  axes = figure.add_subplot()
+def _draw(lines, values, peaks, image_set):
+  figure, axes = make_panels(size=(6, 5))
   shown = axes.contourf(*lines, values.T, 20, cmap="Blues")
   for c, place in peaks.items():
     box = {"boxstyle": "circle", "fc": "white", "ec": "none", "alpha": 0.7}
@@ -142,53 +134,44 @@ def _draw(lines, values, peaks, image_set) -> Picture:
     axes.legend(fontsize=8, loc="upper right")
   axes.set(xlabel="first coordinate of the map", ylabel="second coordinate", aspect="equal")
   figure.colorbar(shown, ax=axes, label="density, per unit of area of the map")
-  return Picture(
+  return picture(
+    figure,
     f"{image_set} in two dimensions: the density of t-SNE's map, seed 0, which has not seen the"
     " labels. A digit stands on the highest peak whose nearest images are mostly of it.",
-    render(figure),
   )
 
 
-def _draw_path(numbers) -> Picture:
-  figure = Figure(figsize=(5.6, 3.2), layout="constrained")
-  axes = figure.add_subplot()
+def _draw_path(numbers):
+  figure, axes = make_panels(size=(5.6, 3.2))
   for seed, path in enumerate(numbers["path"]):
-    if path:
-      axes.plot(np.linspace(0, 1, len(path)), path, label=f"seed {seed}")
-  axes.set(
-    xlabel=f"way from the peak of {_FROM} to that of {_TO} (share)", ylabel="density of the map"
-  )
-  axes.set_ylim(bottom=0)
-  if any(numbers["path"]):
-    axes.legend(fontsize=8)
-  return Picture(
+    axes.plot(np.linspace(0, 1, len(path)), path, label=f"seed {seed}")
+  axes.set(xlabel=f"way from the peak of {_FROM} to that of {_TO} (share)", ylim=(0, None))
+  axes.set(ylabel="density of the map")
+  return picture(
+    figure,
     f"The density on the straight way from a {_FROM} to a {_TO} in the map: between the two peaks"
     f" lie valleys of images that hardly exist, and perhaps other digits'."
     f" {len(numbers['path'])} seeds, a curve each.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="modes",
+  name="modes", place=1, source="Course, row 1",
   sentence="A mode is a peak of the data's density; handwritten digits have ten, and between a 5"
   " and a 7 the density is low.",
-  source="Course, row 1",
   settings="Digits, 50 principal components of the pixels, t-SNE to two dimensions without the"
   " labels, a Gaussian kernel density of bandwidth 0.15 standard deviations on 100 x 100 cells. The"
-  " density is the map's: t-SNE shrinks and stretches distances. Ring and grid: 2,500 real"
-  " samples. The classifier's images are held out, stacked ones 26,000 draws of three of its"
-  " answers.",
-  criterion="In every seed each of the ten classes has a peak of the density of all images (a cell"
-  " above its neighbours, at least 5 % of the highest) most of whose 20 nearest images are of it;"
-  " on the straight way from 5 to 7 the density falls below half of the lower peak. All 8 and 25"
-  " known modes are found, the share within 3 sigma is that of a perfect sampler to 0.01, and a"
+  " density is the map's: t-SNE shrinks and stretches distances. Ring and grid: 2,500 real samples."
+  " The classifier's images are held out, stacked ones 26,000 draws of three of its answers.",
+  criterion_text="In every seed each of the ten classes has a peak of the density of all images (a"
+  " cell above its neighbours, at least 5 % of the highest) most of whose 20 nearest images are of"
+  " it; on the straight way from 5 to 7 the density falls below half of the lower peak. All 8 and"
+  " 25 known modes are found, the share within 3 sigma is that of a perfect sampler to 0.01, and a"
   " classifier finds ten classes and 1,000 stacked ones.",
   scales={
     "quick": {"seeds": 1, "image_set": "digits", "n_images": 1500, "iterations": 500},
     "full": {"seeds": 3, "image_set": "mnist", "n_images": 10_000, "iterations": 1000},
+    "tiny": {"n_images": 100, "iterations": 250},
   },
-  minutes={"quick": 0.7, "full": 5.0},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 0.7, "full": 5.0}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

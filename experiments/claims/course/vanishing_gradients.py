@@ -2,13 +2,10 @@
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe_settings
-from experiments.figures.pictures import Picture, render
-from experiments.spec.grid import Grid
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import lines_by_seed, make_panels, picture
+from experiments.claims.summary import by_seed, span
 from wgan_jax.diagnostics import generator_gradient_norms
 
 _BATCH = 64  # Latents of which a gradient is.
@@ -20,7 +17,7 @@ _CURVES = {
 }
 
 
-def _measure(lab: Lab, *, seeds: int, steps: int, width: int, dataset: str) -> Evidence:
+def _measure(lab, *, seeds, steps, width, dataset):
   at = sorted({round(steps * share) for share in (0, 0.01, 0.02, *np.linspace(0.05, 1, 20))})
   # Both cross-entropy losses are a generator's: their discriminator is the same.
   found = {
@@ -39,7 +36,7 @@ def _measure(lab: Lab, *, seeds: int, steps: int, width: int, dataset: str) -> E
   table = [
     {"updates": at[i]}
     | {
-      f"{name}, gradient norm by seed": ", ".join(f"{each[i]:.2g}" for each in values)
+      f"{name}, gradient norm by seed": by_seed([each[i] for each in values], ".2g")
       for name, values in norms.items()
     }
     for i in shown
@@ -48,9 +45,8 @@ def _measure(lab: Lab, *, seeds: int, steps: int, width: int, dataset: str) -> E
 
 
 def _observe(lab, dataset, loss, penalty, width, seeds, at):
-  choices = {"loss": (loss,), "penalty": (penalty,), "width": (width,)}
-  choices |= {"n_critic": (1,), "fixed_generator": (True,)}
-  runs = Grid(dataset, choices).settings(range(seeds))
+  choices = {"loss": loss, "penalty": penalty, "width": width}
+  runs = lab.settings(dataset, seeds, n_critic=1, fixed_generator=True, **choices)
   networks = runs[0].networks()
 
   def look(key, state, data):
@@ -59,10 +55,10 @@ def _observe(lab, dataset, loss, penalty, width, seeds, at):
     params = (state.critic_params, state.generator_params, state.batch_stats)
     return generator_gradient_norms(networks, *params, latents)
 
-  return observe_settings(runs, lab.data_dir, at, look)
+  return lab.observe_settings(runs, at, look)
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   updates = np.array(numbers["updates"])
   norms = {name: np.array(values) for name, values in numbers["norms"].items()}
   half = int(np.abs(updates - updates[-1] / 2).argmin())
@@ -81,58 +77,50 @@ def _judge(numbers: dict) -> Judgement:
     and ((levels >= 0.5) & (levels <= 2)).all()
     and (keeps >= 0.5).all()
   )
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     f"After {updates[-1]:,} updates of the discriminator (JS estimate"
-    f" {_span(numbers['jensen_shannon'])} of .693) the minimax gradient is {_span(fall)} times"
-    f" smaller than at its largest and {_span(apart)} times smaller than the non-saturating one,"
-    f" which is {_span(stays)} times what it was after {updates[early]}; the"
-    f" Wasserstein gradient is {_span(levels)} times what it was after {updates[half]}"
+    f" {span(numbers['jensen_shannon'])} of .693) the minimax gradient is {span(fall)} times"
+    f" smaller than at its largest and {span(apart)} times smaller than the non-saturating one,"
+    f" which is {span(stays)} times what it was after {updates[early]}; the"
+    f" Wasserstein gradient is {span(levels)} times what it was after {updates[half]}"
     " (the least and the most of the seeds).",
   )
 
 
-def _span(values) -> str:
-  return f"{np.min(values):.3g} to {np.max(values):.3g}"
-
-
-def _draw(numbers, dataset) -> Picture:
-  figure = Figure(figsize=(6.4, 4), layout="constrained")
-  axes = figure.add_subplot()
+def _draw(numbers, dataset):
+  figure, axes = make_panels(size=(6.4, 4))
   for name, (_, penalty, colour) in _CURVES.items():
     label = f"{name}, its critic with penalty" if penalty == "gp" else f"{name}, discriminator"
-    for i, values in enumerate(numbers["norms"][name]):
-      axes.plot(numbers["updates"], values, ".-", color=colour, lw=1, label=None if i else label)
+    rows = numbers["norms"][name]
+    lines_by_seed(axes, numbers["updates"], rows, label, marker=".-", color=colour)
   axes.set(xlabel="updates of the critic or discriminator", ylabel="generator's gradient norm")
   axes.set_yscale("log")
-  axes.legend(fontsize=8)
   seeds = len(numbers["norms"]["minimax"])
-  return Picture(
+  return picture(
+    figure,
     f"{dataset}: a critic or discriminator is trained against a generator that stays as it starts;"
     f" norm of the gradient that each loss would give the generator, over all its parameters."
-    f" {seeds} seeds, a curve each. Sizes of different losses are in different units; what tells is"
-    " whether a curve falls.",
-    render(figure),
+    f" {seeds} seeds, a curve each. Sizes of different losses are in different units; only whether"
+    " a curve falls counts.",
   )
 
 
 CLAIM = Claim(
-  name="vanishing_gradients",
+  name="vanishing_gradients", place=5, source="Course, row 5",
   sentence="As the discriminator improves its loss goes flat and the generator's gradient vanishes;"
   " a critic with the W-loss may improve without that harm.",
-  source="Course, row 5",
   settings="DCGAN without batch normalisation in the critic, a generator fixed at its start, Adam"
   " 2e-4, batch 64, one critic update a step; the gradient of each generator loss is of 64 new"
   " latents. The course has no experiment for it.",
-  criterion="In every seed: minimax's gradient ends at least 20 times below its largest, and at"
-  " least 500 times below the non-saturating one; that one ends no smaller than after a 20th of the"
-  " updates; the Wasserstein gradient ends within a factor of 2 of what it was half way, and at"
+  criterion_text="In every seed: minimax's gradient ends at least 20 times below its largest, and"
+  " at least 500 times below the non-saturating one; that one ends no smaller than after a 20th of"
+  " the updates; the Wasserstein gradient ends within a factor of 2 of what it was half way, and at"
   " no less than half of what it was after a 20th.",
   scales={
     "quick": {"seeds": 2, "steps": 1000, "width": 16, "dataset": "digits"},
     "full": {"seeds": 5, "steps": 5000, "width": 64, "dataset": "mnist"},
+    "tiny": {"seeds": 1, "steps": 4, "width": 2},
   },
-  minutes={"quick": 2, "full": 5.0},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 2, "full": 5.0}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

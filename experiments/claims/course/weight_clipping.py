@@ -5,12 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
+from experiments.claims.summary import arrays
 from wgan_jax.data.toy import load_toy
 from wgan_jax.lipschitz import largest_gradient_norm
 from wgan_jax.losses import wasserstein_estimate
@@ -20,13 +18,11 @@ from wgan_jax.training import Config, Hparams
 
 _TRUE = 4.0  # The distance of the two Gaussians.
 _N = 1000
+_MEASURES = ("estimate", "norm_at_fake", "norm_found")
 _NEAR = 1.5  # A factor within which an estimate is of use.
 
 
-def _measure(
-  lab: Lab, *, seeds: int, steps: int, width: int, clip_values: tuple[float, ...]
-) -> Evidence:
-  del lab  # The points are drawn as they are used.
+def _measure(lab, *, seeds, steps, width, clip_values):
   toy = load_toy("two_gaussians")
   networks = mlp((2,), latent_dim=2, width=width)._replace(generator=toy.generator)
   box = jnp.array([4.0, 2.0])
@@ -44,22 +40,15 @@ def _measure(
     }
 
   first = [step for step in (1, 2, 3, 10, 100) if step < steps]
-  config = Config(
-    penalty="clip", optimizer="rmsprop", n_critic=1, batch_size=256, fixed_generator=True
-  )
-  members = [
-    (Hparams(1e-3, beta2=0.99, clip_value=value, decay_steps=steps), seed)
-    for value in clip_values
-    for seed in range(seeds)
-  ]
-  watched = observe(config, networks, toy.sample_real, toy.data, members, [*first, steps], look)
-  seen = {
-    name: values.reshape(len(clip_values), seeds, -1) for name, values in watched.seen.items()
-  }
+  common = {"n_critic": 1, "batch_size": 256, "fixed_generator": True}
+  config = Config(penalty="clip", optimizer="rmsprop", **common)
+  hparams = [Hparams(1e-3, 0.5, 0.99, clip_value=c, decay_steps=steps) for c in clip_values]
+  source, at = (toy.sample_real, toy.data), [*first, steps]
+  watched = lab.observe(config, networks, source, hparams, seeds, at, look)
+  shape = (len(clip_values), seeds, -1)
+  seen = {name: values.reshape(shape) for name, values in watched.seen.items()}
   numbers = {"clip_values": list(clip_values), "true": _TRUE}
-  numbers |= {
-    name: seen[name][..., -1].tolist() for name in ("estimate", "norm_at_fake", "norm_found")
-  }
+  numbers |= {name: seen[name][..., -1].tolist() for name in _MEASURES}
   numbers["largest_weight"] = seen["largest_weight"].max((1, 2)).tolist()
   table = [
     {
@@ -74,18 +63,16 @@ def _measure(
   return Evidence(numbers, table, [_draw(numbers, seeds, steps)])
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   clip_values, true = np.array(numbers["clip_values"]), numbers["true"]
-  estimate, at_fake, found = (
-    np.array(numbers[name]) for name in ("estimate", "norm_at_fake", "norm_found")
-  )
+  estimate, at_fake, found = arrays(numbers, *_MEASURES)
   obeyed = bool(np.all(np.array(numbers["largest_weight"]) <= clip_values * (1 + 1e-6)))
   limited = bool(np.all(np.abs(estimate[0]) < 0.1 * true) and np.all(at_fake[0] < 0.01))
   loose = bool(np.all(estimate[-1] > 2 * true) and np.all(found[-1] > 10))
   near = np.all((estimate > true / _NEAR) & (estimate < true * _NEAR), axis=1)
   holds = obeyed and limited and loose and 0 < near.mean() <= 0.25
-  return Judgement(
-    verdict(bool(holds)),
+  return verdict(
+    holds,
     f"True distance {true:g}. At {clip_values[0]:g} the estimate is at most {estimate[0].max():.2g}"
     f" and the gradient at the fakes {at_fake[0].max():.2g}; at {clip_values[-1]:g} the estimate is"
     f" at least {estimate[-1].min():.3g} and a gradient norm of {found[-1].min():.3g} is found."
@@ -94,63 +81,49 @@ def _judge(numbers: dict) -> Judgement:
   )
 
 
-def _draw(numbers, seeds, steps) -> Picture:
-  figure = Figure(figsize=(9.5, 3.8), layout="constrained")
-  left, right = figure.subplots(1, 2)
+def _draw(numbers, seeds, steps):
+  figure, (left, right) = make_panels(1, 2, size=(9.5, 3.8))
   x = numbers["clip_values"]
   for axes, name, words in (
     (left, "estimate", "critic's estimate"),
     (right, "norm_found", "largest found"),
     (right, "norm_at_fake", "mean at the generated samples"),
   ):
-    colour = f"C{len(axes.lines)}"
-    for seed, values in enumerate(np.abs(np.array(numbers[name])).T):
-      axes.plot(x, values, ".-", color=colour, alpha=0.7, label=words if seed == 0 else None)
-  left.axhline(numbers["true"], color="gray", linestyle=":", label="true distance")
+    style = {"marker": ".-", "color": f"C{len(axes.lines)}", "alpha": 0.7}
+    lines_by_seed(axes, x, np.abs(np.array(numbers[name])).T, words, **style)
+  mark(left, y=numbers["true"], label="true distance")
   left.axhspan(numbers["true"] / _NEAR, numbers["true"] * _NEAR, alpha=0.12, color="gray")
-  right.axhline(1, color="gray", linestyle=":", label="1-Lipschitz")
+  mark(right, y=1, label="1-Lipschitz")
   left.set(xscale="log", yscale="log", xlabel="clip value c", ylabel="|estimate| (W1)")
   right.set(xscale="log", yscale="log", xlabel="clip value c", ylabel="gradient norm")
-  for axes in (left, right):
-    axes.legend(fontsize=8)
-  return Picture(
+  return picture(
+    figure,
     f"Critics after {steps:,} updates with weight clipping, between two Gaussians 4 apart; {seeds}"
     f" seeds, a line each. Left: the estimate, in grey within a factor of {_NEAR} of the truth."
     " Right: gradient norms. Both axes logarithmic: too small a clip value leaves no gradient, too"
     " large a one no bound.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="weight_clipping",
+  name="weight_clipping", place=9, source="Course, row 9; WGAN, section 3",
   sentence="After each update the weights are clipped to an interval: too small a one limits the"
   " critic, too large a one does not constrain it, and it takes much tuning to find one between.",
-  source="Course, row 9; WGAN, section 3",
   settings="Two Gaussians in the plane, 4 apart, the generator fixed; ReLU critics of 3 hidden"
   " layers, batch 256, RMSProp at 1e-3 falling to 0 (Algorithm 1 has a constant 5e-5 and c = 0.01"
   " only; a larger rate lets large clip values be reached). Every parameter is clipped, biases"
   " too.",
-  criterion="With every seed: no |w| above the clip value at any look, after the first updates and"
-  " at the end; at the smallest value |estimate| below a tenth of the true distance and mean"
+  criterion_text="With every seed: no |w| above the clip value at any look, after the first updates"
+  " and at the end; at the smallest value |estimate| below a tenth of the true distance and mean"
   " gradient norm at the generated samples below 0.01; at the largest the estimate above twice the"
   " distance and a gradient norm above 10 found. Of the values, over more than two decades, some"
   " and at most a quarter give an estimate within a factor of 1.5 with all seeds.",
   scales={
-    "quick": {
-      "seeds": 2,
-      "steps": 1500,
-      "width": 64,
-      "clip_values": (0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.06, 0.07, 0.08, 0.1, 0.3),
-    },
-    "full": {
-      "seeds": 5,
-      "steps": 10_000,
-      "width": 64,
-      "clip_values": (0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.3, 1.0),
-    },
+    "quick": {"seeds": 2, "steps": 1500, "width": 64,
+      "clip_values": (0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.06, 0.07, 0.08, 0.1, 0.3)},
+    "full": {"seeds": 5, "steps": 10_000,
+      "clip_values": (0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.3, 1.0)},
+    "tiny": {"seeds": 1, "steps": 4, "width": 4, "clip_values": [0.01, 1.0]},
   },
-  minutes={"quick": 0.3, "full": 3.0},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 0.3, "full": 3.0}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

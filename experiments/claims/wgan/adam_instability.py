@@ -1,16 +1,13 @@
-"""WGAN, section 4: a clipped critic can blow up with Adam's momentum, and a cosine tells."""
+"""WGAN, section 4: a clipped critic can blow up with Adam's momentum, and a cosine shows it."""
 
 import functools
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe_settings
-from experiments.figures.pictures import Picture, render
-from experiments.spec.grid import Grid
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
+from experiments.claims.summary import even_steps
 from wgan_jax.diagnostics import update_cosine
 from wgan_jax.objectives import make_objectives
 from wgan_jax.training import Hparams, make_optimizer
@@ -21,21 +18,24 @@ _WORDS = {"adam": "Adam, betas (0.9, 0.999)", "rmsprop": "RMSProp"}
 _UNSTABLE = 2.0  # Times RMSProp's largest change of the estimate in a step.
 
 
-def _measure(
-  lab: Lab, *, seeds: int, steps: int, width: int, batch_size: int, learning_rates: list[float]
-) -> Evidence:
+def _measure(lab, *, seeds, steps, width, batch_size, learning_rates):
   data = lab.load("digits")
-  at = sorted({max(1, steps * i // 30) for i in range(1, 31)})
+  at = even_steps(steps, 30)
   numbers, table, estimates = {}, [], {}
   for optimizer, words in _WORDS.items():
-    choices = {"loss": ("wasserstein",), "penalty": ("clip",), "optimizer": (optimizer,)}
-    choices |= {"width": (width,), "batch_size": (batch_size,)}
-    choices |= {"learning_rate": tuple(learning_rates)}
-    if optimizer == "adam":
-      choices |= {"beta1": (0.9,), "beta2": (0.999,)}
-    runs = Grid("digits", choices).settings(range(seeds))
+    runs = lab.settings(
+      "digits",
+      seeds,
+      loss="wasserstein",
+      penalty="clip",
+      optimizer=optimizer,
+      width=width,
+      batch_size=batch_size,
+      learning_rate=tuple(learning_rates),
+      **({"beta1": 0.9, "beta2": 0.999} if optimizer == "adam" else {}),
+    )
     look = functools.partial(_look, runs[0].config(), runs[0].networks(), data.sample_real)
-    observed = observe_settings(runs, lab.data_dir, at, look)
+    observed = lab.observe_settings(runs, at, look)
     cosines, alive = observed.seen["cosine"], observed.alive
     estimates[optimizer] = np.where(alive[:, None], observed.info.estimate, np.nan)
     changes = np.abs(np.diff(observed.info.estimate)).max(1, initial=0)
@@ -62,7 +62,7 @@ def _measure(
 
 
 def _look(config, networks, sample_real, key, state, data):
-  """The cosine of the step that the critic's optimiser would take with its negative gradient."""
+  """Computes the cosine of the critic optimiser's next step with the negative gradient."""
   key_real, key_latents, key_epsilon = jax.random.split(key, 3)
   real = sample_real(key_real, data, config.batch_size)
   latents = jax.random.normal(key_latents, (config.batch_size, networks.latent_dim))
@@ -77,7 +77,7 @@ def _look(config, networks, sample_real, key, state, data):
   return {"cosine": update_cosine(updates, gradients)}
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   adam, rmsprop = numbers["adam"], numbers["rmsprop"]
   fastest = np.array(adam["learning_rate"]) == max(adam["learning_rate"])
   least = np.array(adam["least_cosine"])[fastest]
@@ -86,8 +86,8 @@ def _judge(numbers: dict) -> Judgement:
   changes = [float(np.mean(np.array(own["largest_change"])[fastest])) for own in (adam, rmsprop)]
   unstable = blown_up.any() or changes[0] > _UNSTABLE * changes[1]
   holds = bool(np.all((least < 0) | blown_up)) and shares[1] < 0.05 and shares[0] > 2 * shares[1]
-  return Judgement(
-    verdict(bool(holds and unstable)),
+  return verdict(
+    bool(holds and unstable),
     f"Share of cosines below 0, all runs: Adam {shares[0]:.2f}, RMSProp {shares[1]:.2f}. At"
     f" the larger learning rate Adam's least cosine is {least.max():.2f} or below in every seed,"
     f" its estimate jumps by up to {changes[0]:.2g} in a step, RMSProp's by up to {changes[1]:.2g},"
@@ -95,62 +95,47 @@ def _judge(numbers: dict) -> Judgement:
   )
 
 
-def _draw(at, numbers, estimates, learning_rates, seeds) -> Picture:
-  figure = Figure(figsize=(10, 5.6), layout="constrained")
-  panels = figure.subplots(2, len(_WORDS), sharex=True)
+def _draw(at, numbers, estimates, learning_rates, seeds):
+  figure, panels = make_panels(2, len(_WORDS), size=(10, 5.6), sharex=True)
   for column, (optimizer, words) in enumerate(_WORDS.items()):
     upper, lower = panels[:, column]
     own = numbers[optimizer]
-    for i, rate in enumerate(own["learning_rate"]):
-      style = {"color": f"C{learning_rates.index(rate)}", "linewidth": 1, "alpha": 0.8}
-      label = f"learning rate {rate:g}" if i % seeds == 0 else None
-      upper.plot(at, own["cosines"][i], label=label, **style)
-      values = estimates[optimizer][i]
-      lower.plot(range(1, len(values) + 1), values, **style)
-    upper.axhline(0, color="gray", linewidth=0.8, linestyle=":")
+    for i, rate in enumerate(learning_rates):
+      same = slice(i * seeds, (i + 1) * seeds)
+      style = {"label": f"learning rate {rate:g}", "color": f"C{i}", "alpha": 0.8}
+      lines_by_seed(upper, at, own["cosines"][same], **style)
+      values = estimates[optimizer][same]
+      lines_by_seed(lower, range(1, values.shape[1] + 1), values, **style)
+    mark(upper, y=0)
     upper.set(title=words, ylim=(-1, 1))
-    upper.legend(fontsize=7)
     lower.set(xlabel="step (generator updates)")
     lower.set_yscale("symlog", linthresh=1e-3)
   panels[0, 0].set_ylabel("cosine of step\nand negative gradient")
   panels[1, 0].set_ylabel("Wasserstein estimate\n(units of score)")
-  return Picture(
+  return picture(
+    figure,
     "Above, whether the step that the critic's optimiser would take goes down its gradient on a"
     " fresh batch; below, the critic's estimate. Weight clipping at 0.01 on the embedded digits, a"
     f" line for each of {seeds} seeds.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="adam_instability",
+  name="adam_instability", place=5, source="WGAN, section 4",
   sentence="With momentum, as in Adam, training a clipped critic can become unstable, and then the"
   " cosine between Adam's step and the gradient turns negative; RMSProp does well.",
-  source="WGAN, section 4",
   settings="Embedded digits, DCGAN, clipping at 0.01, 5 critic updates; Adam with betas (0.9,"
   " 0.999) and RMSProp, each at 5e-5 and a learning rate 20 times larger. The cosine is of the"
   " critic's next step, on a batch of its own, at 30 steps of the run. The paper gives no numbers.",
-  criterion="At the larger learning rate a seed with Adam turns non-finite, or the largest change"
-  " of the estimate in a step, mean of the seeds, is more than twice RMSProp's; every seed with"
-  " Adam has a negative cosine at some of the looks, or turns non-finite; of RMSProp's cosines"
+  criterion_text="At the larger learning rate a seed with Adam turns non-finite, or the largest"
+  " change of the estimate in a step, mean of the seeds, is more than twice RMSProp's; every seed"
+  " with Adam has a negative cosine at some of the looks, or turns non-finite; of RMSProp's cosines"
   " fewer than 5 % are negative, and of Adam's more than twice as many as of RMSProp's.",
   scales={
-    "quick": {
-      "seeds": 2,
-      "steps": 300,
-      "width": 16,
-      "batch_size": 64,
-      "learning_rates": [5e-5, 1e-3],
-    },
-    "full": {
-      "seeds": 5,
-      "steps": 10000,
-      "width": 64,
-      "batch_size": 64,
-      "learning_rates": [5e-5, 1e-3],
-    },
+    "quick": {"seeds": 2, "steps": 300, "width": 16, "batch_size": 64,
+      "learning_rates": [5e-5, 1e-3]},
+    "full": {"seeds": 5, "steps": 10000, "width": 64},
+    "tiny": {"seeds": 1, "steps": 3, "width": 2, "batch_size": 4, "learning_rates": [1e-4, 1e-3]},
   },
-  minutes={"quick": 1.8, "full": 20},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 1.8, "full": 20}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

@@ -4,12 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
+from experiments.claims.summary import rows_by_seed
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp
 from wgan_jax.training import Config, Hparams
@@ -31,10 +29,10 @@ _METHODS = {
 }
 
 
-def _measure(lab: Lab, *, seeds: int, steps: int, width: int) -> Evidence:
-  del lab
+def _measure(lab, *, seeds, steps, width):
   toy = load_toy("two_gaussians", dim=1)
   networks = mlp((1,), latent_dim=1, width=width, depth=3)._replace(generator=toy.generator)
+  source = (toy.sample_real, toy.data)
   numbers, table = {"x": _X.tolist()}, []
   for name, (choices, hparams) in _METHODS.items():
 
@@ -51,32 +49,29 @@ def _measure(lab: Lab, *, seeds: int, steps: int, width: int) -> Evidence:
       return {"value": value, "slope": slope, "largest_weight": largest}
 
     config = Config(**choices, n_critic=1, batch_size=256, fixed_generator=True)
-    members = [(hparams, seed) for seed in range(seeds)]
-    seen = observe(config, networks, toy.sample_real, toy.data, members, [steps], look).seen
+    seen = lab.observe(config, networks, source, hparams, seeds, [steps], look).seen
     values, slopes = seen["value"][:, 0], seen["slope"][:, 0]
     numbers[name] = {"value": values.tolist(), "slope": slopes.tolist()}
     numbers[name]["largest_weight"] = seen["largest_weight"][:, 0].tolist()
-    for seed in range(seeds):
-      table.append(
-        {
-          "network": name,
-          "seed": seed,
-          "least slope / largest, between the means": float(_least(slopes)[seed]),
-          "correlation with x, between the means": float(_linear(values)[seed]),
-          "largest weight": numbers[name]["largest_weight"][seed],
-        }
-      )
+    table += rows_by_seed(
+      {"network": name},
+      {
+        "least slope / largest, between the means": _least(slopes),
+        "correlation with x, between the means": _linear(values),
+        "largest weight": numbers[name]["largest_weight"],
+      },
+    )
   return Evidence(numbers, table, [_draw(numbers, seeds)])
 
 
 def _least(slopes):
-  """The least slope on the segment between the means, in the largest's units, for each seed."""
+  """Computes the least slope over the largest, between the means, for each seed."""
   sizes = np.abs(np.asarray(slopes)[:, _SEGMENT])
   return sizes.min(1) / np.maximum(sizes.max(1), 1e-30)
 
 
 def _linear(values):
-  """Correlation with x on the segment, for each seed."""
+  """Correlates values with x between the means, for each seed."""
   inside = np.asarray(values)[:, _SEGMENT]
   if not np.isfinite(inside).all():
     return np.full(len(inside), np.nan)
@@ -85,7 +80,7 @@ def _linear(values):
   return inner / np.maximum(spread, 1e-30)
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   least = {name: _least(numbers[name]["slope"]) for name in _METHODS}
   linear = {name: _linear(numbers[name]["value"]) for name in ("clipping", "penalty")}
   largest = np.max(numbers["clipping"]["largest_weight"])
@@ -96,8 +91,8 @@ def _judge(numbers: dict) -> Judgement:
     and min(each.min() for each in linear.values()) > 0.95
     and largest <= _CLIP_VALUE * (1 + 1e-6)
   )
-  return Judgement(
-    verdict(bool(holds)),
+  return verdict(
+    holds,
     "Between the means, the least slope over the largest, worst seed: discriminator"
     f" {least['discriminator'].max():.2g}, critic by clipping {least['clipping'].min():.2f}, by"
     f" penalty {least['penalty'].min():.2f}; the critics' correlation with x is at least"
@@ -106,61 +101,55 @@ def _judge(numbers: dict) -> Judgement:
   )
 
 
-def _draw(numbers, seeds) -> Picture:
-  figure = Figure(figsize=(9.5, 3.8), layout="constrained")
-  left, right = figure.subplots(1, 2)
+def _draw(numbers, seeds):
+  figure, (left, right) = make_panels(1, 2, size=(9.5, 3.8))
   densities = [scipy.stats.norm.pdf(_X, loc, _SIGMA) for loc in (_MEAN, -_MEAN)]
   left.fill_between(_X, densities[0], alpha=0.25, color="tab:blue", label="density of real")
   left.fill_between(_X, densities[1], alpha=0.25, color="tab:green", label="density of fake")
   colours = {"discriminator": "tab:red", "clipping": "tab:cyan", "penalty": "tab:purple"}
   for name, colour in colours.items():
     words = "discriminator, probability" if name == "discriminator" else f"critic, {name} (scaled)"
-    for seed in range(seeds):
-      value = np.array(numbers[name]["value"][seed])
-      slope = np.abs(numbers[name]["slope"][seed])
-      if name != "discriminator":  # A critic is free up to a constant, and clipping sets its size.
-        ends = value[_SEGMENT][[0, -1]]
-        value = (value - ends[0]) / (ends[1] - ends[0])
-      label = words if seed == 0 else None
-      left.plot(_X, value, color=colour, linewidth=1, label=label)
-      relative = np.maximum(slope / slope[_SEGMENT].max(), 1e-9)
-      right.plot(_X, relative, color=colour, linewidth=1, label=label)
+    values, slopes = (np.array(numbers[name][key]) for key in ("value", "slope"))
+    if name != "discriminator":  # A critic is free up to a constant, and clipping sets its size.
+      first, last = values[:, _SEGMENT][:, [0, -1]].T[..., None]
+      values = (values - first) / (last - first)
+    lines_by_seed(left, _X, values, words, color=colour)
+    relative = np.abs(slopes) / np.abs(slopes[:, _SEGMENT]).max(1, keepdims=True)
+    lines_by_seed(right, _X, np.maximum(relative, 1e-9), words, color=colour)
   right.set(yscale="log", ylabel="|slope| / its largest between the means", xlabel="x")
   left.set(xlabel="x", ylabel="density; output", ylim=(-0.6, 1.6))
   for axes in (left, right):
-    axes.axvline(-_MEAN, color="gray", linewidth=0.8, linestyle=":")
-    axes.axvline(_MEAN, color="gray", linewidth=0.8, linestyle=":")
+    mark(axes, x=-_MEAN)
+    mark(axes, x=_MEAN)
   left.legend(fontsize=7, loc="upper left")
   right.legend(fontsize=7, loc="lower center")
-  return Picture(
+  return picture(
+    figure,
     f"A discriminator and two critics after training between two fixed Gaussians, as figure 2 of"
     f" the paper; {seeds} seeds, a line each; dotted, the means. Left: outputs over x, those of the"
     " critics moved and scaled to 0 and 1 at the means. Right: sizes of the slopes on a logarithmic"
     " axis (1e-9 stands for less): where the generator's samples are, the discriminator has none"
     " to teach it.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="critic_of_two_gaussians",
+  name="critic_of_two_gaussians", place=2, source="Wasserstein GAN, figure 2",
   sentence="Trained to optimality between two Gaussians, the discriminator saturates and its"
   " gradient vanishes, while the critic stays near linear with a clean gradient everywhere between"
   " them.",
-  source="Wasserstein GAN, figure 2",
   settings="On the line: real N(2, 1/4), fixed generator N(-2, 1/4); ReLU networks of 3 hidden"
   " layers; batch 256. Discriminator: cross-entropy, Adam 1e-3 (0.5, 0.999). Critic by clipping as"
   " Algorithm 1 (RMSProp 5e-5, c = 0.01) and, beyond the paper, by penalty (Adam 1e-3 (0.5, 0.9),"
-  " lambda 10). The paper tells neither its networks nor its Gaussians. The gradient is that of the"
+  " lambda 10). The paper gives neither its networks nor its Gaussians. The gradient is that of the"
   " discriminator's probability and of the critic's score.",
-  criterion="On the segment between the means, for every seed: the discriminator's least |slope| is"
-  " below 1 % of its largest; each critic's is above 20 % of its own, and its score correlates with"
-  " x above 0.95. No clipped weight exceeds c.",
+  criterion_text="On the segment between the means, for every seed: the discriminator's least"
+  " |slope| is below 1 % of its largest; each critic's is above 20 % of its own, and its score"
+  " correlates with x above 0.95. No clipped weight exceeds c.",
   scales={
     "quick": {"seeds": 3, "steps": 5000, "width": 64},
     "full": {"seeds": 5, "steps": 20000, "width": 512},
+    "tiny": {"seeds": 2, "steps": 3, "width": 4},
   },
-  minutes={"quick": 0.5, "full": 3.0},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 0.5, "full": 3.0}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

@@ -4,17 +4,15 @@ import math
 
 import numpy as np
 import scipy.special
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import make_panels, mark, picture
 from wgan_jax.transport import jensen_shannon, wasserstein_exact
 
 _NEAREST = 0.001  # The smallest offset that is not 0.
 
 
-def _measure(lab: Lab, *, offsets: int, heights: int) -> Evidence:
+def _measure(lab, *, offsets, heights):
   del lab  # Nothing is trained.
   theta = np.union1d(np.linspace(-1.0, 1.0, offsets), [-_NEAREST, 0.0, _NEAREST])
   y = (np.arange(heights) + 0.5) / heights
@@ -30,7 +28,7 @@ def _measure(lab: Lab, *, offsets: int, heights: int) -> Evidence:
 
 
 def _masses(theta, offset, heights):
-  """A segment's mass on cells: lines of x at all offsets, and heights of y."""
+  """Makes a segment's mass on cells: lines of x at all offsets, and heights of y."""
   masses = np.zeros((len(theta), heights))
   masses[theta == offset] = 1 / heights
   return masses
@@ -48,7 +46,7 @@ def _compare(theta, offset, p, q, y):
   }
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   theta, distance, divergence, variation, infinite = (np.array(each) for each in numbers.values())
   apart = theta != 0
   off = np.abs(distance - np.abs(theta)).max()
@@ -64,8 +62,8 @@ def _judge(numbers: dict) -> Judgement:
   )
   nearest = np.abs(theta[apart]).min()
   at = np.abs(theta) == nearest
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     f"W1 is |theta| to {off:.2g}; Jensen-Shannon is {divergence[at].mean():.4f} at |theta| ="
     f" {nearest:g} already and log 2 = 0.6931 to {ceiling_off:.2g} everywhere but at 0, where it is"
     f" {divergence[~apart].max():.2g}; total variation {variation[apart].min():.4g} to"
@@ -74,9 +72,8 @@ def _judge(numbers: dict) -> Judgement:
   )
 
 
-def _draw(numbers) -> Picture:
-  figure = Figure(figsize=(8.5, 3.4), layout="constrained")
-  left, right = figure.subplots(1, 2)
+def _draw(numbers):
+  figure, (left, right) = make_panels(1, 2, size=(8.5, 3.4))
   theta, divergence = np.array(numbers["theta"]), np.array(numbers["jensen_shannon"])
   left.plot(theta, numbers["wasserstein"], ".-", label="W1")
   left.set(xlabel="theta, offset of the segments", ylabel="Earth Mover's Distance")
@@ -85,33 +82,32 @@ def _draw(numbers) -> Picture:
   for side in (theta < 0, theta > 0):
     right.plot(theta[side], divergence[side], ".-", color="tab:red")
   right.plot(theta[~apart], divergence[~apart], ".", color="tab:red", label="Jensen-Shannon")
-  right.axhline(math.log(2), color="gray", linewidth=0.8, linestyle=":", label="log 2")
+  mark(right, y=math.log(2), label="log 2")
   right.set(
     xlabel="theta, offset of the segments", ylabel="Jensen-Shannon (nats)", ylim=(-0.05, 0.8)
   )
-  for axes in (left, right):
-    axes.legend(fontsize=8)
-  return Picture(
+  return picture(
+    figure,
     "Two parallel segments of length 1 at offset theta, as figure 1 of the paper; exact, no seeds."
     " Left: the distance falls to 0 with theta, so its slope leads the segments together. Right:"
     " the divergence is log 2 at every offset and jumps to 0 at theta = 0: it leads nowhere.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="parallel_lines",
+  name="parallel_lines", place=1, source="Wasserstein GAN, example 1 and figure 1",
   sentence="Of two parallel segments at offset theta the Earth Mover's Distance is |theta|, while"
   " Jensen-Shannon is log 2, KL infinite and total variation 1 for every theta but 0: only the"
   " first is continuous, with a slope that leads them together.",
-  source="Wasserstein GAN, example 1 and figure 1",
   settings="Segments x = 0 and x = theta, y uniform on [0, 1], as equal masses at evenly spaced"
   f" heights; theta from -1 to 1 and +-{_NEAREST:g}. An exact assignment, no training; the"
   " divergences are of the masses on the lines and heights.",
-  criterion="W1 = |theta| to 1e-6; for theta other than 0 Jensen-Shannon is log 2 to 1e-5, total"
-  " variation 1 to 1e-6 and KL infinite; at 0 the first two are 0 to 1e-6 and KL is finite.",
-  scales={"quick": {"offsets": 41, "heights": 100}, "full": {"offsets": 101, "heights": 400}},
-  minutes={"quick": 0.1, "full": 0.1},
-  measure=_measure,
-  judge=_judge,
-)
+  criterion_text="W1 = |theta| to 1e-6; for theta other than 0 Jensen-Shannon is log 2 to 1e-5,"
+  " total variation 1 to 1e-6 and KL infinite; at 0 the first two are 0 to 1e-6 and KL is finite.",
+  scales={
+    "quick": {"offsets": 41, "heights": 100},
+    "full": {"offsets": 101, "heights": 400},
+    "tiny": {"offsets": 3, "heights": 4},
+  },
+  minutes={"quick": 0.1, "full": 0.1}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

@@ -7,11 +7,10 @@ point: it is written for a batch, and nothing but this claim uses it.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import log_map, make_panels, picture
+from experiments.claims.summary import rows_by_seed
 from wgan_jax.penalties import gradient_norms
 
 _NORMALISATIONS = {
@@ -22,7 +21,7 @@ _NORMALISATIONS = {
 _SHOWN = 16
 
 
-def _measure(lab: Lab, *, seeds: int, width: int, batch_size: int) -> Evidence:
+def _measure(lab, *, seeds, width, batch_size):
   x = jnp.asarray(lab.load("digits").held_out[:batch_size]).reshape(batch_size, -1)
   numbers, table, shown = {}, [], {}
   for normalisation, words in _NORMALISATIONS.items():
@@ -32,16 +31,12 @@ def _measure(lab: Lab, *, seeds: int, width: int, batch_size: int) -> Evidence:
       name: [float(each[i]) for each in seen]
       for i, name in enumerate(("off_diagonal", "norm_error"), 1)
     }
-    table += [
-      {"critic": words, "seed": seed}
-      | {name.replace("_", " "): values[seed] for name, values in numbers[normalisation].items()}
-      for seed in range(seeds)
-    ]
+    table += rows_by_seed({"critic": words}, numbers[normalisation])
   return Evidence(numbers, table, [_draw(shown, batch_size)])
 
 
 def _look(normalisation, seed, x, width):
-  """|d score_i / d x_j| for all pairs, and what that does to the norms that usual code has."""
+  """Computes |d score_i / d x_j|, its share off the diagonal, and the usual norms' error."""
   keys = jax.random.split(jax.random.key(seed), 3)
   sizes = [(x.shape[1], width), (width, width), (width, 1)]
   weights = [
@@ -70,7 +65,7 @@ def _look(normalisation, seed, x, width):
   return np.asarray(sizes), off, jnp.max(jnp.abs(usual - own)) / jnp.mean(own)
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   off, wrong = (
     {name: np.array(own[key]) for name, own in numbers.items()}
     for key in ("off_diagonal", "norm_error")
@@ -79,48 +74,44 @@ def _judge(numbers: dict) -> Judgement:
   for name in ("layer", "none"):
     holds &= bool(np.all(off[name] < 1e-3) and np.all(wrong[name] < 1e-3))
   others = max(max(off[name].max(), wrong[name].max()) for name in ("layer", "none"))
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     f"With batch normalisation {off['batch'].min():.2f} to {off['batch'].max():.2f} of the Jacobian"
     " lies off its diagonal, and the gradient of the scores' sum is off the sample's own by up to"
     f" {wrong['batch'].max():.0%} of the mean norm; without it, or by layers, {others:.1g}.",
   )
 
 
-def _draw(shown, batch_size) -> Picture:
-  figure = Figure(figsize=(10, 3.4), layout="constrained")
-  panels = figure.subplots(1, len(shown), sharey=True)
+def _draw(shown, batch_size):
+  figure, panels = make_panels(1, len(shown), size=(10, 3.4), sharey=True)
   for axes, (normalisation, sizes) in zip(panels, shown.items(), strict=True):
-    part = sizes[:_SHOWN, :_SHOWN] / sizes.max()
-    drawn = axes.imshow(np.maximum(part, 1e-9), norm="log", vmin=1e-3, vmax=1, cmap="viridis")
+    drawn = log_map(axes, np.maximum(sizes / sizes.max(), 1e-9)[:_SHOWN, :_SHOWN])
     axes.set_title(_NORMALISATIONS[normalisation], fontsize=9)
     axes.set(xlabel="sample j", xticks=range(0, _SHOWN, 5), yticks=range(0, _SHOWN, 5))
   panels[0].set_ylabel("score of sample i")
   figure.colorbar(drawn, ax=panels, label="|d score i / d sample j|, over the largest", shrink=0.9)
-  return Picture(
+  return picture(
+    figure,
     f"How the score of one image depends on the others of its batch of {batch_size}, the first"
     f" {_SHOWN} of them, seed 0. A critic of one sample has a diagonal and nothing else; what is"
     " below a thousandth is dark.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="batch_norm_critic",
+  name="batch_norm_critic", place=8, source="WGAN-GP, section 4, no critic batch normalization",
   sentence="Batch normalisation makes a critic a function of the whole batch, for which a penalty"
   " on the gradient of each sample is not valid; layer normalisation is a replacement.",
-  source="WGAN-GP, section 4, no critic batch normalization",
   settings="Held-out digits, critics of 2 ReLU layers at their start, normalised over the batch,"
   " over the layer, or not at all. Nothing is trained. Usual code takes the gradient of the sum of"
   " scores for the samples' own.",
-  criterion="Every seed. With batch normalisation more than a tenth of the Jacobian's Frobenius"
-  " norm lies off its diagonal, and the gradient of the sum differs from some sample's own by more"
-  " than 1 % of the samples' mean norm. With the others both are below 0.001.",
+  criterion_text="Every seed. With batch normalisation more than a tenth of the Jacobian's"
+  " Frobenius norm lies off its diagonal, and the gradient of the sum differs from some sample's"
+  " own by more than 1 % of the samples' mean norm. With the others both are below 0.001.",
   scales={
     "quick": {"seeds": 3, "width": 128, "batch_size": 64},
-    "full": {"seeds": 10, "width": 512, "batch_size": 64},
+    "full": {"seeds": 10, "width": 512},
+    "tiny": {"seeds": 1, "width": 8, "batch_size": 4},
   },
-  minutes={"quick": 0.1, "full": 0.5},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 0.1, "full": 0.5}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

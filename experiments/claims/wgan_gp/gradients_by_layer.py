@@ -6,12 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import lines_by_seed, make_panels, picture
+from experiments.claims.summary import rows_by_seed
 from wgan_jax.data.toy import load_toy
 from wgan_jax.diagnostics import activation_gradient_norms, clipped_share
 from wgan_jax.losses import wasserstein_critic_loss
@@ -31,10 +29,7 @@ _STEEP, _FLAT, _STRAIGHT = 0.4, 0.2, 0.9
 _PILED, _SPREAD = 0.25, 0.01
 
 
-def _measure(
-  lab: Lab, *, seeds: int, steps: int, width: int, batch_size: int, learning_rate: float
-) -> Evidence:
-  del lab  # The points are drawn as they are used.
+def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
   toy = load_toy("swiss_roll")
   pair = mlp((2,), latent_dim=2, width=width, depth=12)
   at = np.unique(np.linspace(steps // 2, steps, _LOOKS).astype(int)).tolist()
@@ -49,9 +44,8 @@ def _measure(
   ]
   norms, weights, piled = [], [], []
   for config, hparams in programs:
-    members = [(each, seed) for each in hparams for seed in range(seeds)]
-    look = functools.partial(_look, pair, toy)
-    observed = observe(config, pair, toy.sample_real, toy.data, members, [1, *at], look)
+    look, source = functools.partial(_look, pair, toy), (toy.sample_real, toy.data)
+    observed = lab.observe(config, pair, source, hparams, seeds, [1, *at], look)
     norms += list(observed.seen["norms"][:, 1:])
     piled += list(observed.seen["piled"][:, [0, -1]])
     weights += list(observed.seen["weights"][:, -1])
@@ -70,20 +64,13 @@ def _measure(
       "ends_over_middle": [_ends_over_middle(each) for each in weights[own]],
       "largest_weight": [float(np.abs(each).max()) for each in weights[own]],
     }
-    table += [
-      {"critic": words, "seed": seed}
-      | {
-        key.replace("_", " "): values[seed]
-        for key, values in numbers[method].items()
-        if key != "log_norms"
-      }
-      for seed in range(seeds)
-    ]
+    columns = {key: each for key, each in numbers[method].items() if key != "log_norms"}
+    table += rows_by_seed({"critic": words}, columns)
   return Evidence(numbers, table, [_draw(shown, seeds)])
 
 
 def _look(pair, toy, key, state, data):
-  """The loss's gradients by layer; the critic's weights, and how many lie at the largest."""
+  """Measures the loss's gradients by layer, and the weights and how many lie at the largest."""
   key_real, key_latents = jax.random.split(key)
   real = toy.sample_real(key_real, data, _SAMPLES)
   latents = jax.random.normal(key_latents, (_SAMPLES, pair.latent_dim))
@@ -99,7 +86,7 @@ def _look(pair, toy, key, state, data):
 
 
 def _fit(logs):
-  """The growth of the log norm per layer from the score backwards, and its correlation with it."""
+  """Fits the log norm's growth per layer from the score backwards; gives its correlation too."""
   depth = -np.arange(len(logs), dtype=float)
   if not np.isfinite(logs).all() or np.ptp(logs) == 0:
     return 0.0, 0.0
@@ -107,7 +94,7 @@ def _fit(logs):
 
 
 def _ends_over_middle(weights):
-  """The lower of a histogram's two end bars, of 100, over the highest between them."""
+  """Divides the lower of a histogram's two end bars, of 100, by the highest between them."""
   if not np.isfinite(weights).all():
     return 0.0
   largest = np.abs(weights).max()
@@ -115,7 +102,7 @@ def _ends_over_middle(weights):
   return float(min(counts[0], counts[-1]) / counts[1:-1].max())
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   holds, seen = True, []
   for method, (words, _) in _METHODS.items():
     own = numbers[method]
@@ -129,31 +116,29 @@ def _judge(numbers: dict) -> Judgement:
       holds &= bool(np.all(correlation >= _STRAIGHT))
       holds &= bool(np.all(share >= _PILED) and np.all(np.array(own["ends_over_middle"]) > 1))
     seen.append(f"{words}: {np.mean(slope):+.2f} a layer, {np.mean(share):.2g} of weights")
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     "log norm's growth from each layer to the one before it, and the share of weights within 1 % of"
     f" the largest, mean of seeds: {'; '.join(seen)}.",
   )
 
 
-def _draw(shown, seeds) -> Picture:
-  figure = Figure(figsize=(10, 4.4), layout="constrained")
-  left, right = figure.subfigures(1, 2, width_ratios=(6, 4))
-  axes = left.add_subplot()
+def _draw(shown, seeds):
+  figure, grid = make_panels(2, 3, size=(10, 4.4))
+  spec = grid[0, 0].get_gridspec()
+  for axes in grid[:, :2].ravel():
+    axes.remove()
+  axes = figure.add_subplot(spec[:, :2])
   for method, (words, colour) in _METHODS.items():
     logs, _ = shown[method]
     layers = np.arange(1, logs.shape[1] + 1)
-    for seed, each in enumerate(logs):
-      label = words if seed == 0 else None
-      axes.plot(layers, each, ".-", color=colour, alpha=0.8, linewidth=1.2, label=label)
+    lines_by_seed(axes, layers, logs, words, marker=".-", color=colour, alpha=0.8)
   axes.set_xticks(layers)
   axes.set_xlim(layers[-1] + 0.4, layers[0] - 0.4)
   axes.set(xlabel="layer of the critic, from the score back to the input")
   axes.set(ylabel="log gradient norm (nats)")
   axes.grid(axis="y", alpha=0.3)
-  axes.legend(fontsize=8)
-  upper, lower = right.subplots(2, 1)
-  for axes, method in ((upper, "clip 0.01"), (lower, "gp")):
+  for axes, method in zip(grid[:, 2], ("clip 0.01", "gp"), strict=True):
     words, colour = _METHODS[method]
     _, weights = shown[method]
     limit = 1.15 * np.quantile(np.abs(weights), 0.999)
@@ -161,50 +146,36 @@ def _draw(shown, seeds) -> Picture:
     axes.stairs(counts / len(weights), edges, fill=True, color=colour)
     axes.set_title(words, fontsize=9)
     axes.set_ylabel("share of weights")
-  lower.set_xlabel("weight")
-  caption = (
+  grid[1, 2].set_xlabel("weight")
+  return picture(
+    figure,
     "Left: the norm of the critic loss's gradient with respect to each linear layer's output, for"
     f" critics of 13 linear layers on the Swiss roll; a line for each of {seeds} seeds, mean log of"
     f" {_LOOKS} looks in the later half of training. Right: weights and biases of a critic at the"
-    " end, all but the largest thousandth, seed 0."
+    " end, all but the largest thousandth, seed 0.",
   )
-  return Picture(caption, render(figure))
 
 
 CLAIM = Claim(
-  name="gradients_by_layer",
+  name="gradients_by_layer", place=3, source="WGAN-GP, figure 1b",
   sentence="In a deep critic under weight clipping the gradient grows or decays exponentially from"
   " layer to layer, and the weights pile up at both ends of the interval; under the gradient"
   " penalty the gradient keeps its size and the weights spread.",
-  source="WGAN-GP, figure 1b",
   settings="Swiss roll; generator and critic with 12 ReLU layers and a linear one, without"
   " normalisation, He-normal start, 5 critic updates a step. Clipping: RMSProp, c = 0.1, 0.01 and"
-  " 0.001; penalty: Adam, betas (0, 0.9), lambda 10. Quick: layers of 128 units, 3,500 updates at"
-  " a learning rate of 1e-4 for both. Where c is below the start's spread, the first clip already"
+  " 0.001; penalty: Adam, betas (0, 0.9), lambda 10. Quick: layers of 128 units, 3,500 updates at a"
+  " learning rate of 1e-4 for both. Where c is below the start's spread, the first clip already"
   " puts most weights at the bound: the table has their share after one step too. With 0.01 and"
   " 0.001 gradients are then too small for RMSProp to move a weight: what is seen is that start.",
-  criterion="Every seed. Clipping, for each c: the least-squares slope of the log norm is at least"
-  " 0.4 a layer in size (120 times over 12 layers) and of one sign, its correlation with the layer"
-  " at least 0.9, at least a quarter of all weights is within 1 % of the largest, and of the 100"
-  " bars of their histogram those at both ends are the highest. Penalty: slope at most 0.2 in"
+  criterion_text="Every seed. Clipping, for each c: the least-squares slope of the log norm is at"
+  " least 0.4 a layer in size (120 times over 12 layers) and of one sign, its correlation with the"
+  " layer at least 0.9, at least a quarter of all weights is within 1 % of the largest, and of the"
+  " 100 bars of their histogram those at both ends are the highest. Penalty: slope at most 0.2 in"
   " size, and at most 1 % of weights within 1 % of the largest.",
   scales={
-    "quick": {
-      "seeds": 2,
-      "steps": 700,
-      "width": 128,
-      "batch_size": 64,
-      "learning_rate": 1e-4,
-    },
-    "full": {
-      "seeds": 5,
-      "steps": 20000,
-      "width": 512,
-      "batch_size": 256,
-      "learning_rate": 1e-4,
-    },
+    "quick": {"seeds": 2, "steps": 700, "width": 128, "batch_size": 64, "learning_rate": 1e-4},
+    "full": {"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256},
+    "tiny": {"seeds": 1, "steps": 2, "width": 4, "batch_size": 4},
   },
-  minutes={"quick": 1.8, "full": 30},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 1.8, "full": 30}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

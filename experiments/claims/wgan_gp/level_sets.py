@@ -5,12 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import make_panels, picture
+from experiments.claims.summary import rows_by_seed
 from wgan_jax.data.toy import Toy, load_toy
 from wgan_jax.lipschitz import largest_gradient_norm
 from wgan_jax.losses import wasserstein_estimate
@@ -33,7 +31,7 @@ _LEAST_MARGIN = 0.1
 
 
 def _add_noise(toy: Toy) -> Network:
-  """A fixed generator of exactly the law of real + N(0, I).
+  """Makes a fixed generator of exactly the law of real + N(0, I).
 
   The first latent chooses the mode, or the place on the roll; the others are the data's noise and
   the unit noise in one.
@@ -55,10 +53,7 @@ def _add_noise(toy: Toy) -> Network:
   return Network(lambda key: ({}, {}), apply)
 
 
-def _measure(
-  lab: Lab, *, seeds: int, steps: int, width: int, batch_size: int, learning_rate: float
-) -> Evidence:
-  del lab  # The points are drawn as they are used.
+def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
   common = {"n_critic": 5, "batch_size": batch_size, "fixed_generator": True}
   programs = [
     (
@@ -83,11 +78,12 @@ def _measure(
     fake = fake[np.argmax(plan.plan, axis=1)]  # Now each beside the real one it is paired with.
     surrogate = _same_moments(jax.random.key(2), real)
     look = functools.partial(_look, pair.critic, real, fake, surrogate)
+    source = (toy.sample_real, toy.data)
     looks = []  # One of each method and seed, as `_METHODS` are ordered.
     for config, hparams in programs:
-      members = [(each, seed) for each in hparams for seed in range(seeds)]
-      seen = observe(config, pair, toy.sample_real, toy.data, members, [steps], look).seen
-      looks += [{key: values[i, 0] for key, values in seen.items()} for i in range(len(members))]
+      seen = lab.observe(config, pair, source, hparams, seeds, [steps], look).seen
+      n = len(hparams) * seeds
+      looks += [{key: values[i, 0] for key, values in seen.items()} for i in range(n)]
     numbers[name] = {"exact_wasserstein": plan.distance}
     for i, (method, words) in enumerate(_METHODS.items()):
       own = looks[i * seeds : (i + 1) * seeds]
@@ -100,28 +96,25 @@ def _measure(
         "largest_norm": [float(each["largest_norm"]) for each in own],
       }
       shown[name, method] = own[0]["levels"]
-      table += [
-        {"data": title, "W1": plan.distance, "critic": words, "seed": seed}
-        | {key.replace("_", " "): values[seed] for key, values in numbers[name][method].items()}
-        for seed in range(seeds)
-      ]
+      labels = {"data": title, "W1": plan.distance, "critic": words}
+      table += rows_by_seed(labels, numbers[name][method])
     shown[name, "real"] = np.asarray(real)
   return Evidence(numbers, table, [_draw(shown, numbers)])
 
 
 def _same_moments(key, real):
-  """Points of a normal density with the data's mean and covariance, which has no other moments."""
+  """Draws points of the normal density with the data's mean and covariance."""
   scale = jnp.linalg.cholesky(jnp.cov(real.T))
   return jnp.mean(real, axis=0, keepdims=True) + jax.random.normal(key, (_SURROGATES, 2)) @ scale.T
 
 
 def _ratio(part, whole):
-  """0 of nothing, for a critic that is flat."""
+  """Divides, and gives 0 for 0 / 0: a flat critic."""
   return float(part / whole) if whole != 0 else 0.0
 
 
 def _look(critic, real, fake, surrogate, key, state, data):
-  """The critic on the panel, on samples that an optimal plan has paired, and between the pairs."""
+  """Measures the critic on the panel, on optimally paired samples, and between the pairs."""
   del data
   key_search, key_epsilon = jax.random.split(key)
   critic_fn = functools.partial(critic.apply, state.critic_params)
@@ -145,10 +138,10 @@ def _look(critic, real, fake, surrogate, key, state, data):
   }
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   holds, seen = True, []
   for name, title in _SETS.items():
-    own, told = numbers[name], []
+    own, parts = numbers[name], []
     for measure, margin in (("higher_moments", _LEAST_MARGIN), ("cosine", 0.0)):
       paper, penalty = (np.array(own[method][measure]) for method in ("gp 10", "gp 0.1"))
       # The better of the clip values, seed by seed.
@@ -156,21 +149,20 @@ def _judge(numbers: dict) -> Judgement:
       holds &= bool(np.all(penalty - clipping > margin))  # A NaN is no margin.
       if measure == "higher_moments":
         holds &= bool(np.all(penalty >= _LEAST_MARGIN))
-      told.append(
+      parts.append(
         f"{penalty.mean():.2f} (lambda 10: {paper.mean():.2f}) against {clipping.mean():.2f}"
       )
-    seen.append(f"{title}: {told[0]}, cosines {told[1]}")
-  return Judgement(
-    verdict(holds),
+    seen.append(f"{title}: {parts[0]}, cosines {parts[1]}")
+  return verdict(
+    holds,
     "the part of a critic's difference that it makes between the data and a normal density of the"
     " same two moments, penalty against the better of the clip values, mean of"
     f" {numbers['seeds']} seeds: {'; '.join(seen)}.",
   )
 
 
-def _draw(shown, numbers) -> Picture:
-  figure = Figure(figsize=(9, 12), layout="constrained")
-  panels = figure.subplots(len(_METHODS), len(_SETS), sharex=True, sharey=True)
+def _draw(shown, numbers):
+  figure, panels = make_panels(len(_METHODS), len(_SETS), size=(9, 12), sharex=True, sharey=True)
   side = np.linspace(-_PANEL, _PANEL, _SIDE)
   for row, method in zip(panels, _METHODS, strict=True):
     for axes, (name, title) in zip(row, _SETS.items(), strict=True):
@@ -186,38 +178,36 @@ def _draw(shown, numbers) -> Picture:
     axes.set_xlabel("x (units of the data)")
   for axes in panels[:, 0]:
     axes.set_ylabel("y (units of the data)")
-  caption = (
+  return picture(
+    figure,
     "Level sets of critics trained against a fixed generator, the data plus unit normal noise;"
     " 20 levels from the lowest to the highest score of each panel, yellow the highest; orange: the"
     " data; seed 0. Above each: of the difference that the critic makes between data and generator,"
     " how much it makes between the data and a normal density of the same mean and covariance:"
-    " none, or less, if it knows no higher moments."
+    " none, or less, if it knows no higher moments.",
   )
-  return Picture(caption, render(figure))
 
 
 CLAIM = Claim(
-  name="level_sets",
-  sentence="Near their optimum, critics under weight clipping ignore the higher moments of the"
-  " data and have simple level sets; under the gradient penalty the level sets follow the data.",
-  source="WGAN-GP, figure 1a",
-  settings="8 Gaussians, 25 Gaussians and Swiss roll against a fixed generator whose law is that"
-  " of the data plus unit normal noise, drawn anew. Critics of 3 ReLU layers, 5 updates a step."
+  name="level_sets", place=2, source="WGAN-GP, figure 1a",
+  sentence="Near their optimum, critics under weight clipping ignore the higher moments of the data"
+  " and have simple level sets; under the gradient penalty the level sets follow the data.",
+  settings="8 Gaussians, 25 Gaussians and Swiss roll against a fixed generator whose law is that of"
+  " the data plus unit normal noise, drawn anew. Critics of 3 ReLU layers, 5 updates a step."
   " Penalty: Adam, betas (0, 0.9), lambda 10 as the paper says, and 0.1 as its authors' code for"
-  " points has it, by which the verdict goes. Clipping: RMSProp 5e-4, at c = 0.01 and at 0.1,"
-  " which gives narrow layers the slope that 0.01 gives the paper's 512 units. Learning rates fall"
-  " to 0. Quick: 64 units, the penalty's learning rate 3e-3 and 7,500 updates, far fewer than to"
-  " the optimum. Directions are of an optimal plan of 1,000 samples of each side.",
-  criterion="A critic that ignores the moments beyond the second makes no difference between the"
-  " data and a normal density of the data's mean and covariance. That difference, over the one"
+  " points has it, by which the verdict goes. Clipping: RMSProp 5e-4, at c = 0.01 and at 0.1, which"
+  " gives narrow layers the slope that 0.01 gives the paper's 512 units. Learning rates fall to 0."
+  " Quick: 64 units, the penalty's learning rate 3e-3 and 7,500 updates, far fewer than to the"
+  " optimum. Directions are of an optimal plan of 1,000 samples of each side.",
+  criterion_text="A critic that ignores the moments beyond the second makes no difference between"
+  " the data and a normal density of the data's mean and covariance. That difference, over the one"
   " between data and generator, is at least 0.1 with the penalty and exceeds that of the better of"
   " the two clip values by 0.1; and the mean cosine of the gradient with the optimal directions is"
   " higher too: on each data set, with every seed.",
   scales={
     "quick": {"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256, "learning_rate": 3e-3},
-    "full": {"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256, "learning_rate": 3e-4},
+    "full": {"seeds": 5, "steps": 20000, "width": 512, "learning_rate": 3e-4},
+    "tiny": {"seeds": 1, "steps": 1, "width": 4, "batch_size": 8, "learning_rate": 1e-4},
   },
-  minutes={"quick": 2.1, "full": 20},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 2.1, "full": 20}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

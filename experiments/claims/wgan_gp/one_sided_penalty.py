@@ -2,11 +2,10 @@
 
 import numpy as np
 import scipy.stats
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import dots_with_interval, lines_by_seed, make_panels, picture
+from experiments.claims.summary import curves
 from experiments.report.tables import mean_interval
 
 _WORDS = {"gp": "two-sided", "gp_one_sided": "one-sided"}
@@ -19,101 +18,88 @@ _P, _LEARNED = 0.05, 0.4
 _APART = 0.25  # What the interval of the difference may reach, in units of the mean distance.
 
 
-def _measure(lab: Lab, *, seeds: int, dataset: str, steps: int, width: int) -> Evidence:
+def _measure(lab, *, seeds, dataset, steps, width):
   members = lab.sweep(
     dataset,
-    dataset,
-    {"methods": tuple(_WORDS), "width": (width,), "decay_steps": (steps,)},
+    {"methods": tuple(_WORDS), "width": width, "decay_steps": steps},
     seeds=seeds,
     steps=steps,
     log_every=max(1, steps // 10),
-    exact_every=steps,
+    slow_every=steps,
   )
-  numbers, curves = {"seeds": seeds}, {}
+  numbers, sliced = {"seeds": seeds}, {}
   for penalty in _WORDS:
     own = [member for member in members if member.run.penalty == penalty]
     ends = [member.end for member in own if member.end]
     numbers[penalty] = {name: [end[name] for end in ends] for name in _MEASURES}
-    curves[penalty] = [
-      [(line["step"], line["sliced_wasserstein"]) for line in each.lines] for each in own
-    ]
+    sliced[penalty] = curves(own, "sliced_wasserstein")
   table = [
     {"penalty": _WORDS[penalty]}
     | {title: str(mean_interval(numbers[penalty][name])) for name, title in _MEASURES.items()}
     for penalty in _WORDS
   ]
-  return Evidence(numbers, table, [_draw(numbers, curves, dataset, steps)])
+  return Evidence(numbers, table, [_draw(numbers, sliced, dataset, steps)])
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   distances = [numbers[penalty]["exact_wasserstein"] for penalty in _WORDS]
   if numbers["seeds"] < 2:
-    return Judgement(verdict(False, tells=False), "One seed cannot be tested.")
+    return verdict(False, "One seed cannot be tested.", conclusive=False)
   if min(map(len, distances)) < numbers["seeds"] or not np.isfinite(distances).all():
-    return Judgement(verdict(False), "A run did not finish.")
+    return verdict(False, "A run did not finish.")
   test = scipy.stats.ttest_ind(*distances, equal_var=False)
   p, interval = float(test.pvalue), test.confidence_interval(1 - _P)
   apart = float(max(abs(interval.low), abs(interval.high)) / np.mean(distances))
   holds = p > _P and max(map(np.mean, distances)) < _LEARNED
-  told = " against ".join(
+  means = " against ".join(
     f"{mean_interval(values)} ({words})"
     for values, words in zip(distances, _WORDS.values(), strict=True)
   )
-  return Judgement(
-    verdict(bool(holds), tells=not (holds and apart > _APART)),
-    f"Exact distance to held-out points {told}, mean ± half the 95 % interval of"
+  return verdict(
+    holds,
+    f"Exact distance to held-out points {means}, mean ± half the 95 % interval of"
     f" {numbers['seeds']} seeds; Welch's test of equal means: p = {p:.2g}; at 95 % they are"
     f" within {apart:.0%} of each other.",
+    conclusive=not (holds and apart > _APART),
   )
 
 
-def _draw(numbers, curves, dataset, steps) -> Picture:
-  figure = Figure(figsize=(9.5, 3.6), layout="constrained")
-  left, middle, right = figure.subplots(1, 3)
+def _draw(numbers, sliced, dataset, steps):
+  figure, (left, middle, right) = make_panels(1, 3, size=(9.5, 3.6))
   for i, (penalty, words) in enumerate(_WORDS.items()):
-    for seed, curve in enumerate(curves[penalty]):
-      label = words if seed == 0 else None
-      if curve:
-        left.plot(*zip(*curve, strict=True), color=f"C{i}", linewidth=0.9, label=label)
+    lines_by_seed(left, None, sliced[penalty], words, color=f"C{i}")
     for axes, name in ((middle, "exact_wasserstein"), (right, "high_quality")):
-      values = numbers[penalty][name]
-      spread = mean_interval(values)
-      axes.plot([i] * len(values), values, "o", color=f"C{i}", alpha=0.6)
-      if spread.mean is not None:
-        width = spread.half_width or 0.0
-        axes.errorbar(i + 0.15, spread.mean, width, fmt="_", color=f"C{i}", capsize=5)
+      dots_with_interval(axes, i, numbers[penalty][name], f"C{i}")
   left.set(xlabel="generator updates", ylabel="sliced distance (SW1)", yscale="log")
-  left.legend(fontsize=8)
   middle.set(ylabel="exact distance at the end (W1)")
   right.set(ylabel="share within 3 sigma of a mode, at the end")
   for axes in (middle, right):
     axes.set_xticks(range(len(_WORDS)), list(_WORDS.values()))
     axes.set_xlim(-0.5, 1.6)
-  return Picture(
+  return picture(
+    figure,
     f"Two-sided and one-sided penalty on the {dataset}, {steps:,} generator updates,"
     f" {numbers['seeds']} seeds: a line or a dot each, and the means with 95 % intervals.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="one_sided_penalty",
+  name="one_sided_penalty", place=6, source="WGAN-GP, appendix C",
   sentence="Whether the penalty pulls norms to 1 from both sides or only from above makes no"
   " significant difference.",
-  source="WGAN-GP, appendix C",
   settings="The paper counts wins over 174 random architectures on images. Here: a mixture of"
   " Gaussians (the ring; at full scale the grid), MLP pairs with 3 hidden ReLU layers, Adam 1e-3"
   " (0.5, 0.9) falling to 0, batch 256, lambda 0.1, 5 critic updates, several seeds; distances"
   " between 1,000 samples and 1,000 held-out points. No significant difference of a few seeds is no"
   " proof of equality.",
-  criterion="Every run finishes; the mean exact distance at the end is below 0.4 with both, of data"
-  " with variance 1 along each axis; Welch's test of equal mean distances has p > 0.05. One seed,"
-  " or a 95 % interval of the difference that reaches 25 % of the mean distance, does not tell.",
+  criterion_text="Every run finishes; the mean exact distance at the end is below 0.4 with both, of"
+  " data with variance 1 along each axis; Welch's test of equal mean distances has p > 0.05. One"
+  " seed, or a 95 % interval of the difference that reaches 25 % of the mean distance, is"
+  " inconclusive.",
   scales={
     "quick": {"seeds": 5, "dataset": "ring", "steps": 1500, "width": 64},
     "full": {"seeds": 20, "dataset": "grid", "steps": 20_000, "width": 128},
+    "tiny": {"seeds": 1, "steps": 2, "width": 4},
   },
-  minutes={"quick": 2.2, "full": 30.0},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 2.2, "full": 30.0}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

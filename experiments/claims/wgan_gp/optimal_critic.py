@@ -5,12 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import make_panels, mark, outline, picture
+from experiments.claims.summary import rows_by_seed
 from wgan_jax.data.toy import Coupling, load_toy
 from wgan_jax.networks.mlp import mlp
 from wgan_jax.penalties import gradient_norms
@@ -24,7 +22,7 @@ _NORM, _LEAST_COSINE = (0.9, 1.1), {"line": 0.95, "plane": 0.8}
 
 
 def _problem(name):
-  """(data, sample_coupling, generator, dim), the generator being the coupling's other side."""
+  """Gives (data, sample_coupling, generator, dim); the generator is the coupling's other side."""
   if name == "plane":
     toy = load_toy("funnels", n_funnels=4)
     return toy.data, toy.sample_coupling, toy.generator, toy.dim
@@ -32,36 +30,30 @@ def _problem(name):
 
 
 def _generate_on_line(params, batch_stats, latents, *, train):
-  """Two heaps, at -1/2 and 1/2."""
+  """Generates two heaps, at -1/2 and 1/2."""
   del params, train
   return 0.5 * jnp.sign(latents) + 0.1 * latents, batch_stats
 
 
 def _couple_on_line(key, data, n):
-  """Each heap is carried outwards by 1: both maps of z rise, and such a coupling is optimal."""
+  """Carries each heap outwards by 1: both maps of z rise, and such a coupling is optimal."""
   del data
   latents = jax.random.normal(key, (n, 1))
   fake, _ = _generate_on_line({}, {}, latents, train=False)
   return Coupling(fake + jnp.sign(latents), fake, jnp.sign(latents))
 
 
-def _measure(lab: Lab, *, seeds: int, steps: int, width: int, batch_size: int) -> Evidence:
-  del lab  # The points are drawn as they are used.
+def _measure(lab, *, seeds, steps, width, batch_size):
   hparams = Hparams(1e-3, 0.0, 0.9, 10.0, decay_steps=steps)
   numbers, table, found = {}, [], {}
   for name in _TITLES:
     data, couple, generator, dim = _problem(name)
     pair = mlp((dim,), latent_dim=dim, width=width, depth=3)._replace(generator=generator)
+    source = (lambda key, data, n, couple=couple: couple(key, data, n).real, data)
     for penalty, words in _PENALTIES.items():
-      seen = observe(
-        Config(penalty=penalty, n_critic=5, batch_size=batch_size, fixed_generator=True),
-        pair,
-        lambda key, data, n, couple=couple: couple(key, data, n).real,
-        data,
-        [(hparams, seed) for seed in range(seeds)],
-        [steps],
-        functools.partial(_look, pair.critic, couple),
-      ).seen
+      config = Config(penalty=penalty, n_critic=5, batch_size=batch_size, fixed_generator=True)
+      look = functools.partial(_look, pair.critic, couple)
+      seen = lab.observe(config, pair, source, hparams, seeds, [steps], look).seen
       seen = {key: values[:, 0] for key, values in seen.items()}
       found[name, penalty] = seen
       own = {
@@ -72,16 +64,12 @@ def _measure(lab: Lab, *, seeds: int, steps: int, width: int, batch_size: int) -
         "cosine": seen["cosines"].mean(1),
       }
       numbers[f"{name}_{penalty}"] = {key: values.tolist() for key, values in own.items()}
-      table += [
-        {"problem": _TITLES[name], "penalty": words, "seed": seed}
-        | {key.replace("_", " "): float(values[seed]) for key, values in own.items()}
-        for seed in range(seeds)
-      ]
+      table += rows_by_seed({"problem": _TITLES[name], "penalty": words}, own)
   return Evidence(numbers, table, [_draw(found, seeds)])
 
 
 def _look(critic, couple, key, state, data):
-  """Gradients of the critic between the pairs of the optimal coupling, and of a random one."""
+  """Measures the gradients between the pairs of the optimal coupling, and of a random one."""
   key_pairs, key_epsilon, key_order = jax.random.split(key, 3)
   pairs = couple(key_pairs, data, _PAIRS)
   epsilon = jax.random.uniform(key_epsilon, (_PAIRS, 1))
@@ -97,7 +85,7 @@ def _look(critic, couple, key, state, data):
   }
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   holds, seen = True, []
   for name, title in _TITLES.items():
     own = [numbers[f"{name}_{penalty}"] for penalty in _PENALTIES]
@@ -112,59 +100,53 @@ def _judge(numbers: dict) -> Judgement:
       f" {cosines.max():.3f} (one-sided, on the lines of random pairs, {elsewhere:.0%} within a"
       " fifth)"
     )
-  return Judgement(verdict(holds), "; ".join(seen) + ".")
+  return verdict(holds, "; ".join(seen) + ".")
 
 
-def _draw(found, seeds) -> Picture:
-  figure = Figure(figsize=(9, 5.6), layout="constrained")
-  panels = figure.subplots(2, 2, sharex=True)
+def _draw(found, seeds):
+  figure, panels = make_panels(2, 2, sharex=True, size=(9, 5.6))
   edges = np.linspace(0, 1.5, 61)
   for axes, ((name, penalty), seen) in zip(panels.ravel(), found.items(), strict=True):
     shown = {"random": ("tab:orange", 0.9), "optimal": ("tab:blue", 1.4)}
     for lines, (colour, linewidth) in shown.items():
       for seed, norms in enumerate(seen[lines]):
-        label = f"lines of {lines} pairs" if seed == 0 else None
-        density = np.histogram(np.clip(norms, *edges[[0, -1]]), edges)[0] / len(norms)
-        style = {"color": colour, "linewidth": linewidth, "alpha": 0.75}
-        axes.stairs(density, edges, label=label, **style)
-    axes.axvline(1, color="gray", linewidth=0.8, linestyle=":")
+        label = None if seed else f"lines of {lines} pairs"
+        outline(axes, norms, edges, label, color=colour, linewidth=linewidth, alpha=0.75)
+    mark(axes, x=1)
     axes.set_title(f"{_TITLES[name]}; {_PENALTIES[penalty]} penalty", fontsize=9)
     axes.set(yscale="log", ylim=(3e-4, 1.2))
-    axes.legend(fontsize=7, loc="upper left")
   for axes in panels[-1]:
     axes.set_xlabel("gradient norm (score per unit of data)")
   for axes in panels[:, 0]:
     axes.set_ylabel("share of points in a bin of 0.025")
-  caption = (
+  return picture(
+    figure,
     f"Norms of trained critics' gradients at random points of the lines between pairs; {_PAIRS:,}"
     f" points and one outline for each of {seeds} seeds, norms above 1.5 in the last bin. The"
     " two-sided penalty asks for norm 1 on random lines, the one-sided one for no more than 1:"
     " there it is optimality alone that makes the norm 1 between optimal pairs, and off their lines"
-    " it may be less. Both are soft: at the optimum norms exceed 1 by some percent."
+    " it may be less. Both are soft: at the optimum norms exceed 1 by some percent.",
   )
-  return Picture(caption, render(figure))
 
 
 CLAIM = Claim(
-  name="optimal_critic",
-  sentence="The optimal critic has gradient norm 1, in the direction of the pair, almost"
-  " everywhere on the lines between the pairs of an optimal coupling.",
-  source="WGAN-GP, proposition 1 and corollary 1",
+  name="optimal_critic", place=1, source="WGAN-GP, proposition 1 and corollary 1",
+  sentence="The optimal critic has gradient norm 1, in the direction of the pair, almost everywhere"
+  " on the lines between the pairs of an optimal coupling.",
   settings="Critics of 3 ReLU layers trained near their optimum against fixed generators whose"
   " optimal coupling is known: two heaps on the line, carried from -1/2 to -3/2 and from 1/2 to"
   " 3/2, and a random pair of distributions in the plane (4 funnels, as in Korotin et al., 2022;"
   " the optimal critic has kinks). Adam with learning rate 1e-3 falling to 0, betas (0, 0.9),"
-  " lambda 10, both the two-sided and the one-sided penalty, which asks for no norm of 1. The"
-  " paper proves and runs nothing here; a penalty is soft, so a trained critic may exceed 1 by"
-  " some percent.",
-  criterion="With both penalties and every seed, at random points of the optimal pairs' lines:"
+  " lambda 10, both the two-sided and the one-sided penalty, which asks for no norm of 1. The paper"
+  " proves and runs nothing here; a penalty is soft, so a trained critic may exceed 1 by some"
+  " percent.",
+  criterion_text="With both penalties and every seed, at random points of the optimal pairs' lines:"
   " mean norm within 0.9 and 1.1; at least 75 % of the norms within 0.2 of 1; mean cosine with the"
   " optimal direction at least 0.95 on the line and 0.8 in the plane.",
   scales={
     "quick": {"seeds": 2, "steps": 1000, "width": 64, "batch_size": 256},
     "full": {"seeds": 5, "steps": 20000, "width": 128, "batch_size": 1024},
+    "tiny": {"seeds": 1, "steps": 2, "width": 4, "batch_size": 8},
   },
-  minutes={"quick": 0.8, "full": 6},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 0.8, "full": 6}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

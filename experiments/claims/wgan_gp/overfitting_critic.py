@@ -1,16 +1,14 @@
-"""WGAN-GP, figure 5b: a large critic on a thousand digits overfits, and its loss tells so."""
+"""WGAN-GP, figure 5b: a large critic on a thousand digits overfits, and its loss shows it."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
+from experiments.claims.summary import arrays, rows_by_seed
 from wgan_jax.data.images import sample_images, to_unit
 from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.networks.mlp import mlp
@@ -22,60 +20,38 @@ _LATENT_DIM = 64
 _PAPER_STEPS = 20000
 
 
-def _measure(
-  lab: Lab,
-  *,
-  seeds: int,
-  steps: int,
-  look_every: int,
-  dataset: str,
-  width: int,
-  batch_size: int,
-  learning_rate: float,
-) -> Evidence:
+def _measure(lab, *, seeds, steps, look_every, dataset, width, batch_size, learning_rate):
   images = lab.load(dataset).images
   pictures = np.concatenate([images.train_images, images.test_images])
   order = np.random.default_rng(0).permutation(len(pictures))
-  # As many again at most, so that a look costs no more than it tells.
+  # As many again at most, so that a look stays cheap.
   data = {"train": pictures[order[:_TRAIN]], "validation": pictures[order[_TRAIN : 2 * _TRAIN]]}
   shape = pictures.shape[1:]
   pair = mlp(shape, latent_dim=_LATENT_DIM, width=width, depth=3, output=jnp.tanh)
-  at = list(range(look_every, steps + 1, look_every))
-  hparams = {
-    "gp": Hparams(learning_rate, 0.0, 0.9, 10.0),
-    "clip": Hparams(5e-5, 0.0, 0.99, 0.0, 0.01),
-  }
+  source = (lambda key, data, n: sample_images(key, data["train"], n), data)
+  look, at = functools.partial(_look, pair), list(range(look_every, steps + 1, look_every))
+  hparams = {"gp": Hparams(learning_rate, 0.0, 0.9, 10.0)}
+  hparams["clip"] = Hparams(5e-5, 0.0, 0.99, 0.0, 0.01)
   optimizers = {"gp": "adam", "clip": "rmsprop"}
   numbers, table = {"at": at, "n_validation": len(data["validation"])}, []
   for method, words in _METHODS.items():
-    seen = observe(
-      Config(penalty=method, optimizer=optimizers[method], batch_size=batch_size),
-      pair,
-      lambda key, data, n: sample_images(key, data["train"], n),
-      data,
-      [(hparams[method], seed) for seed in range(seeds)],
-      at,
-      functools.partial(_look, pair),
-    ).seen
+    config = Config(penalty=method, optimizer=optimizers[method], batch_size=batch_size)
+    seen = lab.observe(config, pair, source, hparams[method], seeds, at, look).seen
     numbers[method] = {key: values.tolist() for key, values in seen.items()}
-    for seed in range(seeds):
-      train, validation = (seen[key][seed] for key in ("train", "validation"))
-      half = _half(at)
-      table += [
-        {
-          "critic": words,
-          "seed": seed,
-          "training, half-way": float(train[half]),
-          "training, end": float(train[-1]),
-          "validation, half-way": float(validation[half]),
-          "validation, end": float(validation[-1]),
-        }
-      ]
+    half = _half(at)
+    table += rows_by_seed(
+      {"critic": words},
+      {
+        f"{side}, {when}": seen[key][:, i]
+        for key, side in (("train", "training"), ("validation", "validation"))
+        for i, when in ((half, "half-way"), (-1, "end"))
+      },
+    )
   return Evidence(numbers, table, [_draw(numbers, seeds)])
 
 
 def _look(pair, key, state, data):
-  """The negative critic loss without the penalty: E c(x) - E c(g(z)), x of either side."""
+  """Computes the negative critic loss without the penalty, E c(x) - E c(g(z)), x of either side."""
   critic_fn = functools.partial(pair.critic.apply, state.critic_params)
   latents = jax.random.normal(key, (_TRAIN, pair.latent_dim))
   fake, _ = pair.generator.apply(state.generator_params, state.batch_stats, latents, train=False)
@@ -87,107 +63,89 @@ def _look(pair, key, state, data):
 
 
 def _half(at):
-  """The index of the first look of the later half."""
+  """Finds the first look of the later half."""
   return next(i for i, step in enumerate(at) if 2 * step >= at[-1])
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   steps, half = np.array(numbers["at"], float), _half(numbers["at"])
   apart, seen = {}, []
   for method, words in _METHODS.items():
-    train, validation = (np.array(numbers[method][key]) for key in ("train", "validation"))
+    train, validation = arrays(numbers[method], "train", "validation")
     gaps = train - validation
-    rises, falls, opens = (
-      _slopes(steps[half:], each[:, half:]) for each in (train, validation, gaps)
-    )
+    later = (each[:, half:] for each in (train, validation, gaps))
+    rises, falls, opens = (_slopes(steps[half:], each) for each in later)
     apart[method] = bool(np.all(gaps[:, -1] > 0) and np.all(opens > 0))
     if method == "gp":
       train_rises, validation_falls = bool(np.all(rises > 0)), bool(np.all(falls < 0))
-    told = [
+    ranges = [
       f"{side} {each[:, half].mean():.3g} to {each[:, -1].mean():.3g}"
       for side, each in (("training", train), ("validation", validation))
     ]
     seen.append(
-      f"{words}: {', '.join(told)}, their gap {gaps[:, half].mean():.2g} to"
+      f"{words}: {', '.join(ranges)}, their gap {gaps[:, half].mean():.2g} to"
       f" {gaps[:, -1].mean():.2g}"
     )
   holds = train_rises and validation_falls and all(apart.values())
   # What the paper has seen by its last step may not have begun.
   open_yet = apart["gp"] and validation_falls and steps[-1] < _PAPER_STEPS
-  return Judgement(
-    verdict(holds, tells=holds or not open_yet),
+  return verdict(
+    holds,
     f"negative critic loss from step {steps[half]:.0f} to {steps[-1]:.0f}, mean of seeds:"
     f" {'; '.join(seen)}.",
+    conclusive=holds or not open_yet,
   )
 
 
 def _slopes(steps, curves):
-  """Of least squares, a curve a row; NaN, which is neither sign, for one that diverged."""
+  """Fits a slope to each curve; NaN, which is neither sign, for one that diverged."""
   return np.array(
     [np.polyfit(steps, each, 1)[0] if np.isfinite(each).all() else np.nan for each in curves]
   )
 
 
-def _draw(numbers, seeds) -> Picture:
-  figure = Figure(figsize=(9, 3.8), layout="constrained")
+def _draw(numbers, seeds):
+  figure, panels = make_panels(1, 2, size=(9, 3.8))
   colours = {"train": ("training", "tab:blue"), "validation": ("validation", "tab:orange")}
-  for axes, (method, words) in zip(figure.subplots(1, 2), _METHODS.items(), strict=True):
+  for axes, (method, words) in zip(panels, _METHODS.items(), strict=True):
     for side, (label, colour) in colours.items():
-      for seed, curve in enumerate(numbers[method][side]):
-        style = {"color": colour, "alpha": 0.8, "linewidth": 1.3}
-        axes.plot(numbers["at"], curve, label=label if seed == 0 else None, **style)
-    axes.axvline(numbers["at"][_half(numbers["at"])], color="gray", linewidth=0.8, linestyle=":")
+      style = {"color": colour, "alpha": 0.8, "linewidth": 1.3}
+      lines_by_seed(axes, numbers["at"], numbers[method][side], label, **style)
+    mark(axes, x=numbers["at"][_half(numbers["at"])])
     axes.set_title(words, fontsize=9)
     axes.set_xlabel("step (generator updates)")
-    axes.legend(fontsize=8)
   figure.axes[0].set_ylabel("negative critic loss\nE c(x) - E c(g(z)) (units of score)")
-  caption = (
+  return picture(
+    figure,
     "The negative critic loss, without the penalty's term, of large critics without normalisation"
     f" trained on {_TRAIN:,} digits: on all of those, and on {numbers['n_validation']:,} that were"
-    f" kept out; a line for each of {seeds} seeds. Dotted: from where slopes are fitted."
+    f" kept out; a line for each of {seeds} seeds. Dotted: from where slopes are fitted.",
   )
-  return Picture(caption, render(figure))
 
 
 CLAIM = Claim(
-  name="overfitting_critic",
+  name="overfitting_critic", place=4, source="WGAN-GP, figure 5b",
   sentence="A large unregularised critic trained on 1,000 digits overfits, and the loss shows it:"
-  " under both methods the losses on training and validation data come apart, and with the"
-  " gradient penalty the negative critic loss on the training data rises while that on the"
-  " validation data falls.",
-  source="WGAN-GP, figure 5b",
-  settings="A random 1,000 digits to train on, up to 1,000 others to validate. Fully connected"
-  " pair of 3 ReLU layers, 5 critic updates a step. Penalty: Adam, betas (0, 0.9), lambda 10;"
-  " clipping: RMSProp 5e-5, c = 0.01. Quick: the 1,797 digits embedded in scikit-learn in place of"
-  " MNIST, 256 units, batches of 32, the penalty's learning rate 5e-4, fewer updates than the"
-  " paper's 20,000. The paper tells no networks. The curves are E c(x) - E c(g(z)), without the"
-  " penalty's term.",
-  criterion="Every seed, by least-squares slopes over the later half of training. Both methods:"
-  " the loss on training data less that on validation data is positive at the end, and rises. With"
-  " the penalty also: that on training data rises, that on validation data falls. Where only the"
-  " rise, or clipping, is missing after fewer steps than the paper's 20,000, the scale does not"
-  " decide.",
+  " under both methods the losses on training and validation data come apart, and with the gradient"
+  " penalty the negative critic loss on the training data rises while that on the validation data"
+  " falls.",
+  settings="A random 1,000 digits to train on, up to 1,000 others to validate. Fully connected pair"
+  " of 3 ReLU layers, 5 critic updates a step. Penalty: Adam, betas (0, 0.9), lambda 10; clipping:"
+  " RMSProp 5e-5, c = 0.01. Quick: the 1,797 digits embedded in scikit-learn in place of MNIST, 256"
+  " units, batches of 32, the penalty's learning rate 5e-4, fewer updates than the paper's 20,000."
+  " The paper gives no networks. The curves are E c(x) - E c(g(z)), without the penalty's term.",
+  criterion_text="Every seed, by least-squares slopes over the later half of training. Both"
+  " methods: the loss on training data less that on validation data is positive at the end, and"
+  " rises. With the penalty also: that on training data rises, that on validation data falls. Where"
+  " only the rise, or clipping, is missing after fewer steps than the paper's 20,000, the scale"
+  " does not decide.",
   scales={
-    "quick": {
-      "seeds": 2,
-      "steps": 2800,
-      "look_every": 100,
-      "dataset": "digits",
-      "width": 256,
-      "batch_size": 32,
-      "learning_rate": 5e-4,
-    },
-    "full": {
-      "seeds": 5,
-      "steps": 20000,
-      "look_every": 200,
-      "dataset": "mnist",
-      "width": 1024,
-      "batch_size": 64,
-      "learning_rate": 1e-4,
-    },
+    "quick": {"seeds": 2, "steps": 2800, "look_every": 100, "dataset": "digits", "width": 256,
+      "batch_size": 32, "learning_rate": 5e-4},
+    "full": {"seeds": 5, "steps": 20000, "look_every": 200, "dataset": "mnist", "width": 1024,
+      "batch_size": 64, "learning_rate": 1e-4},
+    "tiny": {"seeds": 1, "steps": 3, "look_every": 1, "width": 4, "batch_size": 4,
+      "learning_rate": 1e-4},
   },
-  minutes={"quick": 2.7, "full": 30},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 2.7, "full": 30}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

@@ -4,12 +4,9 @@ import functools
 
 import numpy as np
 import scipy.special
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import make_panels, picture
 from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.classifiers import classify_images
 from wgan_jax.networks import variant
@@ -33,28 +30,19 @@ _N_SHOWN = 8
 
 
 def _measure(
-  lab: Lab,
-  *,
-  seeds: int,
-  architectures: int,
-  depths: list[int],
-  widths: list[int],
-  steps: int,
-  learning_rate: float,
-  n_samples: int,
-  dataset: str,
-) -> Evidence:
+  lab, *, seeds, architectures, depths, widths, steps, learning_rate, n_samples, dataset
+):
   data = lab.load(dataset)
-  judge = ClassifierMeasures(data)
+  judge, source = ClassifierMeasures(data), (data.sample_real, data.train)
   drawn = _draw_architectures(architectures, depths, widths)
   scores = {method: [] for method in _METHODS}
   shown = {method: [] for method in _METHODS}
   for choices in drawn:
     pair = variant(data.sample_shape, latent_dim=_LATENT_DIM, **choices)
     for method, (_, config, beta2) in _METHODS.items():
-      members = [(Hparams(learning_rate, 0.5, beta2), seed) for seed in range(seeds)]
+      hparams = Hparams(learning_rate, 0.5, beta2)
       look = functools.partial(_look, pair, n_samples)
-      observed = observe(config, pair, data.sample_real, data.train, members, [steps], look)
+      observed = lab.observe(config, pair, source, hparams, seeds, [steps], look)
       samples = observed.seen["samples"][:, 0]
       scores[method].append([_score(judge, each) for each in samples])
       shown[method].append(samples[0, :_N_SHOWN])
@@ -67,7 +55,7 @@ def _measure(
 
 
 def _draw_architectures(n, depths, widths) -> list[dict]:
-  """Each choice by itself, uniformly, as in table 1; all different."""
+  """Draws each choice by itself, uniformly, as in table 1; all architectures differ."""
   rng = np.random.default_rng(_DRAW_SEED)
   drawn = []
   while len(drawn) < n:
@@ -88,8 +76,8 @@ def _look(pair, n_samples, key, state, data):
   return {"samples": generate(pair, state, key, n_samples)}
 
 
-def _score(judge, samples) -> float:
-  """exp E KL(p(y | x) || p(y)): the Inception score with a classifier of digits; 1 to 10."""
+def _score(judge, samples):
+  """Computes exp E KL(p(y | x) || p(y)), the Inception score by a digit classifier: 1 to 10."""
   if not np.isfinite(samples).all():
     return 1.0
   logits = classify_images(judge.params, samples).logits.astype(np.float64)
@@ -99,7 +87,7 @@ def _score(judge, samples) -> float:
 
 
 def _counts(numbers) -> dict[str, list[int]]:
-  """Table 2: at each threshold how many succeed with what; an architecture's mean over seeds."""
+  """Counts, at each threshold, how many architectures' mean scores succeed with what (table 2)."""
   gan, wgan = (np.mean(numbers["scores"][method], axis=1) for method in ("gan", "wgan_gp"))
   rows = {"only GAN": [], "only WGAN-GP": [], "both": [], "neither": []}
   for threshold in numbers["thresholds"]:
@@ -109,20 +97,20 @@ def _counts(numbers) -> dict[str, list[int]]:
   return rows
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   counts = _counts(numbers)
   gan, wgan = np.array(counts["only GAN"]), np.array(counts["only WGAN-GP"])
   differ = gan + wgan > 0
   better = wgan > gan
   n = len(numbers["architectures"])
   holds = better.sum() > differ.sum() / 2 and wgan.sum() - gan.sum() >= _MARGIN * n
-  told = "; ".join(
+  rows = "; ".join(
     f"above {threshold:g}: {a}, {b}, {both}, {neither}"
     for threshold, a, b, both, neither in zip(numbers["thresholds"], *counts.values(), strict=True)
   )
-  return Judgement(
-    verdict(holds),
-    f"Of {n} architectures, only with GAN, only with WGAN-GP, both, neither, by score: {told}.",
+  return verdict(
+    holds,
+    f"Of {n} architectures, only with GAN, only with WGAN-GP, both, neither, by score: {rows}.",
   )
 
 
@@ -130,7 +118,7 @@ def _named():
   return [(name, f"score, {words}") for name, (words, *_) in _METHODS.items()]
 
 
-def _words(choices) -> dict:
+def _words(choices):
   return {
     "activation": choices["activation"],
     "depth": choices["depth"],
@@ -140,9 +128,8 @@ def _words(choices) -> dict:
   }
 
 
-def _draw(numbers, seeds) -> Picture:
-  figure = Figure(figsize=(9.5, 3.8), layout="constrained")
-  left, right = figure.subplots(1, 2)
+def _draw(numbers, seeds):
+  figure, (left, right) = make_panels(1, 2, size=(9.5, 3.8))
   gan, wgan = (np.array(numbers["scores"][method]) for method in ("gan", "wgan_gp"))
   for i in range(seeds):
     label = "an architecture" if i == 0 else None
@@ -150,7 +137,6 @@ def _draw(numbers, seeds) -> Picture:
   left.plot([1, 10], [1, 10], color="gray", linewidth=0.8, linestyle=":", label="as good as each")
   left.set(xlabel="score, non-saturating GAN", ylabel="score, WGAN-GP", aspect="equal")
   left.set(xlim=(0.8, 10.2), ylim=(0.8, 10.2))
-  left.legend(fontsize=8)
   bottom = np.zeros(len(_THRESHOLDS))
   colours = {"only GAN": "C3", "only WGAN-GP": "C0", "both": "0.6", "neither": "0.88"}
   for name, counted in _counts(numbers).items():
@@ -160,18 +146,17 @@ def _draw(numbers, seeds) -> Picture:
   right.set_xticks(range(len(_THRESHOLDS)), [f"{each:g}" for each in _THRESHOLDS])
   right.set(xlabel="least score that counts as success", ylabel="architectures")
   right.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-  return Picture(
+  return picture(
+    figure,
     f"Random architectures by both methods, {seeds} seed(s) each. Left: the score of each by"
     " classes, 1 to 10 (the Inception score with a classifier of digits). Right: how many succeed"
     " with what, as in the paper's table 2.",
-    render(figure),
   )
 
 
-def _draw_samples(drawn, shown) -> Picture:
+def _draw_samples(drawn, shown):
   rows = min(len(drawn), 12)
-  figure = Figure(figsize=(9.5, 0.62 * rows + 0.5), layout="constrained")
-  panels = figure.subplots(rows, 2, squeeze=False)
+  figure, panels = make_panels(rows, 2, squeeze=False, size=(9.5, 0.62 * rows + 0.5))
   for i in range(rows):
     for axes, (method, (words, *_)) in zip(panels[i], _METHODS.items(), strict=True):
       strip = np.nan_to_num(np.concatenate(shown[method][i][..., 0], axis=1))
@@ -183,51 +168,33 @@ def _draw_samples(drawn, shown) -> Picture:
     text = f"{named['activation']}, depth {named['depth']}, {named['filters']} filters"
     text += f"\ng: {named['generator']}, c: {named['critic']}"
     panels[i][0].set_ylabel(text, fontsize=6, rotation=0, ha="right", va="center")
-  return Picture(
-    f"Samples of the first {rows} architectures at the end, a row each, seed 0. g and c tell the"
+  return picture(
+    figure,
+    f"Samples of the first {rows} architectures at the end, a row each, seed 0. g and c: the"
     " normalisation of generator and critic.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="random_architectures",
+  name="random_architectures", place=5, source="WGAN-GP, tables 1 and 2",
   sentence="Of architectures drawn at random, many more can be trained with the gradient penalty"
   " than with the GAN's loss.",
-  source="WGAN-GP, tables 1 and 2",
-  settings="28 x 28 digits in place of 32 x 32 ImageNet; activation of four, depth, filters,"
-  " batch norm in the generator or not, layer norm in the critic or not: the GAN gets the same"
-  " critic, where the paper's has batch norm. As many generator updates of batch 32 for both, 1"
-  " critic update each for the GAN and 5 for WGAN-GP; Adam, one learning rate for both, betas (0.5,"
-  " 0.999) and (0.5, 0.9), lambda 10. Score: the Inception score's formula with a classifier of"
-  " digits. Quick: fewer, smaller, and hundreds of updates.",
-  criterion="At the paper's thresholds 1, 3, 5, 7 and 9 of the score, an architecture's mean over"
-  " seeds: at more than half of those where the methods differ, more architectures succeed only"
-  " with WGAN-GP than only with the GAN, and summed over all thresholds they are more by a quarter"
-  " of the architectures at least.",
+  settings="28 x 28 digits in place of 32 x 32 ImageNet; activation of four, depth, filters, batch"
+  " norm in the generator or not, layer norm in the critic or not: the GAN gets the same critic,"
+  " where the paper's has batch norm. As many generator updates of batch 32 for both, 1 critic"
+  " update each for the GAN and 5 for WGAN-GP; Adam, one learning rate for both, betas (0.5, 0.999)"
+  " and (0.5, 0.9), lambda 10. Score: the Inception score's formula with a classifier of digits."
+  " Quick: fewer, smaller, and hundreds of updates.",
+  criterion_text="At the paper's thresholds 1, 3, 5, 7 and 9 of the score, an architecture's mean"
+  " over seeds: at more than half of those where the methods differ, more architectures succeed"
+  " only with WGAN-GP than only with the GAN, and summed over all thresholds they are more by a"
+  " quarter of the architectures at least.",
   scales={
-    "quick": {
-      "seeds": 1,
-      "architectures": 8,
-      "depths": [2, 4],
-      "widths": [4, 8],
-      "steps": 300,
-      "learning_rate": 1e-3,
-      "n_samples": 1000,
-      "dataset": "digits",
-    },
-    "full": {
-      "seeds": 2,
-      "architectures": 40,
-      "depths": [4, 8, 12, 20],
-      "widths": [32, 64, 128],
-      "steps": 10_000,
-      "learning_rate": 2e-4,
-      "n_samples": 2000,
-      "dataset": "digits",
-    },
+    "quick": {"seeds": 1, "architectures": 8, "depths": [2, 4], "widths": [4, 8], "steps": 300,
+      "learning_rate": 1e-3, "n_samples": 1000, "dataset": "digits"},
+    "full": {"seeds": 2, "architectures": 40, "depths": [4, 8, 12, 20], "widths": [32, 64, 128],
+      "steps": 10_000, "learning_rate": 2e-4, "n_samples": 2000},
+    "tiny": {"architectures": 2, "depths": [2], "widths": [2], "steps": 2, "n_samples": 16},
   },
-  minutes={"quick": 5.6, "full": 400},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 5.6, "full": 400}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

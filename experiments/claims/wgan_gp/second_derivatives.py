@@ -5,12 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.claims.claim import Claim, Evidence, Judgement, verdict
-from experiments.claims.lab import Lab
-from experiments.engine.observe import observe
-from experiments.figures.pictures import Picture, render
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
+from experiments.claims.summary import even_steps, rows_by_seed
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp, smooth_elu
 from wgan_jax.penalties import gradient_norms, interpolate
@@ -25,7 +23,7 @@ _STEP = 1e-3
 
 
 def _critic(activation, width, depth):
-  """A fully connected critic in the plane, He-normal, with any activation."""
+  """Makes a fully connected critic in the plane, He-normal, with any activation."""
   sizes = [2, *[width] * depth, 1]
 
   def init(key):
@@ -42,23 +40,17 @@ def _critic(activation, width, depth):
   return Network(init, apply)
 
 
-def _measure(lab: Lab, *, seeds: int, steps: int, width: int, batch_size: int) -> Evidence:
-  del lab  # The points are drawn as they are used.
+def _measure(lab, *, seeds, steps, width, batch_size):
   toy = load_toy("ring")
-  at = sorted({max(1, steps * i // 20) for i in range(1, 21)})
+  at, source = even_steps(steps, 20), (toy.sample_real, toy.data)
+  config = Config(batch_size=batch_size)
+  hparams = Hparams(1e-3, 0.5, 0.9, 10.0, decay_steps=steps)
   numbers, table, curves = {}, [], {}
   for name, activation in _ACTIVATIONS.items():
     pair = mlp((2,), latent_dim=2, width=width, depth=3)
     pair = pair._replace(critic=_critic(activation, width, 3))
-    observed = observe(
-      Config(batch_size=batch_size),
-      pair,
-      toy.sample_real,
-      toy.data,
-      [(Hparams(1e-3, 0.5, 0.9, 10.0, decay_steps=steps), seed) for seed in range(seeds)],
-      at,
-      functools.partial(_look, pair, toy),
-    )
+    look = functools.partial(_look, pair, toy)
+    observed = lab.observe(config, pair, source, hparams, seeds, at, look)
     last = {key: values[:, -1] for key, values in observed.seen.items()}
     curves[name] = observed.seen["norm"]
     own = {
@@ -71,11 +63,7 @@ def _measure(lab: Lab, *, seeds: int, steps: int, width: int, batch_size: int) -
       "gradient_norm": last["norm"].tolist(),
     }
     numbers[name] = own
-    table += [
-      {"activation": _WORDS[name], "seed": seed}
-      | {key.replace("_", " "): values[seed] for key, values in own.items()}
-      for seed in range(seeds)
-    ]
+    table += rows_by_seed({"activation": _WORDS[name]}, own)
   return Evidence(numbers, table, [_draw(at, curves, seeds)])
 
 
@@ -90,12 +78,12 @@ def _look(pair, toy, key, state, data):
 
 
 def _jump(activation):
-  """How far the second derivative jumps, at most, within a step of 0.001 of [-2, 2]."""
+  """Computes the second derivative's largest jump within a step of 0.001 of [-2, 2]."""
   second = jax.vmap(jax.grad(jax.grad(activation)))(jnp.arange(-2, 2, _STEP) + _STEP / 2)
   return float(jnp.max(jnp.abs(jnp.diff(second))))
 
 
-def _judge(numbers: dict) -> Judgement:
+def _criterion(numbers):
   def trained(name):
     own = numbers[name]
     return np.array([d if d is not None and np.isfinite(d) else np.inf for d in own["wasserstein"]])
@@ -104,52 +92,45 @@ def _judge(numbers: dict) -> Judgement:
   jumps = [numbers[name]["jump_of_second_derivative"][0] for name in ("elu", "smooth")]
   holds = jumps[0] > 0.5 and jumps[1] < 0.01
   holds &= bool(np.all(smooth < 0.5) and np.all(elu > 2 * smooth.max()))
-  return Judgement(
-    verdict(holds),
+  return verdict(
+    holds,
     f"The second derivative jumps by {jumps[0]:.2f} (ELU) and {jumps[1]:.1g} (softplus). Exact W1"
     f" of samples at the end: ELU {elu.min():.2f} to {elu.max():.2f}, softplus {smooth.min():.2f}"
     f" to {smooth.max():.2f}, ReLU {trained('relu').min():.2f} to {trained('relu').max():.2f}.",
   )
 
 
-def _draw(at, curves, seeds) -> Picture:
-  figure = Figure(figsize=(9, 3.4), layout="constrained")
-  left, right = figure.subplots(1, 2)
+def _draw(at, curves, seeds):
+  figure, (left, right) = make_panels(1, 2, size=(9, 3.4))
   x = jnp.linspace(-3, 3, 601)
   for i, (name, activation) in enumerate(_ACTIVATIONS.items()):
     second = jax.vmap(jax.grad(jax.grad(activation)))(x)
     left.plot(x, second, color=f"C{i}", linewidth=1.2, label=_WORDS[name])
-    for seed, norms in enumerate(curves[name]):
-      label = _WORDS[name] if seed == 0 else None
-      right.plot(at, norms, color=f"C{i}", linewidth=1.2, alpha=0.8, label=label)
+    lines_by_seed(right, at, curves[name], _WORDS[name], color=f"C{i}", alpha=0.8)
   left.set(xlabel="x", ylabel="second derivative")
-  right.axhline(1, color="gray", linewidth=0.8, linestyle=":")
+  mark(right, y=1)
   right.set(xlabel="step (generator updates)", ylabel="mean gradient norm on x_hat")
-  for axes in (left, right):
-    axes.legend(fontsize=7)
-  return Picture(
+  return picture(
+    figure,
     "Left: second derivatives of three activations; ELU's jumps at 0, ReLU's is 0 wherever it is."
     " Right: mean gradient norms of critics with them, trained with the penalty on the ring; a line"
     f" for each of {seeds} seeds.",
-    render(figure),
   )
 
 
 CLAIM = Claim(
-  name="second_derivatives",
+  name="second_derivatives", place=7, source="WGAN-GP, appendix D",
   sentence="A critic with ELU cannot be trained with the gradient penalty, as its second derivative"
   " is not continuous; the similar softplus(2x + 2) / 2 - 1 can.",
-  source="WGAN-GP, appendix D",
   settings="Ring of 8 Gaussians; critics of 3 layers with each activation, a ReLU generator, Adam"
-  " 1e-3 falling to 0, betas (0.5, 0.9), lambda 10. The paper tells it of images, without numbers.",
-  criterion="ELU's second derivative jumps by more than 0.5 within a step of 0.001 and the"
+  " 1e-3 falling to 0, betas (0.5, 0.9), lambda 10. The paper says it of images, without numbers.",
+  criterion_text="ELU's second derivative jumps by more than 0.5 within a step of 0.001 and the"
   " softplus's by less than 0.01; with the softplus every seed ends at an exact W1 below 0.5, with"
   " ELU every seed diverges or ends at more than twice the worst of those.",
   scales={
     "quick": {"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256},
-    "full": {"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256},
+    "full": {"seeds": 5, "steps": 20000, "width": 512},
+    "tiny": {"seeds": 1, "steps": 2, "width": 4, "batch_size": 4},
   },
-  minutes={"quick": 1.4, "full": 20},
-  measure=_measure,
-  judge=_judge,
-)
+  minutes={"quick": 1.4, "full": 20}, measure=_measure, criterion=_criterion,
+)  # fmt: skip

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.engine.observe import observe, observe_settings, observe_training
-from experiments.spec.grid import Grid
+from experiments.engine.observe import observe, observe_training
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp
 from wgan_jax.training import Config, Hparams, Training, make_chunk, make_training
@@ -71,18 +70,6 @@ def test_one_that_diverges_is_told_and_its_neighbour_does_not_notice(observed):
     jax.tree.map(lambda leaf: leaf[1], found.seen["params"]),
     jax.tree.map(lambda leaf: leaf[0], observed.seen["params"]),
   )
-
-
-@pytest.mark.slow
-def test_runs_of_flags_are_of_one_program():
-  choices = {"loss": ("wasserstein",), "penalty": ("gp",), "width": (4,), "depth": (1,)}
-  choices |= {"batch_size": (8,), "n_critic": (1,)}
-  runs = Grid("ring", choices | {"lambda_gp": (0.1, 1.0)}).settings([0])
-  found = observe_settings(runs, None, [1], look)
-  assert found.seen["step"].tolist() == [[1], [1]]
-  others = Grid("ring", choices | {"width": (4, 8)}).settings([0])
-  with pytest.raises(ValueError, match="numbers and seeds only"):
-    observe_settings(others, None, [1], look)
 
 
 @pytest.mark.slow

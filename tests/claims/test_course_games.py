@@ -1,11 +1,10 @@
-"""Claims of the course, rows 1 to 7: each clause of a criterion bites, and a small run."""
+"""Claims of the course, rows 1 to 7: each clause of a criterion bites."""
 
-import json
 import math
 
 import numpy as np
 import pytest
-from helpers.claiming import changed, judged, measured
+from helpers.claiming import changed, outcome
 
 MODES = {
   "peaks": [12],
@@ -164,27 +163,9 @@ CHANGES = [
 
 @pytest.mark.parametrize("name", HOLDS)
 def test_what_the_source_says_is_reproduced(name):
-  assert judged(name, HOLDS[name]) == "reproduced"
+  assert outcome(name, HOLDS[name]) == "reproduced"
 
 
 @pytest.mark.parametrize(("name", "path", "value"), CHANGES)
 def test_each_clause_bites(name, path, value):
-  assert judged(name, changed(HOLDS[name], *path, value)) == "not reproduced"
-
-
-SMALL = {
-  "modes": {"seeds": 1, "n_images": 100, "iterations": 250},
-  "mode_collapse": {"seeds": 1, "steps": 6, "looks": 3, "image_steps": 2, "width": 2},
-  "cross_entropy": {"seeds": 1, "steps": 3, "width": 4},
-  "discriminator_ahead": {"seeds": 1, "width": 2, "updates": [0, 2]},
-  "vanishing_gradients": {"seeds": 1, "steps": 4, "width": 2},
-  "earth_movers_distance": {"separations": 3},
-  "w_loss": {"seeds": 1, "steps": 2, "width": 4},
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
-def test_it_runs(name, tmp_path):
-  numbers = measured(name, tmp_path, **SMALL[name]).numbers
-  assert json.loads(json.dumps(numbers)) == numbers
+  assert outcome(name, changed(HOLDS[name], *path, value)) == "not reproduced"

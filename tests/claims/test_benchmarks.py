@@ -1,0 +1,79 @@
+"""Claims around the papers: each clause of a criterion bites."""
+
+import math
+
+import pytest
+from helpers.claiming import changed, outcome
+
+
+def _modes(found, reverse_kl):
+  return {
+    "n_modes": [found] * 2,
+    "high_quality": [0.9] * 2,
+    "reverse_kl": [reverse_kl] * 2,
+    "found": [[[1, found]]] * 2,
+  }
+
+
+CROSS_ENTROPY = {"minimax": _modes(20.0, 0.4), "nonsaturating": _modes(14.0, 0.8)}
+PENALTIES = {"gp": _modes(25.0, 0.005), "gp_one_sided": _modes(25.0, 0.005)}
+HOLDS = {
+  "known_distance": {
+    "funnels": [4, 16],
+    "true": [[1.0, 0.9], [0.5, 0.5]],
+    "cosine": {
+      "clip": [[0.6, 0.6], [0.4, 0.4]],
+      "gp": [[0.82, 0.82], [0.6, 0.6]],
+      "gp_one_sided": [[0.86, 0.86], [0.8, 0.7]],
+    },
+    "ratio": {
+      "clip": [[0.3, 0.2], [0.1, 0.1]],
+      "gp": [[1.04, 1.03], [0.8, 0.9]],
+      "gp_one_sided": [[1.05, 1.05], [0.97, 0.96]],
+    },
+  },
+  "mode_coverage": {
+    "ring": {
+      "minimax": _modes(8.0, 0.1),
+      "nonsaturating": _modes(7.0, 0.1),
+      "clip": _modes(8.0, 0.01),
+      "gp": _modes(8.0, 0.001),
+      "gp_one_sided": _modes(8.0, 0.001),
+    },
+    "grid": {**CROSS_ENTROPY, "clip": _modes(22.0, 0.1), **PENALTIES},
+    "stacked_mnist": {
+      **CROSS_ENTROPY,
+      "clip": _modes(500.0, 1.0),
+      "gp": _modes(960.0, 0.7),
+      "gp_one_sided": _modes(960.0, 0.7),
+    },
+  },
+}
+# By claim, what is changed, as a path into the numbers, and to what.
+CHANGES = [
+  ("known_distance", ("cosine", "gp_one_sided", 0), [0.7, 0.7]),
+  ("known_distance", ("cosine", "gp_one_sided", 1), [0.59, 0.59]),
+  ("known_distance", ("cosine", "clip"), [[0.6, 0.6], [0.58, 0.7]]),
+  ("known_distance", ("cosine", "clip", 0), [0.3, 0.3]),
+  ("known_distance", ("ratio", "clip", 0), [0.9, 0.9]),
+  ("known_distance", ("ratio", "gp", 0), [1.3, 1.3]),
+  ("known_distance", ("ratio", "gp_one_sided", 1), [0.6, 0.6]),
+  ("known_distance", ("ratio", "gp", 0, 0), math.nan),
+  ("mode_coverage", ("ring", "gp", "n_modes", 1), 7.0),
+  ("mode_coverage", ("grid", "gp_one_sided", "n_modes", 0), 24.0),
+  ("mode_coverage", ("grid", "gp", "n_modes"), [25.0]),
+  ("mode_coverage", ("grid", "minimax", "n_modes"), [25.0, 25.0]),
+  ("mode_coverage", ("grid", "gp", "reverse_kl"), [0.5, 0.5]),
+  ("mode_coverage", ("stacked_mnist", "gp", "n_modes"), [100.0, 100.0]),
+  ("mode_coverage", ("stacked_mnist", "minimax", "n_modes"), [990.0, 990.0]),
+]
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_what_the_source_says_is_reproduced(name):
+  assert outcome(name, HOLDS[name]) == "reproduced"
+
+
+@pytest.mark.parametrize(("name", "path", "value"), CHANGES)
+def test_each_clause_bites(name, path, value):
+  assert outcome(name, changed(HOLDS[name], *path, value)) == "not reproduced"
