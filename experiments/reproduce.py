@@ -20,7 +20,7 @@ from experiments.claims import find_names, load_claims
 from experiments.claims.claim import SCALES
 from experiments.claims.lab import Lab
 from experiments.claims.reproduction import Reproduction
-from experiments.engine.folder import locked
+from experiments.engine.opening import locked
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
 from experiments.host.errors import UserError

@@ -13,7 +13,6 @@ import sys
 
 from absl import flags
 
-from experiments.engine.folder import locked
 from experiments.engine.groups import (
   SweepFolder,
   check_sweep_folder,
@@ -21,6 +20,7 @@ from experiments.engine.groups import (
   recorded_sweep_dataset,
 )
 from experiments.engine.loop import Intervals
+from experiments.engine.opening import locked
 from experiments.engine.planning import default_batching, describe_devices, print_plan
 from experiments.engine.sweep import train_sweep
 from experiments.host import cli

@@ -114,8 +114,11 @@ class Reproduction:
       lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     counts = ", ".join(f"{n} {each}" for each, n in self._counts().items())
     counts += f", of {len(self._names)} claims"
-    head = f"# Claims and verdicts\n\n{counts}. `python -m experiments.reproduce` wrote this table;"
-    return f"{head} [the report](report.html) has the figures.\n\n" + "\n".join(lines) + "\n"
+    head = (
+      f"# Claims and verdicts\n\n{counts}. `python -m experiments.reproduce` wrote this table and,"
+    )
+    head += " beside it, `report.html` with all [figures](figures)."
+    return head + "\n\n" + "\n".join(lines) + "\n"
 
   def _report(self):
     shown = {

@@ -12,27 +12,21 @@ tensorboard/     events, with --tensorboard
 
 import contextlib
 import dataclasses
-import fcntl
 import pathlib
 import sys
 from collections.abc import Iterator
 
 import jax
 
+from experiments.engine.opening import OTHER_DATA, is_unused, locked, write_record
 from experiments.host import checkpoints, files
 from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.datasets import Dataset
-from experiments.spec.record import check_format, stamp
+from experiments.spec.record import check_format
 from experiments.spec.settings import Settings
 from wgan_jax.training import State, make_training
-
-_OTHER_DATA = (
-  "--workdir={} was trained on other data of the same name: give the --data_dir and the package"
-  " versions that its config.json tells"
-)
-_BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +94,7 @@ class RunFolder:
       UserError: they are others of the same name.
     """
     if read_json(self.config).get("data_sha256") != dataset.digest():
-      raise UserError(_OTHER_DATA.format(self.path))
+      raise UserError(OTHER_DATA.format(self.path))
 
   def read_state(self, step: int | None = None) -> State:
     """The training state of a checkpoint of the run that is here; the newest, if none is named.
@@ -186,13 +180,9 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
   Raises:
     UserError: it is a file, holds other files, or another run.
   """
-  if path.exists() and not path.is_dir():
-    raise UserError(f"--workdir={path} is a file: name a folder")
-  folder = RunFolder(path)
-  if not folder.config.exists():
-    if path.exists() and {child.name for child in path.iterdir()} - _BEFORE_CONFIG:
-      raise UserError(f"--workdir={path} holds other files and no run: name another folder")
+  if is_unused(path, "run"):
     return
+  folder = RunFolder(path)
   recorded = folder.read_settings()
   differ = [
     f"--{field.name} ({getattr(recorded, field.name)} there, {getattr(settings, field.name)} here)"
@@ -217,7 +207,7 @@ def open_run(
     settings: must agree with the recorded ones.
     dataset: must be the recorded one.
     flags: all flags, recorded.
-    environment: `describe_environment()`, recorded; told where it differs from the recorded one.
+    environment: `describe_environment()`, recorded; a change is reported.
 
   Yields:
     The folder, its config.json written.
@@ -231,63 +221,3 @@ def open_run(
     record = {"settings": dataclasses.asdict(settings), "flags": flags}
     write_record(folder.config, record, dataset.digest(), environment)
     yield folder
-
-
-@contextlib.contextmanager
-def locked(path: pathlib.Path) -> Iterator[None]:
-  """Makes the folder where it does not exist, and keeps other processes out of it.
-
-  Raises:
-    UserError: it cannot be written, or is in use.
-  """
-  try:
-    path.mkdir(parents=True, exist_ok=True)
-    lock = (path / ".lock").open("w")
-  except OSError as error:
-    raise UserError(f"--workdir={path} cannot be written ({error.strerror})") from error
-  with lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise UserError(f"--workdir={path} is in use by another process: wait for it") from error
-    except OSError:
-      pass  # A file system without locks.
-    yield
-
-
-def write_record(
-  path: pathlib.Path, record: dict, data_sha256: str, environment: dict, *, tell: bool = True
-) -> None:
-  """Writes a config.json: what is recorded, the data, and each environment that had a part.
-
-  Raises:
-    UserError: the file that is there is damaged, or of other data.
-  """
-  record = (
-    stamp()
-    | record
-    | {
-      "data_sha256": data_sha256,
-      "environment": environment,
-      "resumed_in": [],
-    }
-  )
-  if path.exists():
-    earlier = read_json(path)
-    try:
-      record["environment"], record["resumed_in"] = earlier["environment"], earlier["resumed_in"]
-      last = [record["environment"], *record["resumed_in"]][-1]
-      changed = [name for name in environment if environment[name] != last.get(name)]
-    except (AttributeError, KeyError, TypeError) as error:
-      raise UserError(f"{path}: damaged, or of another version") from error
-    if earlier.get("data_sha256") != data_sha256:
-      raise UserError(_OTHER_DATA.format(path.parent))
-    if changed:
-      record["resumed_in"].append(environment)
-      if tell:
-        print(
-          f"warning: {', '.join(changed)} changed since the run was started: it goes on, but"
-          " perhaps not bit for bit as it would have",
-          file=sys.stderr,
-        )
-  write_json(path, record)

@@ -13,14 +13,13 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from experiments.engine.folder import RunFolder, locked, write_record
+from experiments.engine.folder import RunFolder
+from experiments.engine.opening import is_unused, locked, write_record
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.datasets import Dataset
 from experiments.spec.record import check_format
 from experiments.spec.settings import Settings
-
-_BEFORE_CONFIG = {".lock", ".config.json.partial"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,13 +123,9 @@ def check_sweep_folder(
     UserError: it is a file, holds other files, a sweep with members that these are not, lines at
       other steps, which would not compare, or a member that is beyond `steps`.
   """
-  if path.exists() and not path.is_dir():
-    raise UserError(f"--workdir={path} is a file: name a folder")
-  folder = SweepFolder(path)
-  if not folder.config.exists():
-    if path.exists() and {child.name for child in path.iterdir()} - _BEFORE_CONFIG:
-      raise UserError(f"--workdir={path} holds other files and no sweep: name another folder")
+  if is_unused(path, "sweep"):
     return
+  folder = SweepFolder(path)
   wanted = set(runs)
   group = folder.read_group()
   begun = [run for run in folder.read_runs() if folder.member(run).metrics.exists()]
@@ -166,7 +161,7 @@ def open_sweep(
     runs: the members.
     dataset: must be the recorded one.
     flags: all flags, recorded.
-    environment: `describe_environment()`, recorded; told where it differs from the recorded one.
+    environment: `describe_environment()`, recorded; a change is reported.
 
   Yields:
     The folder, its config.json and those of the members written.
@@ -184,5 +179,5 @@ def open_sweep(
       member = folder.member(run)
       member.samples.mkdir(parents=True, exist_ok=True)
       own = {"settings": dataclasses.asdict(run), "flags": flags}
-      write_record(member.config, own, digest, environment, tell=False)
+      write_record(member.config, own, digest, environment, warn=False)
     yield folder

@@ -52,6 +52,10 @@ def run(
       file=sys.stderr,
     )
     return 130
+  except ImportError as error:
+    if "pip install" not in str(error):
+      raise
+    return _fail(error)  # A package of an extra: the message names it.
   except OSError as error:
     return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
   except (MemoryError, jax.errors.JaxRuntimeError) as error:

@@ -91,7 +91,7 @@ def describe_environment() -> dict:
     ) from error
   return {
     "python": platform.python_version(),
-    **{name: metadata.version(name) for name in _PACKAGES},
+    **{name: _version(name) for name in _PACKAGES},
     "platform": device.platform,
     "device": device.device_kind,
     "devices": jax.local_device_count(),
@@ -101,6 +101,14 @@ def describe_environment() -> dict:
     "xla_flags": os.environ.get("XLA_FLAGS", ""),
     "commit": _commit(),
   }
+
+
+def _version(package: str) -> str | None:
+  """The version of a package; None for one that is not installed."""
+  try:
+    return metadata.version(package)
+  except metadata.PackageNotFoundError:
+    return None
 
 
 def _commit() -> str | None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from helpers.launching import TINY, final_state, launch, results, train
@@ -109,28 +110,38 @@ jax.device_get = later
 }
 
 
-@pytest.mark.slow
-def test_killed_at_any_point_equals_uninterrupted(finished, tmp_path):
-  """SIGKILL, six times in the life of one run: byte for byte what it would have been."""
+# By strike: the whole checkpoints, and all folders: what was cut short is there and does not count.
+_LEFT = {
+  "in_the_first_file": ([], 0),
+  "before_the_first_rename": ([], 1),
+  "between_rename_and_digests": ([], 1),
+  "in_a_chunk": ([], 0),
+  "in_a_later_save": ([2, 4], 3),
+  "in_a_later_chunk": ([2, 4, 6], 3),
+}
+
+
+@pytest.mark.parametrize(
+  "strikes", [["in_a_later_save"], pytest.param(list(_STRIKES), marks=pytest.mark.campaign)]
+)
+def test_killed_and_resumed_equals_uninterrupted(finished, tmp_path, strikes):
+  """SIGKILL, once or six times in the life of one run: byte for byte what it would have been."""
   workdir = tmp_path / "run"
-  seen = {}
-  for name, patch in _STRIKES.items():
+  for name in strikes:
+    script = _KILLED.format(patch=_STRIKES[name])
     ended = subprocess.run(
-      [sys.executable, "-c", _KILLED.format(patch=patch), str(ROOT), str(ROOT / "tests"), workdir],
-      env=os.environ | {"JAX_NUMPY_RANK_PROMOTION": "raise"},
+      [sys.executable, "-c", script, str(ROOT), str(ROOT / "tests"), workdir],
+      env=os.environ
+      | {
+        "JAX_NUMPY_RANK_PROMOTION": "raise",
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+      },
       check=False,
       capture_output=True,
     )
     assert ended.returncode == -signal.SIGKILL, (name, ended.stderr.decode())
     directory = workdir / "checkpoints"
-    seen[name] = checkpoints.steps(directory), len(list(directory.glob("*")))
-  # Whole checkpoints, and all folders: what was cut short is there and does not count.
-  assert seen["in_the_first_file"] == ([], 0)
-  assert seen["before_the_first_rename"] == ([], 1)
-  assert seen["between_rename_and_digests"] == ([], 1)
-  assert seen["in_a_chunk"] == ([], 0)
-  assert seen["in_a_later_save"] == ([2, 4], 3)
-  assert seen["in_a_later_chunk"] == ([2, 4, 6], 3)
+    assert (checkpoints.steps(directory), len(list(directory.glob("*")))) == _LEFT[name]
   # What a kill in the middle of a line leaves.
   with (workdir / "metrics.jsonl").open("a") as file:
     file.write('{"step": 9, "wasserst')
@@ -152,13 +163,12 @@ def test_a_folder_with_another_run_is_refused_by_the_flags_that_differ(finished,
   assert train(finished, "--steps=12", "--penalty=clip", "--seed=1") == 2
   error = capsys.readouterr().err
   assert error.startswith("error: --workdir=")
-  for told in ("--penalty (gp there, clip here)", "--seed (0 there, 1 here)", "--clip_value"):
-    assert told in error
+  for words in ("--penalty (gp there, clip here)", "--seed (0 there, 1 here)", "--clip_value"):
+    assert words in error
   assert "--width" not in error
   assert results(finished) == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
   ("method", "named"),
   [
@@ -244,7 +254,7 @@ def test_workdirs_that_cannot_be_used(tmp_path, capsys):
   changed = tmp_path / "changed"
   changed.mkdir()
   (changed / "config.json").write_text('{"settings": {"loss": "hinge"}}')
-  for workdir, told in [
+  for workdir, words in [
     (file, "is a file"),
     (other, "other files"),
     (damaged, "damaged"),
@@ -256,7 +266,7 @@ def test_workdirs_that_cannot_be_used(tmp_path, capsys):
     assert train(workdir, "--steps=2") == 2
     error = capsys.readouterr().err
     assert str(workdir) in error
-    assert told in error, error
+    assert words in error, error
     assert error.count("\n") == 1
   assert file.read_text() == "mine"
   assert [path.name for path in other.iterdir()] == ["thesis.tex"]
@@ -271,7 +281,6 @@ def test_one_process_at_a_time(tmp_path, capsys, finished):
   assert "in use by another process" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(flags, "resolve_auto", lambda data_dir: "digits")
   monkeypatch.chdir(tmp_path)
@@ -281,9 +290,9 @@ def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, 
   assert workdir.name == (
     "digits-wasserstein-gp-seed3-architecture_mlp-width4-latent_dim2-batch_size4-n_critic1"
   )
-  told = capsys.readouterr()
-  assert "warning: no MNIST here that could be read or downloaded" in told.err
-  assert "digits: 1500 training images, 297 held out" in told.out
+  printed = capsys.readouterr()
+  assert "warning: no MNIST here that could be read or downloaded" in printed.err
+  assert "digits: 1500 training images, 297 held out" in printed.out
 
   # A run keeps the data set it has, whatever auto would choose by now.
   monkeypatch.setattr(flags, "resolve_auto", lambda data_dir: "mnist")
@@ -292,7 +301,6 @@ def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, 
   assert list((tmp_path / "runs").iterdir()) == [workdir]
 
 
-@pytest.mark.slow
 def test_tensorboard_events(tmp_path):
   pytest.importorskip("tensorboardX")
   assert train(tmp_path / "run", "--steps=4", "--tensorboard") == 0
@@ -308,8 +316,9 @@ def test_tensorboard_missing_says_what_to_install(tmp_path, monkeypatch, capsys)
   assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("dataset", ["mnist", "stacked_mnist"])
+@pytest.mark.parametrize(
+  "dataset", ["mnist", pytest.param("stacked_mnist", marks=pytest.mark.campaign)]
+)
 def test_real_mnist(dataset, tmp_path, capsys):
   data_dir = os.environ.get("TFDS_DATA_DIR")
   if not data_dir or not os.path.isdir(data_dir) or not is_prepared("mnist", data_dir):

@@ -42,7 +42,6 @@ def test_results_hold_every_measure(finished):
   assert 'alt="exact distance' not in html  # Measured once: no curve.
 
 
-@pytest.mark.slow
 def test_a_mapped_member_has_the_measures_of_the_run_alone(finished, tmp_path):
   alone = tmp_path / "alone"
   assert launch(toy, *SMALL, "--steps=4", f"--workdir={alone}") == 0

@@ -30,7 +30,6 @@ def observed():
   return watch([(Hparams(), 3), (Hparams(learning_rate=1e-2), 4), (Hparams(), 4)])
 
 
-@pytest.mark.slow
 def test_a_member_is_the_run_alone(observed):
   training = make_training(CONFIG, PAIR, RING.sample_real)
   hparams = jax.tree.map(jnp.float32, Hparams(learning_rate=1e-2))
@@ -60,7 +59,6 @@ def test_each_look_draws_its_own(observed):
   chex.assert_trees_all_equal(draws[1], draws[2])
 
 
-@pytest.mark.slow
 def test_one_that_diverges_is_told_and_its_neighbour_does_not_notice(observed):
   found = watch([(Hparams(learning_rate=1e30), 3), (Hparams(), 3)])
   assert found.alive.tolist() == [False, True]
@@ -72,7 +70,6 @@ def test_one_that_diverges_is_told_and_its_neighbour_does_not_notice(observed):
   )
 
 
-@pytest.mark.slow
 def test_a_training_of_ones_own():
   training = make_training(CONFIG, PAIR, RING.sample_real)
 

@@ -1,0 +1,96 @@
+"""Opens the folder of a run or a sweep: its lock, its record, and what may not be in it."""
+
+import contextlib
+import fcntl
+import pathlib
+import sys
+from collections.abc import Iterator
+
+from experiments.host.errors import UserError
+from experiments.host.files import read_json, write_json
+from experiments.spec.record import stamp
+
+OTHER_DATA = (
+  "--workdir={} was trained on other data of the same name: use the --data_dir and package versions"
+  " recorded in its config.json"
+)
+_BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
+
+
+def is_unused(path: pathlib.Path, kind: str) -> bool:
+  """Whether nothing was begun in a folder yet.
+
+  Args:
+    path: the folder, which need not exist.
+    kind: names what it should hold, a "run" or a "sweep".
+
+  Raises:
+    UserError: it is a file, or holds other files.
+  """
+  if path.exists() and not path.is_dir():
+    raise UserError(f"--workdir={path} is a file: name a folder")
+  if (path / "config.json").exists():
+    return False
+  if path.exists() and {child.name for child in path.iterdir()} - _BEFORE_CONFIG:
+    raise UserError(f"--workdir={path} holds other files and no {kind}: name another folder")
+  return True
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+  """Makes the folder where it does not exist, and keeps other processes out of it.
+
+  Raises:
+    UserError: it cannot be written, or is in use.
+  """
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+    lock = (path / ".lock").open("w")
+  except OSError as error:
+    raise UserError(f"--workdir={path} cannot be written ({error.strerror})") from error
+  with lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise UserError(f"--workdir={path} is in use by another process: wait for it") from error
+    except OSError:
+      pass  # A file system without locks.
+    yield
+
+
+def write_record(
+  path: pathlib.Path, record: dict, data_sha256: str, environment: dict, *, warn: bool = True
+) -> None:
+  """Writes a config.json: what is recorded, the data, and each environment that had a part.
+
+  Args:
+    path: the file; if it exists, the environments in it are kept.
+    record: settings or members, and flags.
+    data_sha256: digest of the data.
+    environment: `describe_environment()`.
+    warn: whether to warn that the environment changed since the last start.
+
+  Raises:
+    UserError: the file that is there is damaged, or of other data.
+  """
+  data = {"data_sha256": data_sha256, "environment": environment, "resumed_in": []}
+  record = stamp() | record | data
+  if path.exists():
+    earlier = read_json(path)
+    try:
+      record["environment"], record["resumed_in"] = earlier["environment"], earlier["resumed_in"]
+      last = [record["environment"], *record["resumed_in"]][-1]
+      changed = [name for name in environment if environment[name] != last.get(name)]
+    except (AttributeError, KeyError, TypeError) as error:
+      raise UserError(f"{path}: damaged, or of another version") from error
+    if earlier.get("data_sha256") != data_sha256:
+      raise UserError(OTHER_DATA.format(path.parent))
+    if changed:
+      record["resumed_in"].append(environment)
+      if warn:
+        print(
+          f"warning: {', '.join(changed)} changed since the run was started: it goes on, but"
+          " perhaps not bit for bit as it would have",
+          file=sys.stderr,
+        )
+  write_json(path, record)
