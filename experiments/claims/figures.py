@@ -97,7 +97,8 @@ def image_grid(axes, images: np.ndarray, title: str) -> None:
 def log_map(axes, values: np.ndarray):
   """Draws an array in units of its largest entry, from a thousandth of it; red: exactly 0."""
   shown = values / values.max()
-  axes.set_facecolor("red")
+  if not values.all():
+    axes.set_facecolor("red")
   return axes.imshow(
     np.where(shown > 0, np.maximum(shown, 1e-9), np.nan), norm="log", vmin=1e-3, vmax=1
   )

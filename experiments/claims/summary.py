@@ -13,13 +13,13 @@ def rows_by_seed(labels: dict[str, str], columns: dict[str, Sequence]) -> list[d
 
   Args:
     labels: cells that all rows have in common, by title.
-    columns: a value for each seed, by title, where `_` stands for a space.
+    columns: a value for each seed, by title; a title may be an identifier, `_` for each space.
   """
   n_seeds = len(next(iter(columns.values())))
   return [
     labels
     | {"seed": seed}
-    | {name.replace("_", " "): _cell(values[seed]) for name, values in columns.items()}
+    | {_title(name): _cell(values[seed]) for name, values in columns.items()}
     for seed in range(n_seeds)
   ]
 
@@ -52,6 +52,10 @@ def even_steps(steps: int, n: int) -> list[int]:
 def sigmoid(scores: np.ndarray) -> np.ndarray:
   """Turns scores into probabilities in float64, without overflow."""
   return 1 / (1 + np.exp(-np.clip(scores.astype(np.float64), -500, 500)))
+
+
+def _title(name):
+  return name if " " in name else name.replace("_", " ")
 
 
 def _cell(value):

@@ -20,6 +20,7 @@ def test_rows_hold_json_values_and_share_their_labels():
   rows = rows_by_seed({"critic": "clip"}, {"mean_norm": np.float32([1.5, 2.5]), "text": ["a", "b"]})
   assert rows[1] == {"critic": "clip", "seed": 1, "mean norm": 2.5, "text": "b"}
   assert type(rows[0]["mean norm"]) is float
+  assert rows_by_seed({}, {"norm on x_hat": [1]}) == [{"seed": 0, "norm on x_hat": 1}]
 
 
 def test_values_in_words():

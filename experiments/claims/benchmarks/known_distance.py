@@ -137,7 +137,7 @@ CLAIM = Claim(
       "width": 128},
     "full": {"seeds": 5, "funnels": (4, 16, 64), "steps": 60_000, "clip_steps": 5000,
       "batch_size": 1024},
-    "tiny": {"seeds": 1, "funnels": [2], "steps": 2, "clip_steps": 2, "batch_size": 8, "width": 4},
+    "tiny": {"seeds": 1, "funnels": (2,), "steps": 2, "clip_steps": 2, "batch_size": 8, "width": 4},
   },
   minutes={"quick": 2.2, "full": 25.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -144,7 +144,8 @@ def _draw(lines, values, peaks, image_set):
 def _draw_path(numbers):
   figure, axes = make_panels(size=(5.6, 3.2))
   for seed, path in enumerate(numbers["path"]):
-    axes.plot(np.linspace(0, 1, len(path)), path, label=f"seed {seed}")
+    if path:
+      axes.plot(np.linspace(0, 1, len(path)), path, label=f"seed {seed}")
   axes.set(xlabel=f"way from the peak of {_FROM} to that of {_TO} (share)", ylim=(0, None))
   axes.set(ylabel="density of the map")
   return picture(

@@ -129,7 +129,7 @@ CLAIM = Claim(
       "clip_values": (0.03, 0.1), "lambdas": (10.0,)},
     "full": {"seeds": 5, "dataset": "mnist", "steps": 20_000, "width": 64,
       "clip_values": (0.003, 0.01, 0.03, 0.1), "lambdas": (0.1, 1.0, 10.0, 100.0)},
-    "tiny": {"seeds": 1, "steps": 2, "width": 1, "clip_values": [0.1], "lambdas": [10.0]},
+    "tiny": {"seeds": 1, "steps": 2, "width": 1, "clip_values": (0.1,)},
   },
   minutes={"quick": 9.6, "full": 150.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -123,7 +123,7 @@ CLAIM = Claim(
       "clip_values": (0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.06, 0.07, 0.08, 0.1, 0.3)},
     "full": {"seeds": 5, "steps": 10_000,
       "clip_values": (0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.3, 1.0)},
-    "tiny": {"seeds": 1, "steps": 4, "width": 4, "clip_values": [0.01, 1.0]},
+    "tiny": {"seeds": 1, "steps": 4, "width": 4, "clip_values": (0.01, 1.0)},
   },
   minutes={"quick": 0.3, "full": 3.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip
