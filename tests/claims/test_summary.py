@@ -87,4 +87,5 @@ def test_an_interval_needs_a_value():
 def test_images_in_a_grid_keep_their_range():
   _, axes = make_panels(size=(1, 1))
   image_grid(axes, np.stack([np.full((2, 2, 1), value) for value in (-1, np.nan, 1, 9)]), "Four")
-  np.testing.assert_array_equal(np.unique(axes.images[0].get_array()), [0, 127, 255])
+  # One pixel of each image, from the upper left.
+  np.testing.assert_array_equal(axes.images[0].get_array()[::2, ::2], [[0, 127], [255, 255]])
