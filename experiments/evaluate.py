@@ -33,7 +33,7 @@ from experiments.report.evaluation import (
   read_samples,
   real_samples,
 )
-from experiments.spec.datasets import IMAGES, POINTS, load_dataset
+from experiments.spec.datasets import DATASETS, IMAGES, POINTS, load_dataset
 from experiments.spec.flags import (
   MAX_SEED,
   MAX_STEPS,
@@ -90,7 +90,7 @@ def main(flag_values: flags.FlagValues) -> None:
     folder.check_data(dataset)
     title = f"{folder.path.resolve().name}, step {int(state.step)}"
   else:
-    options = {"n_funnels": flag_values.n_funnels, "data_seed": flag_values.data_seed}
+    options = {option: flag_values[option].value for option in DATASETS[name].options}
     options = {option: value for option, value in options.items() if value is not None}
     dataset = load_dataset(name, flag_values.data_dir, **options)
     path = pathlib.Path(flag_values.samples).expanduser()
@@ -118,12 +118,13 @@ def main(flag_values: flags.FlagValues) -> None:
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
   print(
     f"{title}: {len(samples)} samples and {len(train)} training data, both against"
-    f" {len(held_out)} held out of {dataset.name}; the exact distance of at most {N_EXACT} of each"
+    f" {len(held_out)} held out of {dataset.name}; distances and the critic's measures take at most"
+    f" {N_EXACT} of each"
   )
   _print_table(measured.measures, real.measures, critic)
   record = {
     "title": title,
-    "counts": counts | {"exact_wasserstein_of_at_most": N_EXACT},
+    "counts": counts | {"distances_of_at_most": N_EXACT},
     "samples": measured.measures,
     "training_data": real.measures,
     "critic": critic,
@@ -150,16 +151,17 @@ def _check(flag_values: flags.FlagValues) -> None:
   refuse_empty(flag_values, "workdir", "samples", "out")
   if (flag_values.workdir is None) == (flag_values.samples is None):
     raise UserError("name either a run with --workdir, or a file with --samples")
-  idle = ("dataset", "n_funnels", "data_seed") if flag_values.workdir else ("step", "n")
+  options = dict.fromkeys(option for row in DATASETS.values() for option in row.options)
+  idle = ("dataset", *options) if flag_values.workdir else ("step", "n")
   for name in idle:
     if flag_values[name].value is not None:
       other = "workdir" if flag_values.workdir else "samples"
       raise UserError(f"--{name} does nothing with --{other}: leave it out")
   if flag_values.samples and (flag_values.dataset is None or flag_values.out is None):
     raise UserError("--samples needs --dataset, their data set, and --out, a folder to write to")
-  if flag_values.dataset != "funnels":
-    for name in ("n_funnels", "data_seed"):
-      if flag_values[name].present:
+  if flag_values.samples:
+    for name in options:
+      if flag_values[name].present and name not in DATASETS[flag_values.dataset].options:
         raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
 
 

@@ -33,6 +33,7 @@ from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import IMAGES, POINTS
 from experiments.spec.defaults import defaults_table
 from experiments.spec.grid import Grid
+from experiments.spec.loader import make_loader
 from experiments.spec.notes import notes
 from wgan_jax.sweep import BATCHING
 
@@ -93,17 +94,13 @@ def main(flag_values: flags.FlagValues) -> None:
   )
   path = path_of(name)
   runs = Grid(name, choices).settings(range(flag_values.seeds))
-  check_sweep_folder(path, runs, steps=flag_values.steps, log_every=flag_values.log_every)
+  check_sweep_folder(path, runs, flag_values.flag_values_dict())
   use_all_cores()
   use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
-  dataset = runs[0].load(flag_values.data_dir)
-  intervals = Intervals(
-    flag_values.log_every,
-    flag_values.sample_every or shared_flags.MAX_STEPS,
-    flag_values.checkpoint_every,
-    flag_values.slow_every,
-  )
+  load = make_loader(flag_values.data_dir)
+  dataset = load(runs[0])
+  intervals = Intervals.of_flags(flag_values)
   print(
     f"{len(runs)} members on {environment['platform']}, {describe_devices()};"
     f" {name}: {dataset.description}"
@@ -113,13 +110,13 @@ def main(flag_values: flags.FlagValues) -> None:
   if flag_values.slow_every and flag_values.steps % flag_values.slow_every:
     print(
       f"note: --slow_every={flag_values.slow_every} does not divide --steps={flag_values.steps}:"
-      " the last line, which the tables are of, holds no slow measures"
+      " the tables use the last line, which then has no slow measures"
     )
 
   batching = flag_values.batching or default_batching()
   at_once = flag_values.members_at_once
   if flag_values.dry_run:
-    print_plan(runs, dataset, batching, at_once, steps=flag_values.steps)
+    print_plan(runs, load, batching, at_once, steps=flag_values.steps)
     return None
   flags_given = flag_values.flag_values_dict()
   with open_sweep(path, runs, dataset, flags_given, environment) as folder:
@@ -128,7 +125,7 @@ def main(flag_values: flags.FlagValues) -> None:
       train_sweep(
         folder,
         runs,
-        dataset,
+        load,
         batching=batching,
         at_once=at_once,
         steps=flag_values.steps,

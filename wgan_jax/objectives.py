@@ -57,6 +57,11 @@ def make_objectives(loss: Loss, penalty: Penalty, networks: Pair) -> Objectives:
     if penalty.cost is not None:
       norms = gradient_norms(critic_fn, penalty.points(key, real, fake))
       cost = penalty.cost(norms)
+      if jnp.shape(cost):
+        raise ValueError(
+          f"Penalty.cost must map norms [batch] to one number [], got shape {jnp.shape(cost)}:"
+          " take the mean over the batch"
+        )
       objective += lambda_gp * cost
     metrics = {
       "estimate": loss.estimate(real_scores, fake_scores),

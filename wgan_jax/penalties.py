@@ -182,22 +182,34 @@ class Penalty(NamedTuple):
     project: (critic_params, hparams) -> critic_params, applied after each critic update, `hparams`
       a `wgan_jax.Hparams`; None for nothing.
     lambda_gp: the weight of the penalty in its source; None where none is stated.
+    loss: the name of the loss that its source adds it to.
+    reads: the fields of `wgan_jax.Hparams` that `project` reads, such as ("clip_value",).
   """
 
   points: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None = None
   cost: Callable[[jax.Array], jax.Array] | None = None
   project: Callable[[Params, NamedTuple], Params] | None = None
   lambda_gp: float | None = None
+  loss: str = "wasserstein"
+  reads: tuple[str, ...] = ()
 
 
 PENALTIES = {
   # The weights: [1], section 4; appendix C has no other; [3], section 4; [4], section 2.
   "gp": Penalty(interpolate, penalize, lambda_gp=10.0),
   "gp_one_sided": Penalty(interpolate, functools.partial(penalize, one_sided=True), lambda_gp=10.0),
-  "r1": Penalty(lambda key, real, fake: real, penalize_squares, lambda_gp=10.0),
-  "r2": Penalty(lambda key, real, fake: fake, penalize_squares, lambda_gp=10.0),
-  "dragan": Penalty(lambda key, real, fake: perturb(key, real), penalize, lambda_gp=10.0),
-  "clip": Penalty(project=lambda params, hparams: clip_params(params, hparams.clip_value)),
+  "r1": Penalty(
+    lambda key, real, fake: real, penalize_squares, lambda_gp=10.0, loss="nonsaturating"
+  ),
+  "r2": Penalty(
+    lambda key, real, fake: fake, penalize_squares, lambda_gp=10.0, loss="nonsaturating"
+  ),
+  "dragan": Penalty(
+    lambda key, real, fake: perturb(key, real), penalize, lambda_gp=10.0, loss="nonsaturating"
+  ),
+  "clip": Penalty(
+    project=lambda params, hparams: clip_params(params, hparams.clip_value), reads=("clip_value",)
+  ),
   "none": Penalty(),
 }
 """The penalties by name, and weight clipping as one of them."""

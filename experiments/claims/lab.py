@@ -13,6 +13,7 @@ from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
 from experiments.spec.datasets import Dataset, load_dataset
 from experiments.spec.grid import Grid
+from experiments.spec.loader import make_loader
 from experiments.spec.settings import Settings
 from wgan_jax.training import Config, Hparams, SampleRealFn, Training
 from wgan_jax.types import Pair
@@ -122,14 +123,14 @@ class Lab:
       The members, finished or diverged, in the order of the grid.
     """
     runs = self.settings(dataset, seeds, **choices)
-    data = runs[0].load(self.data_dir)
+    load = make_loader(self.data_dir)
     flags = {"steps": steps, "log_every": log_every, "slow_every": slow_every, "seeds": seeds}
     intervals = Intervals(log_every, steps, steps, slow_every)
-    with open_sweep(self.folder / dataset, runs, data, flags, self.environment) as folder:
+    with open_sweep(self.folder / dataset, runs, load(runs[0]), flags, self.environment) as folder:
       train_sweep(
         folder,
         runs,
-        data,
+        load,
         batching=default_batching(),
         at_once=None,
         steps=steps,

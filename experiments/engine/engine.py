@@ -93,7 +93,7 @@ class Engine:
     from experiments.figures.samples import draw_samples  # Matplotlib would delay the start.
 
     snapshots = jax.device_get(self._snapshot(members.state, self.program.keys))
-    steps = self.program.fetch(members).state.step.tolist()
+    steps = jax.device_get(members.state.step).tolist()[: len(self.runs)]
     for i, (run, folder, step) in enumerate(zip(self.runs, folders, steps, strict=True)):
       if step:
         title = f"{run_title(run)}, step {step}"

@@ -88,7 +88,7 @@ class RunFolder:
       raise UserError(f"{self.config}: damaged, or of another version: {error}") from error
 
   def check_data(self, dataset: Dataset) -> None:
-    """Whether these are the data that the run was trained on.
+    """Refuses other data than those that the run was trained on.
 
     Raises:
       UserError: they are others of the same name.
@@ -113,7 +113,8 @@ class RunFolder:
       return checkpoint.state
     kept = checkpoints.steps(self.checkpoints)
     if step not in kept:
-      raise UserError(f"--step={step} has no checkpoint; there are {', '.join(map(str, kept))}")
+      there = f"there are {', '.join(map(str, kept))}" if kept else "there is none"
+      raise UserError(f"--step={step} has no checkpoint; {there}")
     return checkpoints.restore(self.checkpoints, step, like).state
 
   def rewind(self, step: int, n_pending: int) -> None:
@@ -175,7 +176,7 @@ def recorded_dataset(path: pathlib.Path) -> str | None:
 
 
 def check_folder(path: pathlib.Path, settings: Settings) -> None:
-  """Whether a run with these settings may begin or go on in `path`; nothing is written.
+  """Refuses a folder in which a run with these settings may not begin or go on; writes nothing.
 
   Raises:
     UserError: it is a file, holds other files, or another run.
@@ -218,6 +219,7 @@ def open_run(
   check_folder(path, settings)
   folder = RunFolder(path)
   with locked(path):
+    check_folder(path, settings)  # Another process may have begun a run in this moment.
     record = {"settings": dataclasses.asdict(settings), "flags": flags}
     write_record(folder.config, record, dataset.digest(), environment)
     yield folder

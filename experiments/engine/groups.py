@@ -92,6 +92,8 @@ class SweepFolder:
       batching = "map" if batching == "loop" else batching
       return Group([Settings.of_record(each) for each in record["runs"]], record["start"], batching)
     except (KeyError, TypeError, UserError, ValueError) as error:
+      if not path.exists():  # Ended by another process in this moment.
+        return None
       raise UserError(
         f"{path}: damaged; remove {self._group} to train its members again"
       ) from error
@@ -114,10 +116,13 @@ def recorded_sweep_dataset(path: pathlib.Path) -> str | None:
   return folder.read_runs()[0].dataset if folder.config.exists() else None
 
 
-def check_sweep_folder(
-  path: pathlib.Path, runs: list[Settings], *, steps: int, log_every: int
-) -> None:
-  """Whether a sweep of these members may begin or go on in `path`; nothing is written.
+def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) -> None:
+  """Refuses a folder in which a sweep of these members may not begin or go on; writes nothing.
+
+  Args:
+    path: the folder, which need not exist.
+    runs: the members.
+    flags: `steps`, `log_every` and `slow_every`.
 
   Raises:
     UserError: it is a file, holds other files, a sweep with members that these are not, lines at
@@ -136,17 +141,20 @@ def check_sweep_folder(
       f"--workdir={path} holds another sweep: {len(missing)} of its members are not among these,"
       f" such as {missing[0]}: add their values and seeds, or name another folder"
     )
-  there = read_json(folder.config).get("flags", {}).get("log_every")
-  if begun and there != log_every:
-    raise UserError(
-      f"--log_every={log_every}, but the sweep in {path} has {there}: its members would not"
-      " compare; agree with it or name another folder"
-    )
+  there = read_json(folder.config).get("flags", {})
+  there = {"slow_every": there.get("exact_every")} | there  # Its name before version 0.2.
+  for name in ("log_every", "slow_every"):
+    if begun and there.get(name) != flags[name]:
+      raise UserError(
+        f"--{name}={flags[name]}, but the sweep in {path} has {there.get(name)}: its members would"
+        " not compare; agree with it or name another folder"
+      )
   for run in runs:
     step, _ = folder.member(run).reached()
-    if step > steps:
+    if step > flags["steps"]:
       raise UserError(
-        f"{folder.member(run).path} is at step {step} already: --steps={steps} asks for less"
+        f"{folder.member(run).path} is at step {step} already: --steps={flags['steps']} asks for"
+        " less"
       )
 
 
@@ -171,7 +179,7 @@ def open_sweep(
   """
   folder = SweepFolder(path)
   with locked(path):
-    check_sweep_folder(path, runs, steps=flags["steps"], log_every=flags["log_every"])
+    check_sweep_folder(path, runs, flags)
     digest = dataset.digest()
     record = {"members": [dataclasses.asdict(run) for run in runs], "flags": flags}
     write_record(folder.config, record, digest, environment)

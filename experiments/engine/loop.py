@@ -10,6 +10,7 @@ import time
 
 import jax
 import numpy as np
+from absl import flags
 
 from experiments.engine.display import Display
 from experiments.engine.engine import Engine
@@ -17,6 +18,7 @@ from experiments.engine.places import Place
 from experiments.host.errors import Stopped, UserError
 from experiments.host.signals import Stop
 from experiments.measures.training import rows_of
+from experiments.spec.flags import MAX_STEPS
 
 # A chunk also ends here, however rarely one logs: a signal and a divergence wait for its end.
 _LONGEST_CHUNK = 1000
@@ -30,6 +32,16 @@ class Intervals:
   sample: int
   checkpoint: int
   slow: int = 0  # 0 for never.
+
+  @classmethod
+  def of_flags(cls, flag_values: flags.FlagValues) -> "Intervals":
+    """Reads them from the flags of a run; without --sample_every only the end is drawn."""
+    return cls(
+      flag_values.log_every,
+      flag_values.sample_every or MAX_STEPS,
+      flag_values.checkpoint_every,
+      flag_values.slow_every,
+    )
 
   def capacity(self) -> int:
     """Returns the most steps of one chunk."""
@@ -122,6 +134,7 @@ def train(
     place.write_timing(
       {
         "step": step,
+        "steps": step - first,
         "time": time.time(),
         "chunk_seconds": seconds,
         "steps_per_second": (step - first) / seconds,

@@ -72,7 +72,8 @@ class RunPlace:
   def draw(self, engine: Engine, members: Members, step: int, *, last: bool = False) -> None:
     """Draws samples, and curves as often as they hold up training little."""
     engine.draw(members, self.folders)
-    write_image(self._events, self._folder.sample(step), step)
+    if step:
+      write_image(self._events, self._folder.sample(step), step)
     started = time.perf_counter()
     rows = files.read_lines(self._folder.metrics)  # None before the first line.
     if rows and (last or started >= self._curves_due):
@@ -117,6 +118,7 @@ class GroupPlace:
   Args:
     folder: the sweep's folder, open.
     group: the members.
+    title: names the group in the terminal.
     details: what each line of the sweep's timing.jsonl holds besides the wall-clock figures.
   """
 

@@ -1,7 +1,7 @@
-"""How the members of a program are run: in which way, and how many of them at once."""
+"""Plans how the members of a program run: by map or vmap, and how many of them at once."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import psutil
@@ -19,7 +19,7 @@ _MOST_MAPPED = 8
 
 
 def default_batching() -> str:
-  """Returns the way that is faster on this kind of device.
+  """Returns the batching that is faster on this kind of device.
 
   On a CPU that is "map", in which a member also has the bits of the run alone; elsewhere "vmap".
   """
@@ -58,7 +58,7 @@ def members_at_once(runs: Sequence[Settings], dataset: Dataset, batching: str) -
   n_bytes = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
   if batching == "vmap":
     n_bytes += Engine(runs[:1], dataset, 1, batching).program.memory.temp_size_in_bytes
-  free = free_bytes() / n_devices - dataset.nbytes
+  free = free_bytes(n_devices) / n_devices - dataset.nbytes
   fitting = int(free / n_bytes)
   if fitting < 1:
     raise UserError(
@@ -75,23 +75,28 @@ def bytes_of(engine: Engine, dataset: Dataset) -> int:
   return engine.program.n_devices * each
 
 
-def free_bytes() -> float:
-  """Returns the memory of all devices together that members may take.
+def free_bytes(n_devices: int) -> float:
+  """Returns the memory of some devices together that members may take.
 
   CPU devices share the host's memory.
   """
-  devices = jax.local_devices()
-  stats = devices[0].memory_stats()
+  stats = jax.local_devices()[0].memory_stats()
   if stats and "bytes_limit" in stats:
-    return _SHARE * len(devices) * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    return _SHARE * n_devices * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))
   return _SHARE * psutil.virtual_memory().available
 
 
 def print_plan(
-  runs: Sequence[Settings], dataset: Dataset, batching: str, at_once: int | None, *, steps: int
+  runs: Sequence[Settings],
+  load: Callable[[Settings], Dataset],
+  batching: str,
+  at_once: int | None,
+  *,
+  steps: int,
 ) -> None:
   """Prints, for each program, its members, memory, and how long all steps take, as measured now."""
   for name, members in by_program(runs).items():
+    dataset = load(members[0])
     n = min(at_once or members_at_once(members, dataset, batching), len(members))
     engine = Engine(members[:n], dataset, 2, batching)
     states, _ = engine.chunk(engine.init(), 1)

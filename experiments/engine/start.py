@@ -8,7 +8,7 @@ from absl import flags
 
 from experiments.engine.display import Display, check_tensorboard
 from experiments.engine.engine import Engine, run_title
-from experiments.engine.folder import check_folder, open_run
+from experiments.engine.folder import RunFolder, check_folder, open_run
 from experiments.engine.loop import Intervals, train
 from experiments.engine.places import RunPlace
 from experiments.host import checkpoints
@@ -43,13 +43,12 @@ def start(
   use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
   check_folder(path, settings)  # Before minutes go into data for a folder that cannot be used.
+  kept = checkpoints.steps(RunFolder(path).checkpoints)
+  if kept and kept[-1] > steps:
+    print(f"{path} is at step {kept[-1]} already: --steps={steps} asks for nothing more")
+    return
   dataset = settings.load(data_dir)
-  intervals = Intervals(
-    flag_values.log_every,
-    flag_values.sample_every,
-    flag_values.checkpoint_every,
-    flag_values.slow_every,
-  )
+  intervals = Intervals.of_flags(flag_values)
   with open_run(path, settings, dataset, flag_values.flag_values_dict(), environment) as folder:
     print(f"run folder {folder.path}")
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
@@ -57,10 +56,6 @@ def start(
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
     for note in notes(settings, steps):
       print(f"note: {note}")
-    kept = checkpoints.steps(folder.checkpoints)
-    if kept and kept[-1] > steps:
-      print(f"{path} is at step {kept[-1]} already: --steps={steps} asks for nothing more")
-      return
     classifier = load_classifier_measures(dataset) if intervals.slow else None
     engine = Engine([settings], dataset, intervals.capacity(), classifier=classifier)
     title, replay = run_title(settings), f"--seed={settings.seed}"

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import sys
+from collections.abc import Callable
 
 from experiments.engine.display import Display
 from experiments.engine.engine import Engine
@@ -56,7 +57,7 @@ def next_group(
 def train_sweep(
   folder: SweepFolder,
   runs: list[Settings],
-  dataset: Dataset,
+  load: Callable[[Settings], Dataset],
   *,
   batching: str,
   at_once: int | None,
@@ -68,7 +69,7 @@ def train_sweep(
   Args:
     folder: the sweep's, open.
     runs: its members.
-    dataset: their data.
+    load: loads the data of a member, such as that of `make_loader`.
     batching: one of `wgan_jax.sweep.BATCHING`.
     at_once: the most members of a group; None for what memory allows.
     steps: what each member is to reach.
@@ -79,7 +80,7 @@ def train_sweep(
     UserError: no checkpoint of a group verifies, or one cannot be saved; or memory is too small.
   """
   files.keep_lines(folder.timing, lambda row: True)  # A torn last line goes.
-  classifier = load_classifier_measures(dataset) if intervals.slow else None
+  classifier = load_classifier_measures(load(runs[0])) if intervals.slow else None
   begun = folder.read_group()
   if begun is None:
     folder.remove_group()
@@ -89,7 +90,7 @@ def train_sweep(
     reached = dict.fromkeys(begun.runs, (kept[-1] if kept else begun.start, False))
   reached = [reached.get(run) or folder.member(run).reached() for run in runs]
   most = {
-    name: at_once or members_at_once(members, dataset, batching)
+    name: at_once or members_at_once(members, load(members[0]), batching)
     for name, members in by_program(runs).items()
   }
   done = sum(steps if diverged else min(step, steps) for step, diverged in reached)
@@ -101,6 +102,7 @@ def train_sweep(
         raise Stopped(message, 128 + stop.signal)
       if group != folder.read_group():
         folder.write_group(group)
+      dataset = load(group.runs[0])
       engine = Engine(group.runs, dataset, intervals.capacity(), group.batching, classifier)
       _warn_of_memory(engine, dataset)
       program, run = group.runs[0].program_name(), group.runs[0]
@@ -113,7 +115,7 @@ def train_sweep(
 
 
 def _warn_of_memory(engine: Engine, dataset: Dataset) -> None:
-  needed, free = bytes_of(engine, dataset), free_bytes()
+  needed, free = bytes_of(engine, dataset), free_bytes(engine.program.n_devices)
   if needed > free:
     print(
       f"warning: {len(engine.runs)} members at once need some {needed / 1e9:.2g} GB, of"

@@ -39,7 +39,7 @@ def draw_points(
     title: title of the picture.
     levels: scores on the square of the data set's extent, rows from its lower end, or None.
   """
-  # Fixed margins here and below: finding a layout takes as long as snapshot.
+  # Fixed margins here and below: finding a layout takes as long as drawing.
   figure = Figure(figsize=(6, 5.2))
   axes = figure.add_axes((0.1, 0.06, 0.86, 0.87))
   fill_points(figure, axes, points, dataset, levels)

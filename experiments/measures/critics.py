@@ -143,21 +143,22 @@ def rows() -> list[Measure]:
     ),
     Measure(
       "gradient_norm_mean",
-      "mean gradient norm on x_hat",
+      "mean gradient norm",
       "gradient norm",
-      panel="gradient norms on x_hat",
+      panel="gradient norms at the penalty's points",
       short="|grad| mean",
       of_steps=mean_of("gradient_norm_mean"),
       compute=lambda view: view.once(_norms).mean(),
     ),
     Measure(
       "gradient_norm_max",
-      "largest gradient norm on x_hat",
+      "largest gradient norm",
       "gradient norm",
-      "On points between real and generated samples. With a penalty it should be near 1; under"
+      "With a penalty the largest at its points, over all steps of the interval; otherwise the"
+      " largest between real and generated samples, on one batch at its end. Near 1 with gp; under"
       " clipping it shows how the bound on the weights bounds the slope.",
       group=CRITICS,
-      panel="gradient norms on x_hat",
+      panel="gradient norms at the penalty's points",
       short="max",
       of_steps=largest_of("gradient_norm_max"),
       compute=lambda view: view.once(_norms).max(),

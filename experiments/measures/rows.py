@@ -35,7 +35,7 @@ PANELS = {
   "classes found": Panel("classes"),
   "classifier Fréchet distance": Panel("squared features"),
   "precision and recall; KL of classes": Panel("share; nats"),
-  "gradient norms on x_hat": Panel("gradient norm", marked=1),
+  "gradient norms at the penalty's points": Panel("gradient norm", marked=1),
   "gradient penalty, without lambda": Panel("penalty"),
   "losses, both minimised": Panel("loss"),
   "Lipschitz constant of the critic": Panel("slope"),

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from experiments.measures.rows import TRAINING, Measure
 from wgan_jax.diagnostics import clipped_share
-from wgan_jax.penalties import PENALTIES
 from wgan_jax.training import Info
 
 
@@ -35,7 +34,7 @@ def rows() -> list[Measure]:
       "Near 1, clipping decides them.",
       group=TRAINING,
       panel="weights at the clipping bound",
-      applies=lambda run: run.config.penalty_row.project is PENALTIES["clip"].project,
+      applies=lambda run: "clip_value" in run.config.penalty_row.reads,
       compute=lambda view: clipped_share(view.state.critic_params, view.hparams.clip_value),
     ),
   ]

@@ -1,6 +1,7 @@
 """The report of a sweep: one HTML file with its pictures inside."""
 
 import dataclasses
+import math
 import pathlib
 
 from experiments.engine.groups import SweepFolder
@@ -91,9 +92,9 @@ def _table(settings, distinguishing, names):
         "best": str(mean_interval([m.best[BEST_BY] for m in finished])),
       }
     )
-  means = [row["mean"] for row in rows if row["mean"] is not None]
+  means = [row["mean"] for row in rows if row["mean"] is not None and math.isfinite(row["mean"])]
   for row in rows:
-    row["is_best"] = row["mean"] is not None and row["mean"] == min(means)
+    row["is_best"] = row["mean"] in means and row["mean"] == min(means)
   return rows
 
 
@@ -118,11 +119,11 @@ def _times(folder):
   times = {}
   for line in read_lines(folder.timing):
     row = times.setdefault(
-      line["program"], {"ways": set(), "compile": 0.0, "chunk": 0.0, "host": 0.0, "steps": 0}
+      line["program"], {"batching": set(), "compile": 0.0, "chunk": 0.0, "host": 0.0, "steps": 0}
     )
     row["compile"] += line.get("compile_seconds", 0.0)
     row["chunk"] += line.get("chunk_seconds", 0.0)
     row["host"] += line.get("host_seconds", 0.0)
-    row["steps"] += line.get("member_steps", 0)
-    row["ways"] |= {line["batching"]} if "batching" in line else set()
+    row["steps"] += line.get("steps", 0) * line.get("members", 1)
+    row["batching"] |= {line["batching"]} if "batching" in line else set()
   return times

@@ -130,7 +130,8 @@ def _by_program(settings):
 
 def _rank(same):
   values = [member.end[BEST_BY] for member in same if BEST_BY in member.end]
-  return mean_interval(values).mean if values else math.inf
+  mean = mean_interval(values).mean if values else math.inf
+  return mean if math.isfinite(mean) else math.inf
 
 
 def _axes(measure: Measure):
@@ -144,7 +145,8 @@ def _scale(axes, values):
   """Makes an axis logarithmic if small values could not be read beside large ones."""
   sizes = sorted(abs(value) for value in values if math.isfinite(value)) or [0.0]
   middle = sizes[len(sizes) // 2]
-  if min(values) > 0 and sizes[-1] > 50 * sizes[0] > 0:
+  positive = all(value > 0 for value in values if math.isfinite(value))
+  if positive and sizes[-1] > 50 * sizes[0] > 0:
     axes.set_yscale("log")
   elif sizes[-1] > 50 * middle > 0:
     axes.set_yscale("symlog", linthresh=middle)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from experiments.engine.groups import SweepFolder
 from experiments.host.files import read_json, read_lines
 from experiments.measures.rows import BEST_BY
-from experiments.measures.table import compared
+from experiments.measures.table import all_rows, compared
 from experiments.spec.settings import Settings
 
 _FIELDS = [field.name for field in dataclasses.fields(Settings)]
@@ -52,24 +52,26 @@ def read_members(folder: SweepFolder) -> list[Member]:
   Raises:
     UserError: there is no sweep, or a file is damaged.
   """
-  members = []
+  members, slow = [], [row.name for row in all_rows() if row.slow]
+  wanted = read_json(folder.config).get("flags", {}).get("steps")
   for run in folder.read_runs():
     own = folder.member(run)
     lines = read_lines(own.metrics)
     summary = read_json(own.summary) if own.summary.exists() else {"status": "unfinished"}
     status = summary.get("status")
     at = lines[-1]["step"] if lines else 0
-    finished = status == "finished" and at == summary["steps"]
+    # A sweep that was extended and then stopped has members that lack steps.
+    finished = status == "finished" and at == summary["steps"] == wanted
     if not finished and status != "diverged":
       status = "unfinished"
     if status == "finished":
-      steps = summary["steps"]
+      steps = at
     elif status == "diverged":
       steps = summary["first_bad_step"] - 1
     else:
       steps = at
     # Lines with the slow measures, so that the best one holds all measures.
-    measured_lines = [line for line in lines if "exact_wasserstein" in line] or lines
+    measured_lines = [line for line in lines if any(name in line for name in slow)] or lines
     best = min(measured_lines, key=_badness) if lines else {}
     members.append(
       Member(

@@ -10,12 +10,12 @@ from experiments.spec.setting import ROWS
 
 _WORDS = [
   "A chosen optimizer brings its own learning_rate and betas. RMSProp has its epsilon outside",
-  "the root. Clipping is of every parameter of the critic, biases too.",
+  "the root. Clipping clips every parameter of the critic, biases too.",
 ]
 
 
 def paper_preset(penalty: str, optimizer: str | None) -> dict:
-  """What the authors of the gradient penalty ran on points, where it is no default here.
+  """Returns the settings of the gradient penalty's authors on points that are no defaults here.
 
   The weight of the penalty is 0.1 in their code, 10 in their paper. Clipping is as in the first
   paper. A cross-entropy loss, which they did not run, has what the penalty has. An optimiser that
@@ -25,9 +25,9 @@ def paper_preset(penalty: str, optimizer: str | None) -> dict:
     Gulrajani et al., 2017, arXiv 1704.00028v3, section 4.1, and the code that belongs to it.
   """
   preset = {"width": 512, "depth": 3, "batch_size": 256}
-  if ROWS["penalty"][penalty].project is None and optimizer is None:
+  if "clip_value" not in ROWS["penalty"][penalty].reads and optimizer is None:
     preset |= {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
-  return preset | ({"lambda_gp": 0.1} if penalty in ("gp", "gp_one_sided") else {})
+  return preset | ({"lambda_gp": 0.1} if ROWS["penalty"][penalty].cost is not None else {})
 
 
 def defaults_table(dataset: str) -> str:

@@ -211,7 +211,8 @@ def choose_dataset(flag_values: flags.FlagValues, recorded: Callable[[str], str 
   for candidate in AUTO:
     name = recorded(candidate)
     if name is not None:
-      print(f"going on with {name}, as what is there; --dataset={AUTO[0]} decides otherwise")
+      other = "" if name == AUTO[0] else f"; --dataset={AUTO[0]} trains on that instead"
+      print(f"resuming with {name}, the data set recorded in the folder{other}")
       return name
   name = resolve_auto(flag_values.data_dir)
   if name == "digits":

@@ -18,7 +18,7 @@ def notes(settings: Settings, steps: int) -> list[str]:
       "no Lipschitz constraint: the estimate is not a distance and may grow without bound"
       " (Arjovsky et al., 2017, section 3)"
     )
-  if penalty.project is not None and settings.beta1:
+  if "clip_value" in penalty.reads and settings.beta1:
     notes.append(
       "a critic under clipping can become unstable with momentum; the paper uses RMSProp"
       " (Arjovsky et al., 2017, section 4)"

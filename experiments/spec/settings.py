@@ -39,7 +39,7 @@ def _width(choices):
 
 def _optimizer(choices):
   # Clipping with the Wasserstein loss is trained by RMSProp in its paper.
-  clipped = choices.row("penalty").project is not None
+  clipped = "clip_value" in choices.row("penalty").reads
   return "rmsprop" if clipped and choices.is_wasserstein else "adam"
 
 
@@ -146,7 +146,7 @@ class Settings:
     1e-8,
     1e3,
     of="penalty",
-    applies=lambda penalty: penalty.project is not None,
+    applies=lambda penalty: "clip_value" in penalty.reads,
   )
   fixed_generator: bool = _setting(
     "Train the critic alone: the generator stays as it starts.",
@@ -221,13 +221,14 @@ class Settings:
     )
     if source.generator is None:
       return pair
-    return pair._replace(generator=source.generator(self.dataset, **self._options()))
+    return pair._replace(generator=source.generator(self.dataset, **self.data_options()))
 
   def load(self, data_dir: str | None = None) -> Dataset:
     """Loads the data: images from `data_dir` or the usual TFDS folder, or points."""
-    return load_dataset(self.dataset, data_dir, **self._options())
+    return load_dataset(self.dataset, data_dir, **self.data_options())
 
-  def _options(self):
+  def data_options(self) -> dict:
+    """The options of the data set, by name."""
     return {name: getattr(self, name) for name in DATASETS[self.dataset].options}
 
   def run_name(self) -> str:

@@ -70,7 +70,7 @@ def test_a_run_of_images(run, capsys):
     "samples": 64,
     "training_data": 64,
     "held_out": 64,
-    "exact_wasserstein_of_at_most": 2000,
+    "distances_of_at_most": 2000,
   }
   with Image.open(run / "evaluation.png") as picture:
     assert np.asarray(picture).std() > 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.problems import points, points_pair, shift_pair
 
+import wgan_jax
 from wgan_jax import penalties
 from wgan_jax.losses import LOSSES, Loss
 from wgan_jax.objectives import make_objectives
@@ -66,3 +67,12 @@ def test_a_generator_that_sees_real_is_given_both_scores():
   arguments = ({"shift": jnp.full(1, 3.0)}, {"count": jnp.zeros((), jnp.int32)})
   value, _ = objective(*arguments, {"w": jnp.ones(1)}, jnp.zeros((4, 1)), jnp.full((2, 1), 5.0))
   assert value == 10 - 600
+
+
+def test_a_cost_for_each_sample_is_refused_by_name():
+  pair = shift_pair(lambda params, x: params["w"] * jnp.sum(x))
+  penalty = wgan_jax.Penalty(wgan_jax.interpolate, lambda norms: norms)
+  objective = make_objectives(LOSSES["wasserstein"], penalty, pair).critic
+  samples = jnp.ones((4, 1))
+  with pytest.raises(ValueError, match=r"Penalty.cost must map norms .* got shape \(4,\)"):
+    objective({"w": jnp.ones(())}, jax.random.key(0), samples, samples, 1.0)

@@ -11,11 +11,15 @@ import signal
 
 import pytest
 from helpers.counting import BAD_STEP, CountingEngine, counting
-from helpers.launching import final_state, results, sweep_results, train, train_sweep
+from helpers.launching import final_state, launch, results, sweep_results, train, train_sweep
 
+from experiments import sweep as launcher
 from experiments.engine import folder, groups, places
 from experiments.host import checkpoints, files
 from experiments.host.files import read_lines
+from experiments.report import html
+from experiments.report.results import read_members
+from experiments.spec.datasets import load_dataset
 
 SWEEP = ("--penalty=gp", "--lambda_gp=1,10,100", "--members_at_once=2", "--sample_every=4")
 
@@ -422,3 +426,58 @@ def test_curves_that_are_slow_to_draw_are_drawn_at_first_and_at_the_end(tmp_path
   arguments = ("--steps=8", "--sample_every=2", "--log_every=2", "--checkpoint_every=8")
   assert train(tmp_path / "run", *arguments) == 0
   assert steps == [1, 4]
+
+
+def test_each_data_seed_has_its_own_data(tmp_path, monkeypatch):
+  """The engine of a member gets the data of its own options, not those of the first member."""
+  seen = {}
+  original = CountingEngine.__init__
+
+  def watched(self, runs, dataset, *arguments, **options):
+    seen[runs[0].data_seed] = dataset.true_wasserstein
+    original(self, runs, dataset, *arguments, **options)
+
+  monkeypatch.setattr(CountingEngine, "__init__", watched)
+  choices = ("--dataset=funnels", "--penalty=gp", "--data_seed=0,1", "--n_funnels=2", "--steps=2")
+  flags = [*choices, "--width=4", "--batch_size=4", "--log_every=2", "--members_at_once=4"]
+  assert launch(launcher, *flags, f"--workdir={tmp_path}/sweep") == 0
+  assert seen == {
+    seed: load_dataset("funnels", n_funnels=2, data_seed=seed).true_wasserstein for seed in (0, 1)
+  }
+  assert len(set(seen.values())) == 2
+
+
+def test_a_sweep_extended_and_stopped_has_unfinished_members(finished_sweep, tmp_path):
+  path = tmp_path / "sweep"
+  shutil.copytree(finished_sweep, path)
+  with pytest.MonkeyPatch.context() as patch:
+    stop_before(patch, 3)  # Within the second group of two.
+    assert train_sweep(path, *SWEEP, "--steps=8") == 128 + signal.SIGTERM
+  members = read_members(groups.SweepFolder(path))
+  assert [member.status for member in members] == ["finished", "finished", "unfinished"]
+  assert members[2].end == {}
+
+
+def test_slow_lines_at_other_steps_are_refused(finished_sweep, tmp_path, capsys):
+  assert train_sweep(finished_sweep, *SWEEP, "--steps=5", "--exact_every=3") == 2
+  assert "--slow_every=3, but the sweep in" in capsys.readouterr().err
+
+
+def test_fewer_steps_leave_the_record_alone(finished):
+  before = (finished / "config.json").read_bytes()
+  assert train(finished, "--steps=7") == 0
+  assert (finished / "config.json").read_bytes() == before
+
+
+def test_a_run_that_diverges_in_its_first_step_says_so(tmp_path, capsys, monkeypatch):
+  pytest.importorskip("tensorboardX")
+  monkeypatch.setattr("helpers.counting.BAD_STEP", 1)
+  path = tmp_path / "run"
+  assert train(path, "--steps=10", "--learning_rate=10", "--tensorboard") == 3
+  assert "diverged: a loss or a parameter turned non-finite at step 1" in capsys.readouterr().err
+  assert json.loads((path / "summary.json").read_text())["first_bad_step"] == 1
+
+
+def test_the_time_of_a_members_step_is_in_the_report(finished_sweep):
+  (times,) = html._times(groups.SweepFolder(finished_sweep)).values()
+  assert times["steps"] == 3 * 5

@@ -14,7 +14,7 @@ DATA = RUNS[0].load()
 
 
 def at_once(monkeypatch, free, batching):
-  monkeypatch.setattr(planning, "free_bytes", lambda: free)
+  monkeypatch.setattr(planning, "free_bytes", lambda n_devices: free)
   return planning.members_at_once(RUNS, DATA, batching)
 
 
@@ -40,7 +40,7 @@ def test_under_vmap_each_member_needs_its_own_step(monkeypatch):
   assert at_once(monkeypatch, free, "map") > vmapped
 
 
-def test_the_faster_way_on_a_cpu_is_map(monkeypatch):
+def test_map_is_the_default_on_a_cpu(monkeypatch):
   assert planning.default_batching() == "map"
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   assert planning.default_batching() == "vmap"
