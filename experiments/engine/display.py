@@ -58,7 +58,7 @@ class Display:
     self._n_diverged += 1
     self._write(f"{name} diverged: a loss or a parameter turned non-finite at step {step}")
 
-  def lines(self, step: int, lines: list[dict | None]) -> None:
+  def show_lines(self, step: int, lines: list[dict | None]) -> None:
     """Shows a line of metrics: the figures of a run alone, or how many of many go on."""
     if self._n_members == 1:
       (line,) = lines

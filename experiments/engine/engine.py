@@ -1,4 +1,4 @@
-"""What trains runs, measures them and draws them: a program with everything a run's lines hold."""
+"""Trains, measures and draws runs of one program."""
 
 from collections.abc import Sequence
 

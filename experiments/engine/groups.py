@@ -87,7 +87,7 @@ class SweepFolder:
       return None
     try:
       record = read_json(path)
-      # Until version 0.1 there was a third way, and the key was called so.
+      # Earlier sweeps have this key, and a third value.
       batching = record["batching"] if "batching" in record else record["way"]
       batching = "map" if batching == "loop" else batching
       return Group([Settings.of_record(each) for each in record["runs"]], record["start"], batching)
@@ -142,7 +142,7 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
       f" such as {missing[0]}: add their values and seeds, or name another folder"
     )
   there = read_json(folder.config).get("flags", {})
-  there = {"slow_every": there.get("exact_every")} | there  # Its name before version 0.2.
+  there = {"slow_every": there.get("exact_every")} | there  # Its earlier name.
   for name in ("log_every", "slow_every"):
     if begun and there.get(name) != flags[name]:
       raise UserError(

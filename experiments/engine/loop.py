@@ -1,8 +1,8 @@
 """The host loop: compiled chunks of steps, and between them logging, drawing and saving.
 
-Members are trained side by side, each with a run folder; a run alone is one member. What trains
-them is an engine (`experiments.engine.engine.Engine`); where they are kept between two starts, and
-what becomes of them at the end, is a place (`experiments.engine.places`).
+Members are trained side by side, each with a run folder. A run alone is one member. An engine
+(`experiments.engine.engine`) trains them. A place (`experiments.engine.places`) keeps them between
+two starts and ends their folders.
 """
 
 import dataclasses
@@ -122,7 +122,7 @@ def train(
     display.advance(step - first, seconds, alive)
     last = step == steps or not any(alive)
     if any(alive) and (step % intervals.log == 0 or last):
-      display.lines(step, log())
+      display.show_lines(step, log())
     if step % intervals.log == 0:
       # A line at the last step may be of a part of its interval: a longer run makes it whole.
       pending = [[] if lives else rows for lives, rows in zip(alive, pending, strict=True)]
@@ -139,7 +139,7 @@ def train(
         "chunk_seconds": seconds,
         "steps_per_second": (step - first) / seconds,
         "host_seconds": time.perf_counter() - started - seconds,
-        "measure_seconds": measuring,  # Part of the former.
+        "measure_seconds": measuring,  # Included in host_seconds.
       }
     )
     if stopping:

@@ -1,4 +1,4 @@
-"""Opens the folder of a run or a sweep: its lock, its record, and what may not be in it."""
+"""Opens the folder of a run or a sweep: refuses other folders, locks it, writes its record."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""Where members are kept between two starts, and what becomes of them: a run alone, or a group."""
+"""Keeps members between two starts, and ends their folders: of a run alone, or of a group."""
 
 import time
 

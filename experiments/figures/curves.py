@@ -46,7 +46,7 @@ def _panels(logged: set[str]) -> dict[str, tuple[Panel, list[str]]]:
   shown = [row for row in all_rows() if row.panel is not None and row.name in logged]
   panels = {}
   for title in [*PANELS, *(row.panel for row in shown)]:
-    own = sorted((row for row in shown if row.panel == title), key=lambda row: row.place)
+    own = sorted((row for row in shown if row.panel == title), key=lambda row: row.order)
     if own:
       names = dict.fromkeys(row.name for row in own)
       panels[title] = PANELS.get(title, Panel(own[0].label)), list(names)

@@ -55,7 +55,7 @@ def rows() -> list[Measure]:
       "nats",
       "0 at best; stacked images: to uniform.",
       "precision and recall; KL of classes",
-      place=1,
+      order=1,
     ),
     row(
       "frechet",

@@ -1,4 +1,4 @@
-"""Estimates of a critic: of each loss its own, on training batches and on held-out data."""
+"""Rows of each loss's estimate, on training batches and on held-out data."""
 
 import jax
 

@@ -125,7 +125,7 @@ class Measure(NamedTuple):
     meaning: what a reader of a report must know.
     group: the table in which a sweep compares it; None for no table.
     panel: title of the panel of a run's curves; None for no curve.
-    place: order within the panel; rows of one place keep their own order.
+    order: order within the panel; rows of equal order stay as they stand.
     short: its name in the terminal; None if it is not shown there.
     slow: computed at lines with slow measures only.
     applies: whether a run has this measure.
@@ -142,7 +142,7 @@ class Measure(NamedTuple):
   meaning: str = ""
   group: str | None = None
   panel: str | None = None
-  place: int = 0
+  order: int = 0
   short: str | None = None
   slow: bool = False
   applies: Callable[[Run], bool] = lambda run: True

@@ -37,7 +37,7 @@ def rows() -> list[Measure]:
       " distribution are not at distance 0; in many dimensions they are far apart.",
       group=SAMPLES,
       panel="Wasserstein estimate, and the distance",
-      place=1,
+      order=1,
       short="exact W1",
       slow=True,
       needs=(fake,),
