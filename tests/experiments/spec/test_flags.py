@@ -77,6 +77,18 @@ def test_a_flag_that_is_not_given_is_left_to_the_method():
   assert read("--nofixed_generator") == read()
 
 
+def test_a_yes_or_no_is_swept():
+  for arguments, values in [
+    (["--fixed_generator=true,false"], (True, False)),
+    (["--fixed_generator"], (True,)),
+    (["--nofixed_generator"], (False,)),
+  ]:
+    assert read_choices(parse(sweep, *arguments)) == {"fixed_generator": values}
+  assert Grid("ring", {"fixed_generator": (True, False)}).size == 2
+  with pytest.raises(flags.IllegalFlagValueError, match="maybe"):
+    parse(sweep, "--fixed_generator=true,maybe")
+
+
 def test_the_earlier_name_of_slow_every_is_kept():
   for name in ("slow_every", "exact_every"):
     flag_values = parse(mnist, f"--{name}=40")
