@@ -182,21 +182,26 @@ class Penalty(NamedTuple):
     project: (critic_params, hparams) -> critic_params, applied after each critic update, `hparams`
       a `wgan_jax.Hparams`; None for nothing.
     lambda_gp: the weight of the penalty in its source; None where none is stated.
+    loss: the loss that its source adds it to, a key of `wgan_jax.LOSSES`.
   """
 
   points: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None = None
   cost: Callable[[jax.Array], jax.Array] | None = None
   project: Callable[[Params, NamedTuple], Params] | None = None
   lambda_gp: float | None = None
+  loss: str = "wasserstein"
 
+
+# Their papers add these to a cross-entropy loss.
+_OF_CROSS_ENTROPY = {"lambda_gp": 10.0, "loss": "nonsaturating"}
 
 PENALTIES = {
   # The weights: [1], section 4; appendix C has no other; [3], section 4; [4], section 2.
   "gp": Penalty(interpolate, penalize, lambda_gp=10.0),
   "gp_one_sided": Penalty(interpolate, functools.partial(penalize, one_sided=True), lambda_gp=10.0),
-  "r1": Penalty(lambda key, real, fake: real, penalize_squares, lambda_gp=10.0),
-  "r2": Penalty(lambda key, real, fake: fake, penalize_squares, lambda_gp=10.0),
-  "dragan": Penalty(lambda key, real, fake: perturb(key, real), penalize, lambda_gp=10.0),
+  "r1": Penalty(lambda key, real, fake: real, penalize_squares, **_OF_CROSS_ENTROPY),
+  "r2": Penalty(lambda key, real, fake: fake, penalize_squares, **_OF_CROSS_ENTROPY),
+  "dragan": Penalty(lambda key, real, fake: perturb(key, real), penalize, **_OF_CROSS_ENTROPY),
   "clip": Penalty(project=lambda params, hparams: clip_params(params, hparams.clip_value)),
   "none": Penalty(),
 }
