@@ -182,7 +182,7 @@ class Penalty(NamedTuple):
     project: (critic_params, hparams) -> critic_params, applied after each critic update, `hparams`
       a `wgan_jax.Hparams`; None for nothing.
     lambda_gp: the weight of the penalty in its source; None where none is stated.
-    loss: the name of the loss that its source adds it to.
+    loss: the loss that its source adds it to, a key of `wgan_jax.LOSSES`.
     reads: the fields of `wgan_jax.Hparams` that `project` reads, such as ("clip_value",).
   """
 

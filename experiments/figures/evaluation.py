@@ -31,10 +31,11 @@ def draw_evaluation(
     snapshot: samples, and the critic's level sets.
     dataset: their data set.
     shares: shares of the classes by their source, each [classes]; None without classes.
-    critic: the critic's measures; its layers are drawn from "activation_gradient_norms".
+    critic: the critic's measures; its layers are drawn from "activation_gradient_norms", if there.
     params: the critic's parameters, or None.
   """
-  panels = 1 + (shares is not None) + 2 * (params is not None)
+  norms = critic.get("activation_gradient_norms")
+  panels = 1 + sum(part is not None for part in (shares, norms, params))
   figure = Figure(figsize=(5.2 * min(panels, 2), 4.4 * -(-panels // 2)), layout="constrained")
   figure.suptitle(title, fontsize=10)
   places = iter(range(1, panels + 1))
@@ -60,13 +61,13 @@ def draw_evaluation(
         axes.plot(np.sort(each)[::-1], label=name)
         axes.set(xlabel="classes, from the most to the least frequent")
     axes.legend(fontsize=7)
-  if params is not None:
-    norms = critic["activation_gradient_norms"]
+  if norms is not None:
     axes = panel(
       title="gradient of the critic's loss", xlabel="layer, input to output", ylabel="norm"
     )
     axes.semilogy(range(1, len(norms) + 1), norms, ".-")
     axes.set_xticks(range(1, len(norms) + 1))
+  if params is not None:
     axes = panel(title="the critic's parameters", xlabel="value", ylabel="entries")
     axes.hist(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)]), 100, log=True)
   write_bytes(path, render(figure))

@@ -38,6 +38,7 @@ def rows() -> list[Measure]:
       order=1,
       short="certified W1",
       slow=True,
+      applies=has_layers,
       needs=(fake, difference, critic_params),
       finish=lambda view: view.once(_certificate)["certified_wasserstein"],
     ),
@@ -48,6 +49,7 @@ def rows() -> list[Measure]:
       "Never below 0; how much is not proven.",
       group=CRITICS,
       slow=True,
+      applies=has_layers,
       needs=(fake, difference, critic_params),
       finish=lambda view: view.once(_certificate)["certified_gap"],
     ),
@@ -60,6 +62,7 @@ def rows() -> list[Measure]:
       panel="Lipschitz constant of the critic",
       order=1,
       slow=True,
+      applies=has_layers,
       needs=(fake, difference, critic_params),
       finish=lambda view: view.once(_certificate)["lipschitz_bound"],
     ),
@@ -187,6 +190,11 @@ def certified_measures(
     "certified_gap": exact - certified,
     "lipschitz_bound": bound,
   }
+
+
+def has_layers(run: Run) -> bool:
+  """Whether the critic lists its layers, without which there is no certificate."""
+  return run.networks.critic.layers is not None
 
 
 def critic_params(view: View) -> Params:

@@ -14,6 +14,7 @@ import numpy as np
 from experiments.engine.program import quick_compile_options
 from experiments.host.errors import UserError
 from experiments.measures.classes import ClassifierMeasures, classified
+from experiments.measures.critics import has_layers
 from experiments.measures.lines import measured_rows, on_device, on_host
 from experiments.measures.rows import SAMPLES, Measure, Run, View
 from experiments.measures.samples import exact_distance, fake, mode_samples
@@ -118,12 +119,17 @@ def evaluate_critic(
   held_out: np.ndarray,
   exact: float,
 ) -> dict[str, float | list[float]]:
-  """Measures a critic on samples and held-out data whose exact distance is known."""
+  """Measures a critic on samples and held-out data whose exact distance is known.
+
+  A critic that does not list its layers has no certificate and no "activation_gradient_norms".
+  """
   config, networks = settings.config(), settings.networks()
   run, x, y = Run(config, networks, dataset), held_out[:N_EXACT], samples[:N_EXACT]
   rows = [row for row in measured_rows(run) if row.group not in (None, SAMPLES)]
   view = View(run, x, state, settings.hparams(), dataset.train, known={fake: y})
   measured = _measure(rows, view, {exact_distance: exact})
+  if not has_layers(run):
+    return measured
   batch = min(config.batch_size, len(x), len(y))
 
   @jax.jit

@@ -170,11 +170,15 @@ def _given_generator(name, **options):
   return _find_toy(name, **options).generator
 
 
-def _images(name: str, *, reads_files: bool = True) -> Source:
-  defaults = {"architecture": "dcgan", "latent_dim": 64, "batch_size": 64}
-  return Source("images", image_shape(name), _load_images, reads_files=reads_files, **defaults)
-
-
+_GREY = Source(
+  "images",
+  image_shape("mnist"),
+  _load_images,
+  architecture="dcgan",
+  latent_dim=64,
+  batch_size=64,
+  reads_files=True,
+)
 _POINTS = Source(
   "points",
   (2,),
@@ -190,10 +194,10 @@ _LEARNED = _POINTS._replace(lambda_gp={"gp": 0.1, "gp_one_sided": 0.1})
 _GIVEN = _POINTS._replace(generator=_given_generator)
 
 DATASETS = {
-  "mnist": _images("mnist"),
-  "fashion_mnist": _images("fashion_mnist"),
-  "digits": _images("digits", reads_files=False),  # scikit-learn embeds them.
-  "stacked_mnist": _images("stacked_mnist"),
+  "mnist": _GREY,
+  "fashion_mnist": _GREY,
+  "digits": _GREY._replace(reads_files=False),  # scikit-learn embeds them.
+  "stacked_mnist": _GREY._replace(sample_shape=image_shape("stacked_mnist")),
   "ring": _LEARNED,
   "grid": _LEARNED,
   "swiss_roll": _LEARNED,

@@ -71,10 +71,12 @@ def define_setting(
   having = _having(setting, datasets)
   if setting.of and len(having) < len(_values(setting.of, datasets)):
     text += f" Only with --{setting.of}={','.join(having)}."
-  if kind is bool:
+  if kind is bool and not lists:
     flags.DEFINE_boolean(name, default, text, flag_values=flag_values)
     return
-  if kind is str:
+  if kind is bool:
+    parser = flags.BooleanParser()
+  elif kind is str:
     parser = flags.EnumParser(list(_values(name, datasets)))
   else:
     parser = (flags.IntegerParser if kind is int else FiniteParser)(setting.low, setting.high)

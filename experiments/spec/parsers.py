@@ -46,6 +46,9 @@ class _ListOf(flags.ArgumentParser):
 def register_list(
   flag_values: flags.FlagValues, name: str, default, text: str, parser: flags.ArgumentParser
 ) -> None:
-  """Registers a flag for a list of values, each read by the parser."""
-  serializer = flags.ArgumentSerializer()
-  flags.DEFINE(_ListOf(parser), name, default, text, flag_values, serializer)
+  """Registers a flag for a list of values, each read by the parser.
+
+  With a `BooleanParser`, --name and --noname stand for one value.
+  """
+  serializer, boolean = flags.ArgumentSerializer(), isinstance(parser, flags.BooleanParser)
+  flags.DEFINE(_ListOf(parser), name, default, text, flag_values, serializer, boolean=boolean)

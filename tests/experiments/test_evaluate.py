@@ -12,6 +12,7 @@ from PIL import Image
 from experiments import evaluate, toy
 from experiments.measures import classifiers
 from experiments.measures.classifiers import Classifier
+from experiments.spec.networks import ARCHITECTURES
 from wgan_jax.data.images import load_images
 from wgan_jax.data.toy import load_toy
 
@@ -195,3 +196,20 @@ def test_flags_that_do_nothing_are_refused(tmp_path, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_critic_that_does_not_list_its_layers_is_trained_and_measured(tmp_path, monkeypatch):
+  row = ARCHITECTURES["mlp"]
+
+  def make(*args, **size):
+    pair = row.make(*args, **size)
+    return pair._replace(critic=pair.critic._replace(layers=None))
+
+  monkeypatch.setitem(ARCHITECTURES, "mlp", row._replace(make=make))
+  path = tmp_path / "run"
+  size = ("--width=4", "--depth=1", "--batch_size=4", "--steps=1", "--log_every=1")
+  assert launch(toy, f"--workdir={path}", *size, "--slow_every=1") == 0
+  assert launch(evaluate, f"--workdir={path}", "--n=16") == 0
+  critic = measured(path)["critic"]
+  assert "gradient_norm_found" in critic
+  assert not {"certified_wasserstein", "activation_gradient_norms"} & set(critic)

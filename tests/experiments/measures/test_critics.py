@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from experiments.measures.critics import certified_measures
-from experiments.measures.lines import make_measures
+from experiments.measures.lines import make_measures, measured_rows
+from experiments.measures.rows import Run
 from experiments.spec.datasets import load_dataset
 from wgan_jax import Config, Hparams, Network, Pair, make_training
 from wgan_jax.layers import Dense
+from wgan_jax.networks import mlp
 
 SHIFT = np.array([3.0, 4.0], np.float32)
 
@@ -93,6 +95,15 @@ def test_samples_that_overflow_end_no_run():
   values = measure("wasserstein", shift=np.array([np.inf, 0], np.float32))
   assert math.isnan(values["exact_wasserstein"])
   assert math.isnan(values["certified_wasserstein"])
+
+
+def test_a_critic_that_does_not_list_its_layers_has_no_certificate():
+  networks = mlp((2,), latent_dim=2, width=1)
+  bare = networks._replace(critic=networks.critic._replace(layers=None))
+  names, left = (
+    {row.name for row in measured_rows(Run(Config(), pair, DATASET))} for pair in (networks, bare)
+  )
+  assert names - left == {"certified_wasserstein", "certified_gap", "lipschitz_bound"}
 
 
 def test_the_gap_is_what_the_certificate_leaves_open():

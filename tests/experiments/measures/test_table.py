@@ -18,6 +18,7 @@ from experiments.measures.table import all_rows, compared, groups
 from experiments.spec.datasets import load_dataset
 from wgan_jax import Config, Info
 from wgan_jax.losses import LOSSES
+from wgan_jax.networks import mlp
 
 POINTS = ("--dataset=ring", "--width=4", "--depth=1", "--batch_size=4", "--n_critic=1")
 EVERY = ("--steps=4", "--log_every=2", "--exact_every=2", "--sample_every=4")
@@ -89,9 +90,9 @@ def test_an_added_measure_of_samples_is_evaluated_beside_its_floor(swept, tmp_pa
 
 
 def test_every_row_applies_to_some_run():
-  classifier = object()
+  classifier, networks = object(), mlp((2,), latent_dim=2, width=1)
   runs = [
-    Run(Config(loss=loss, penalty=penalty), None, load_dataset(dataset), classifier)
+    Run(Config(loss=loss, penalty=penalty), networks, load_dataset(dataset), classifier)
     for loss, penalty, dataset in [
       ("wasserstein", "gp", "ring"),
       ("wasserstein", "clip", "two_gaussians"),

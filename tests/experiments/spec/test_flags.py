@@ -68,6 +68,13 @@ def test_the_table_of_defaults_holds_every_default(dataset):
       assert value is None or f"  {name}={value}" in shown + "  ", (penalty, name)
 
 
+def test_a_penalty_is_a_method_with_the_loss_of_its_source():
+  assert METHODS["r1"] == ("nonsaturating", "r1")
+  for penalty, row in PENALTIES.items():
+    assert METHODS[penalty] == (row.loss, penalty)
+    assert row.loss in LOSSES
+
+
 def test_a_flag_that_is_not_given_is_left_to_the_method():
   assert read_choices(parse(sweep)) == {}
   assert read_choices(parse(sweep, "--width=8,16", "--fixed_generator")) == {
@@ -75,6 +82,18 @@ def test_a_flag_that_is_not_given_is_left_to_the_method():
     "fixed_generator": (True,),
   }
   assert read("--nofixed_generator") == read()
+
+
+def test_a_yes_or_no_is_swept():
+  for arguments, values in [
+    (["--fixed_generator=true,false"], (True, False)),
+    (["--fixed_generator"], (True,)),
+    (["--nofixed_generator"], (False,)),
+  ]:
+    assert read_choices(parse(sweep, *arguments)) == {"fixed_generator": values}
+  assert Grid("ring", {"fixed_generator": (True, False)}).size == 2
+  with pytest.raises(flags.IllegalFlagValueError, match="maybe"):
+    parse(sweep, "--fixed_generator=true,maybe")
 
 
 def test_the_earlier_name_of_slow_every_is_kept():
