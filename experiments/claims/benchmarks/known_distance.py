@@ -132,12 +132,10 @@ CLAIM = Claim(
   " clipping's throughout; each falls from the fewest funnels to the most. Clipping's |estimate| is"
   " below half of the true distance throughout; both penalties' are within 15 % of it at the fewest"
   " funnels, the one-sided one's within 25 % at the most.",
-  scales={
-    "quick": {"seeds": 2, "funnels": (4, 16), "steps": 3000, "clip_steps": 1500, "batch_size": 512,
-      "width": 128},
-    "full": {"seeds": 5, "funnels": (4, 16, 64), "steps": 60_000, "clip_steps": 5000,
-      "batch_size": 1024},
-    "tiny": {"seeds": 1, "funnels": (2,), "steps": 2, "clip_steps": 2, "batch_size": 8, "width": 4},
-  },
+  quick={"seeds": 2, "funnels": (4, 16), "steps": 3000, "clip_steps": 1500, "batch_size": 512,
+    "width": 128},
+  full={"seeds": 5, "funnels": (4, 16, 64), "steps": 60_000, "clip_steps": 5000,
+    "batch_size": 1024},
+  tiny={"seeds": 1, "funnels": (2,), "steps": 2, "clip_steps": 2, "batch_size": 8, "width": 4},
   minutes={"quick": 2.2, "full": 25.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

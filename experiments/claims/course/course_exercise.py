@@ -201,12 +201,10 @@ CLAIM = Claim(
   " 0 at none of those pixels; that of the other two critics is 0 at no pixel. How good the samples"
   " of the three are is reported and does not count: the faults are several, and dcgan differs in"
   " more than them.",
-  scales={
-    "quick": {"seeds": 2, "dataset": "digits", "steps": 400, "width": 16, "batch_size": 64,
-      "looks": 4},
-    "full": {"seeds": 3, "dataset": "mnist", "steps": 46_900, "width": 64, "batch_size": 128,
-      "looks": 20},
-    "tiny": {"seeds": 1, "steps": 2, "width": 2, "batch_size": 4, "looks": 2},
-  },
+  quick={"seeds": 2, "dataset": "digits", "steps": 400, "width": 16, "batch_size": 64,
+    "looks": 4},
+  full={"seeds": 3, "dataset": "mnist", "steps": 46_900, "width": 64, "batch_size": 128,
+    "looks": 20},
+  tiny={"seeds": 1, "steps": 2, "width": 2, "batch_size": 4, "looks": 2},
   minutes={"quick": 3.9, "full": 60}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -183,10 +183,8 @@ CLAIM = Claim(
   " to 0 where d does, the non-saturating one's to -1. Games with either bring the generator to"
   " below a third of its first distance from the data, and the discriminator's loss to 2 log 2"
   " within 5 %.",
-  scales={
-    "quick": {"seeds": 2, "steps": 3000, "width": 64},
-    "full": {"seeds": 5, "steps": 20_000, "width": 256},
-    "tiny": {"seeds": 1, "steps": 3, "width": 4},
-  },
+  quick={"seeds": 2, "steps": 3000, "width": 64},
+  full={"seeds": 5, "steps": 20_000, "width": 256},
+  tiny={"seeds": 1, "steps": 3, "width": 4},
   minutes={"quick": 0.7, "full": 3.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -133,10 +133,8 @@ CLAIM = Claim(
   " look to the next; at the last d(real) is above 0.99 and d(fake) below 0.01 on average and the"
   " overlap below 0.01. The critic separates them by more than 1, and is not flat: its mean slope"
   " on the lines between real and fake is above 0.5.",
-  scales={
-    "quick": {"seeds": 2, "width": 16, "dataset": "digits", "updates": [0, 10, 100, 1000]},
-    "full": {"seeds": 5, "width": 64, "dataset": "mnist"},
-    "tiny": {"seeds": 1, "width": 2, "updates": [0, 2]},
-  },
+  quick={"seeds": 2, "width": 16, "dataset": "digits", "updates": [0, 10, 100, 1000]},
+  full={"seeds": 5, "width": 64, "dataset": "mnist"},
+  tiny={"seeds": 1, "width": 2, "updates": [0, 2]},
   minutes={"quick": 1.2, "full": 2.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

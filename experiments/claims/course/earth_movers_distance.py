@@ -112,10 +112,8 @@ CLAIM = Claim(
   criterion_text="W1 equals the separation to 0.02 and the sum of amount x distance to 1e-6; its"
   " slope is 1 to 2 % throughout; Jensen-Shannon stays below log 2 and its last slope is below 2 %"
   " of its steepest.",
-  scales={
-    "quick": {"separations": 17},
-    "full": {"separations": 33},
-    "tiny": {"separations": 3},
-  },
+  quick={"separations": 17},
+  full={"separations": 33},
+  tiny={"separations": 3},
   minutes={"quick": 0.1, "full": 0.5}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -147,10 +147,8 @@ CLAIM = Claim(
   criterion_text="For each function every search finds its known constant to 1 % and the steepest"
   " secant is that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. For"
   " every critic what is found is positive and not above the finite certified bound.",
-  scales={
-    "quick": {"seeds": 3, "points": 401},
-    "full": {"seeds": 20},
-    "tiny": {"seeds": 1, "points": 51},
-  },
+  quick={"seeds": 3, "points": 401},
+  full={"seeds": 20},
+  tiny={"seeds": 1, "points": 51},
   minutes={"quick": 0.3, "full": 2.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

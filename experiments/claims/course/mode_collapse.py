@@ -177,12 +177,10 @@ CLAIM = Claim(
   " leads with twice its fair share, and in most seeds the lead passes from one leading mode to"
   " another; with the W-loss every seed holds all modes at the end, and more on average over time"
   " than with either cross-entropy loss.",
-  scales={
-    "quick": {"seeds": 3, "steps": 3000, "looks": 60, "image_set": "digits",
-      "image_methods": ["nonsaturating"], "image_steps": 600, "width": 16},
-    "full": {"seeds": 5, "steps": 20_000, "looks": 100, "image_set": "mnist",
-      "image_methods": list(_METHODS), "image_steps": 20_000, "width": 64},
-    "tiny": {"seeds": 1, "steps": 6, "looks": 3, "image_steps": 2, "width": 2},
-  },
+  quick={"seeds": 3, "steps": 3000, "looks": 60, "image_set": "digits",
+    "image_methods": ["nonsaturating"], "image_steps": 600, "width": 16},
+  full={"seeds": 5, "steps": 20_000, "looks": 100, "image_set": "mnist",
+    "image_methods": list(_METHODS), "image_steps": 20_000, "width": 64},
+  tiny={"seeds": 1, "steps": 6, "looks": 3, "image_steps": 2, "width": 2},
   minutes={"quick": 1.5, "full": 20.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

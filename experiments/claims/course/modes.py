@@ -169,10 +169,8 @@ CLAIM = Claim(
   " it; on the straight way from 5 to 7 the density falls below half of the lower peak. All 8 and"
   " 25 known modes are found, the share within 3 sigma is that of a perfect sampler to 0.01, and a"
   " classifier finds ten classes and 1,000 stacked ones.",
-  scales={
-    "quick": {"seeds": 1, "image_set": "digits", "n_images": 1500, "iterations": 500},
-    "full": {"seeds": 3, "image_set": "mnist", "n_images": 10_000, "iterations": 1000},
-    "tiny": {"n_images": 100, "iterations": 250},
-  },
+  quick={"seeds": 1, "image_set": "digits", "n_images": 1500, "iterations": 500},
+  full={"seeds": 3, "image_set": "mnist", "n_images": 10_000, "iterations": 1000},
+  tiny={"n_images": 100, "iterations": 250},
   minutes={"quick": 0.7, "full": 5.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

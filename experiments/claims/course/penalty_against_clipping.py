@@ -23,12 +23,7 @@ def _measure(lab, *, seeds, dataset, steps, width, clip_values, lambdas):
     "learning_rate": 2e-4,
   }
   members = lab.sweep(
-    dataset,
-    choices,
-    seeds=seeds,
-    steps=steps,
-    log_every=max(1, steps // 8),
-    slow_every=steps,
+    dataset, choices, seeds=seeds, steps=steps, log_every=max(1, steps // 8), slow_every=steps
   )
   settings, table = [], []
   for same in by_setting(members):
@@ -124,12 +119,10 @@ CLAIM = Claim(
   " distance of classifier features: the penalty's distance is less by Welch's one-sided test, p <"
   " 0.05, its mean recall is larger, and its mean sliced distance smaller. Precision is reported"
   " and does not count. One seed, or no recall with either, is inconclusive.",
-  scales={
-    "quick": {"seeds": 3, "dataset": "digits", "steps": 1000, "width": 16,
-      "clip_values": (0.03, 0.1), "lambdas": (10.0,)},
-    "full": {"seeds": 5, "dataset": "mnist", "steps": 20_000, "width": 64,
-      "clip_values": (0.003, 0.01, 0.03, 0.1), "lambdas": (0.1, 1.0, 10.0, 100.0)},
-    "tiny": {"seeds": 1, "steps": 2, "width": 1, "clip_values": (0.1,)},
-  },
+  quick={"seeds": 3, "dataset": "digits", "steps": 1000, "width": 16,
+    "clip_values": (0.03, 0.1), "lambdas": (10.0,)},
+  full={"seeds": 5, "dataset": "mnist", "steps": 20_000, "width": 64,
+    "clip_values": (0.003, 0.01, 0.03, 0.1), "lambdas": (0.1, 1.0, 10.0, 100.0)},
+  tiny={"seeds": 1, "steps": 2, "width": 1, "clip_values": (0.1,)},
   minutes={"quick": 9.6, "full": 150.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -117,10 +117,8 @@ CLAIM = Claim(
   " at least 500 times below the non-saturating one; that one ends no smaller than after a 20th of"
   " the updates; the Wasserstein gradient ends within a factor of 2 of what it was half way, and at"
   " no less than half of what it was after a 20th.",
-  scales={
-    "quick": {"seeds": 2, "steps": 1000, "width": 16, "dataset": "digits"},
-    "full": {"seeds": 5, "steps": 5000, "width": 64, "dataset": "mnist"},
-    "tiny": {"seeds": 1, "steps": 4, "width": 2},
-  },
+  quick={"seeds": 2, "steps": 1000, "width": 16, "dataset": "digits"},
+  full={"seeds": 5, "steps": 5000, "width": 64, "dataset": "mnist"},
+  tiny={"seeds": 1, "steps": 4, "width": 2},
   minutes={"quick": 2, "full": 5.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -175,10 +175,8 @@ CLAIM = Claim(
   " negative, swapping real and fake swaps its sign, real scores are the higher; the critic's last"
   " layer is linear and scores leave [0, 1]. The cross-entropy's estimate never exceeds log 2, and"
   " where the distance is 4 it is within 5 % of that.",
-  scales={
-    "quick": {"seeds": 2, "steps": 1000, "width": 64},
-    "full": {"seeds": 5, "steps": 10_000, "width": 128},
-    "tiny": {"seeds": 1, "steps": 2, "width": 4},
-  },
+  quick={"seeds": 2, "steps": 1000, "width": 64},
+  full={"seeds": 5, "steps": 10_000, "width": 128},
+  tiny={"seeds": 1, "steps": 2, "width": 4},
   minutes={"quick": 0.8, "full": 4.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -114,10 +114,8 @@ CLAIM = Claim(
   " x penalty to 1e-5 of their size, with a penalty that is seen in it; the sliced distance of"
   " samples to held-out data falls below half its start; over the last fifth of the steps the mean"
   " norm on x_hat is within 0.8 and 1.25.",
-  scales={
-    "quick": {"seeds": 2, "dataset": "digits", "steps": 1200, "width": 16},
-    "full": {"seeds": 3, "dataset": "mnist", "steps": 20_000, "width": 64},
-    "tiny": {"seeds": 1, "steps": 2, "width": 1},
-  },
+  quick={"seeds": 2, "dataset": "digits", "steps": 1200, "width": 16},
+  full={"seeds": 3, "dataset": "mnist", "steps": 20_000, "width": 64},
+  tiny={"seeds": 1, "steps": 2, "width": 1},
   minutes={"quick": 2.4, "full": 15.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

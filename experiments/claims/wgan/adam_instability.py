@@ -131,11 +131,9 @@ CLAIM = Claim(
   " change of the estimate in a step, mean of the seeds, is more than twice RMSProp's; every seed"
   " with Adam has a negative cosine at some of the looks, or turns non-finite; of RMSProp's cosines"
   " fewer than 5 % are negative, and of Adam's more than twice as many as of RMSProp's.",
-  scales={
-    "quick": {"seeds": 2, "steps": 300, "width": 16, "batch_size": 64,
-      "learning_rates": [5e-5, 1e-3]},
-    "full": {"seeds": 5, "steps": 10000, "width": 64},
-    "tiny": {"seeds": 1, "steps": 3, "width": 2, "batch_size": 4, "learning_rates": [1e-4, 1e-3]},
-  },
+  quick={"seeds": 2, "steps": 300, "width": 16, "batch_size": 64,
+    "learning_rates": [5e-5, 1e-3]},
+  full={"seeds": 5, "steps": 10000, "width": 64},
+  tiny={"seeds": 1, "steps": 3, "width": 2, "batch_size": 4, "learning_rates": [1e-4, 1e-3]},
   minutes={"quick": 1.8, "full": 20}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -146,10 +146,8 @@ CLAIM = Claim(
   criterion_text="On the segment between the means, for every seed: the discriminator's least"
   " |slope| is below 1 % of its largest; each critic's is above 20 % of its own, and its score"
   " correlates with x above 0.95. No clipped weight exceeds c.",
-  scales={
-    "quick": {"seeds": 3, "steps": 5000, "width": 64},
-    "full": {"seeds": 5, "steps": 20000, "width": 512},
-    "tiny": {"seeds": 2, "steps": 3, "width": 4},
-  },
+  quick={"seeds": 3, "steps": 5000, "width": 64},
+  full={"seeds": 5, "steps": 20000, "width": 512},
+  tiny={"seeds": 2, "steps": 3, "width": 4},
   minutes={"quick": 0.5, "full": 3.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

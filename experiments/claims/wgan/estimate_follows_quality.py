@@ -84,10 +84,7 @@ def _criterion(numbers):
       f"{words}: {follows:.2f} for the Wasserstein estimate, {other:.2f} for the Jensen-Shannon"
       f" one, which ends at {last:.2f} of at most {math.log(2):.2f}"
     )
-  return verdict(
-    holds,
-    f"Rank correlation with the samples' distance. {'; '.join(seen)}.",
-  )
+  return verdict(holds, f"Rank correlation with the samples' distance. {'; '.join(seen)}.")
 
 
 def _draw(curves, seeds):
@@ -129,10 +126,8 @@ CLAIM = Claim(
   " mean over seeds of the rank correlation between filtered estimate and sliced distance is at"
   " least 0.6 for the Wasserstein estimate and at most 0.3 for the Jensen-Shannon estimate, and"
   " this ends at 80 % of log 2 at least, with both architectures.",
-  scales={
-    "quick": {"seeds": 2, "steps": 800, "width": 16, "mlp_width": 128, "batch_size": 64},
-    "full": {"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512},
-    "tiny": {"seeds": 1, "steps": 30, "width": 2, "mlp_width": 4, "batch_size": 4},
-  },
+  quick={"seeds": 2, "steps": 800, "width": 16, "mlp_width": 128, "batch_size": 64},
+  full={"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512},
+  tiny={"seeds": 1, "steps": 30, "width": 2, "mlp_width": 4, "batch_size": 4},
   minutes={"quick": 2.6, "full": 60}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -104,10 +104,8 @@ CLAIM = Claim(
   " divergences are of the masses on the lines and heights.",
   criterion_text="W1 = |theta| to 1e-6; for theta other than 0 Jensen-Shannon is log 2 to 1e-5,"
   " total variation 1 to 1e-6 and KL infinite; at 0 the first two are 0 to 1e-6 and KL is finite.",
-  scales={
-    "quick": {"offsets": 41, "heights": 100},
-    "full": {"offsets": 101, "heights": 400},
-    "tiny": {"offsets": 3, "heights": 4},
-  },
+  quick={"offsets": 41, "heights": 100},
+  full={"offsets": 101, "heights": 400},
+  tiny={"offsets": 3, "heights": 4},
   minutes={"quick": 0.1, "full": 0.1}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

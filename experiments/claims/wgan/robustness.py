@@ -110,10 +110,8 @@ CLAIM = Claim(
   " classes below 0.3; with the cross-entropy loss the mean Fréchet distance is more than 1.5 times"
   " that of the W-loss, or a seed diverges, with one generator at least. Where the W-loss has not"
   " got that far in fewer than 5,000 updates, the scale is inconclusive.",
-  scales={
-    "quick": {"seeds": 2, "steps": 400, "width": 16, "mlp_width": 128, "batch_size": 64},
-    "full": {"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512},
-    "tiny": {"seeds": 1, "steps": 1, "width": 2, "mlp_width": 4, "batch_size": 4},
-  },
+  quick={"seeds": 2, "steps": 400, "width": 16, "mlp_width": 128, "batch_size": 64},
+  full={"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512},
+  tiny={"seeds": 1, "steps": 1, "width": 2, "mlp_width": 4, "batch_size": 4},
   minutes={"quick": 2.3, "full": 60}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

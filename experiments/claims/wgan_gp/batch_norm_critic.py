@@ -108,10 +108,8 @@ CLAIM = Claim(
   criterion_text="Every seed. With batch normalisation more than a tenth of the Jacobian's"
   " Frobenius norm lies off its diagonal, and the gradient of the sum differs from some sample's"
   " own by more than 1 % of the samples' mean norm. With the others both are below 0.001.",
-  scales={
-    "quick": {"seeds": 3, "width": 128, "batch_size": 64},
-    "full": {"seeds": 10, "width": 512},
-    "tiny": {"seeds": 1, "width": 8, "batch_size": 4},
-  },
+  quick={"seeds": 3, "width": 128, "batch_size": 64},
+  full={"seeds": 10, "width": 512},
+  tiny={"seeds": 1, "width": 8, "batch_size": 4},
   minutes={"quick": 0.1, "full": 0.5}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -172,10 +172,8 @@ CLAIM = Claim(
   " layer at least 0.9, at least a quarter of all weights is within 1 % of the largest, and of the"
   " 100 bars of their histogram those at both ends are the highest. Penalty: slope at most 0.2 in"
   " size, and at most 1 % of weights within 1 % of the largest.",
-  scales={
-    "quick": {"seeds": 2, "steps": 700, "width": 128, "batch_size": 64, "learning_rate": 1e-4},
-    "full": {"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256},
-    "tiny": {"seeds": 1, "steps": 2, "width": 4, "batch_size": 4},
-  },
+  quick={"seeds": 2, "steps": 700, "width": 128, "batch_size": 64, "learning_rate": 1e-4},
+  full={"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256},
+  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4},
   minutes={"quick": 1.8, "full": 30}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -204,10 +204,8 @@ CLAIM = Claim(
   " between data and generator, is at least 0.1 with the penalty and exceeds that of the better of"
   " the two clip values by 0.1; and the mean cosine of the gradient with the optimal directions is"
   " higher too: on each data set, with every seed.",
-  scales={
-    "quick": {"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256, "learning_rate": 3e-3},
-    "full": {"seeds": 5, "steps": 20000, "width": 512, "learning_rate": 3e-4},
-    "tiny": {"seeds": 1, "steps": 1, "width": 4, "batch_size": 8, "learning_rate": 1e-4},
-  },
+  quick={"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256, "learning_rate": 3e-3},
+  full={"seeds": 5, "steps": 20000, "width": 512, "learning_rate": 3e-4},
+  tiny={"seeds": 1, "steps": 1, "width": 4, "batch_size": 8, "learning_rate": 1e-4},
   minutes={"quick": 2.1, "full": 20}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -96,10 +96,8 @@ CLAIM = Claim(
   " data with variance 1 along each axis; Welch's test of equal mean distances has p > 0.05. One"
   " seed, or a 95 % interval of the difference that reaches 25 % of the mean distance, is"
   " inconclusive.",
-  scales={
-    "quick": {"seeds": 5, "dataset": "ring", "steps": 1500, "width": 64},
-    "full": {"seeds": 20, "dataset": "grid", "steps": 20_000, "width": 128},
-    "tiny": {"seeds": 1, "steps": 2, "width": 4},
-  },
+  quick={"seeds": 5, "dataset": "ring", "steps": 1500, "width": 64},
+  full={"seeds": 20, "dataset": "grid", "steps": 20_000, "width": 128},
+  tiny={"seeds": 1, "steps": 2, "width": 4},
   minutes={"quick": 2.2, "full": 30.0}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

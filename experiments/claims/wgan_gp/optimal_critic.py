@@ -143,10 +143,8 @@ CLAIM = Claim(
   criterion_text="With both penalties and every seed, at random points of the optimal pairs' lines:"
   " mean norm within 0.9 and 1.1; at least 75 % of the norms within 0.2 of 1; mean cosine with the"
   " optimal direction at least 0.95 on the line and 0.8 in the plane.",
-  scales={
-    "quick": {"seeds": 2, "steps": 1000, "width": 64, "batch_size": 256},
-    "full": {"seeds": 5, "steps": 20000, "width": 128, "batch_size": 1024},
-    "tiny": {"seeds": 1, "steps": 2, "width": 4, "batch_size": 8},
-  },
+  quick={"seeds": 2, "steps": 1000, "width": 64, "batch_size": 256},
+  full={"seeds": 5, "steps": 20000, "width": 128, "batch_size": 1024},
+  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 8},
   minutes={"quick": 0.8, "full": 6}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

@@ -139,13 +139,11 @@ CLAIM = Claim(
   " rises. With the penalty also: that on training data rises, that on validation data falls. Where"
   " only the rise, or clipping, is missing after fewer steps than the paper's 20,000, the scale"
   " does not decide.",
-  scales={
-    "quick": {"seeds": 2, "steps": 2800, "look_every": 100, "dataset": "digits", "width": 256,
-      "batch_size": 32, "learning_rate": 5e-4},
-    "full": {"seeds": 5, "steps": 20000, "look_every": 200, "dataset": "mnist", "width": 1024,
-      "batch_size": 64, "learning_rate": 1e-4},
-    "tiny": {"seeds": 1, "steps": 3, "look_every": 1, "width": 4, "batch_size": 4,
-      "learning_rate": 1e-4},
-  },
+  quick={"seeds": 2, "steps": 2800, "look_every": 100, "dataset": "digits", "width": 256,
+    "batch_size": 32, "learning_rate": 5e-4},
+  full={"seeds": 5, "steps": 20000, "look_every": 200, "dataset": "mnist", "width": 1024,
+    "batch_size": 64, "learning_rate": 1e-4},
+  tiny={"seeds": 1, "steps": 3, "look_every": 1, "width": 4, "batch_size": 4,
+    "learning_rate": 1e-4},
   minutes={"quick": 2.7, "full": 30}, measure=_measure, criterion=_criterion,
 )  # fmt: skip

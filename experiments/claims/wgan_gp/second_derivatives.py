@@ -127,10 +127,8 @@ CLAIM = Claim(
   criterion_text="ELU's second derivative jumps by more than 0.5 within a step of 0.001 and the"
   " softplus's by less than 0.01; with the softplus every seed ends at an exact W1 below 0.5, with"
   " ELU every seed diverges or ends at more than twice the worst of those.",
-  scales={
-    "quick": {"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256},
-    "full": {"seeds": 5, "steps": 20000, "width": 512},
-    "tiny": {"seeds": 1, "steps": 2, "width": 4, "batch_size": 4},
-  },
+  quick={"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256},
+  full={"seeds": 5, "steps": 20000, "width": 512},
+  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4},
   minutes={"quick": 1.4, "full": 20}, measure=_measure, criterion=_criterion,
 )  # fmt: skip
