@@ -21,12 +21,10 @@ _FUNCTIONS = (
   ("softplus on [-4, 4]", jax.nn.softplus, 4.0, 0.9820138),  # The sigmoid of 4.
   ("|x| on [-2, 2]", jnp.abs, 2.0, 1.0),
 )
-_SIDE = 1.0  # The networks' box is [-1, 1]^2.
 _ROUNDING = 1e-5
 
 
 def _measure(lab, *, seeds, points):
-  del lab  # Nothing is trained.
   functions, table, critics = [], [], []
   for name, function, half, constant in _FUNCTIONS:
     search = _searcher(lambda params, x, function=function: function(x[0]), jnp.full((1,), half))
@@ -41,14 +39,13 @@ def _measure(lab, *, seeds, points):
     table.append({"function": name, "true or certified": constant, "found": max(found)})
   for width in (16, 64):
     critic = mlp((2,), latent_dim=2, width=width).critic
-    search = _searcher(critic.apply, jnp.full((2,), _SIDE))
+    search = _searcher(critic.apply, jnp.ones(2))
     for seed in range(seeds):
       key_params, key_search = jax.random.split(jax.random.key(seed))
       params = critic.init(key_params)
       found = search(params, key_search)
       bound = certify(critic.layers(params), (2,)).bound
-      own = {"width": width, "seed": seed, "found": float(found), "bound": bound}
-      critics.append(own)
+      critics.append({"width": width, "seed": seed, "found": float(found), "bound": bound})
       name = f"critic of 3 x {width}, seed {seed}"
       table.append({"function": name, "true or certified": bound, "found": float(found)})
   numbers = {"functions": functions, "critics": critics}
@@ -94,9 +91,8 @@ def _criterion(numbers):
 
 def _draw(functions):
   figure, panels = make_panels(2, 3, size=(10, 6))
-  for axes, (name, function, half, _), own in zip(
-    panels.ravel(), _FUNCTIONS, functions, strict=True
-  ):
+  for axes, row, own in zip(panels.ravel(), _FUNCTIONS, functions, strict=True):
+    name, function, half, _ = row
     x = np.linspace(-half, half, 401)
     y = np.asarray(function(x), np.float64)
     for i, at in enumerate((-0.6 * half, 0.0, 0.7 * half)):
@@ -115,8 +111,7 @@ def _draw(functions):
   return picture(
     figure,
     "Functions and their cones at three points. A function is 1-Lipschitz on its domain if from"
-    " every point it stays between the lines of slope 1 and -1, the shaded double cone. x^2 leaves"
-    " it on [-2, 2] and not on [-1/2, 1/2].",
+    " every point it stays between the lines of slope 1 and -1, the shaded double cone.",
   )
 
 
@@ -131,8 +126,8 @@ def _draw_critics(critics, seeds):
   axes.set(xlabel="largest gradient norm found", ylabel="certified bound of it")
   return picture(
     figure,
-    f"Critics as they start, {seeds} seeds: the largest gradient norm that a search finds in"
-    " [-1, 1]^2, which can refute and never prove, and a proved bound, which is never below it.",
+    f"Critics as they start, {seeds} seeds: the largest gradient norm that a search finds in [-1,"
+    " 1]^2, which can only refute, and a proved bound.",
   )
 
 
@@ -140,13 +135,12 @@ CLAIM = Claim(
   name="lipschitz_condition", place=8, source="Course, row 8",
   sentence="A function is 1-Lipschitz where its gradient's norm is at most 1 at every point: x^2 is"
   " not, nor is 2x; a smooth curve of bounded slope is.",
-  settings="Functions of one number on stated domains, on which the answer depends: x^2 passes on"
-  " [-1/2, 1/2]. ReLU critics of the plane with random weights. A search for the largest gradient"
-  " norm, the steepest secant of a grid as a reference that knows no gradient, and for critics a"
-  " product of operator norms as a proved bound.",
-  criterion_text="For each function every search finds its known constant to 1 % and the steepest"
-  " secant is that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. For"
-  " every critic what is found is positive and not above the finite certified bound.",
+  settings="Functions of one number on stated domains, on which the answer depends. ReLU critics of"
+  " the plane with random weights. A search for the largest gradient norm; beside it the steepest"
+  " secant of a grid, and for critics a product of operator norms as a proved bound.",
+  criterion_text="Every search finds the function's known constant to 1 %, the steepest secant is"
+  " that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. For every"
+  " critic what is found is positive and not above the finite bound.",
   quick={"seeds": 3, "points": 401},
   full={"seeds": 20},
   tiny={"seeds": 1, "points": 51},

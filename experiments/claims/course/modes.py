@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import make_panels, picture
+from experiments.claims.figures import lines_by_seed, make_panels, picture
 from experiments.measures.classes import load_classifier_measures
 from experiments.measures.samples import N_MODE_SAMPLES
 from wgan_jax.data.images import to_unit
@@ -38,18 +38,17 @@ def _measure(lab, *, seeds, image_set, n_images, iterations):
   numbers |= _count_toys(lab) | _count_classes(dataset)
   known = numbers["known"] | dict(zip(numbers["found_classes"], (10, 1000), strict=True))
   found = numbers["found"] | numbers["found_classes"]
-  titles = ("data", "modes known", "modes found", "share within 3 sigma")
-  quality = numbers["high_quality"]
-  rows = [(name, n, found[name], quality.get(name, "-")) for name, n in known.items()]
-  table = [dict(zip(titles, row, strict=True)) for row in rows]
+  table = [
+    {"data": name, "modes known": n, "modes found": found[name]} for name, n in known.items()
+  ]
   return Evidence(numbers, table, [_draw(*drawn[0], image_set), _draw_path(numbers)])
 
 
 def _find_peaks(flat, labels) -> tuple[dict, tuple]:
   """Finds the density's peaks, their classes, and the density on the path between two of them."""
   density = scipy.stats.gaussian_kde(flat.T, _BANDWIDTH)
-  low, high = flat.min(0), flat.max(0)
-  lines = [np.linspace(a, b, _SIDE) for a, b in zip(low, high, strict=True)]
+  ranges = zip(flat.min(0), flat.max(0), strict=True)
+  lines = [np.linspace(low, high, _SIDE) for low, high in ranges]
   grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
   values = density(grid.reshape(-1, 2).T).reshape(_SIDE, _SIDE)
   peak = (values == scipy.ndimage.maximum_filter(values, 3)) & (values > 0.05 * values.max())
@@ -85,8 +84,8 @@ def _count_toys(lab):
     own = mode_statistics(samples, *toy.modes)
     known[name], found[name] = len(toy.modes.centres), int(own.n_modes)
     quality[name] = float(own.high_quality)
-  perfect = float(perfect_high_quality())
-  return {"known": known, "found": found, "high_quality": quality, "perfect": perfect}
+  quality = {"high_quality": quality, "perfect": float(perfect_high_quality())}
+  return {"known": known, "found": found} | quality
 
 
 def _count_classes(dataset):
@@ -116,9 +115,9 @@ def _criterion(numbers):
     holds,
     f"{min(n_classes)} of ten classes have a peak of the density, of {numbers['peaks'][0]} peaks in"
     f" all; from {_FROM} to {_TO} it falls to {max(falls):.2f} of the lower peak. Known modes"
-    f" found: {numbers['found']['ring']} of 8 with {numbers['high_quality']['ring']:.3f}"
-    f" within 3 sigma, {numbers['found']['grid']} of 25; a classifier finds {images}"
-    f" classes, and {stacked} of 1,000 stacked ones.",
+    f" found: {numbers['found']['ring']} of 8 with {numbers['high_quality']['ring']:.3f} within 3"
+    f" sigma, {numbers['found']['grid']} of 25; a classifier finds {images} classes, and {stacked}"
+    " of 1,000 stacked ones.",
   )
 
 
@@ -129,30 +128,26 @@ def _draw(lines, values, peaks, image_set):
     box = {"boxstyle": "circle", "fc": "white", "ec": "none", "alpha": 0.7}
     axes.annotate(str(c), place, ha="center", va="center", fontsize=10, bbox=box)
   if {_FROM, _TO} <= peaks.keys():
-    path = np.stack([peaks[_FROM], peaks[_TO]])
-    axes.plot(*path.T, "--", color="tab:red", lw=1, label=f"path from {_FROM} to {_TO}")
-    axes.legend(fontsize=8, loc="upper right")
+    ends = zip(peaks[_FROM], peaks[_TO], strict=True)
+    axes.plot(*ends, "--", color="tab:red", lw=1, label=f"path from {_FROM} to {_TO}")
   axes.set(xlabel="first coordinate of the map", ylabel="second coordinate", aspect="equal")
   figure.colorbar(shown, ax=axes, label="density, per unit of area of the map")
   return picture(
     figure,
-    f"{image_set} in two dimensions: the density of t-SNE's map, seed 0, which has not seen the"
-    " labels. A digit stands on the highest peak whose nearest images are mostly of it.",
+    f"{image_set}: the density of t-SNE's map, seed 0, which has not seen the labels. A digit"
+    " stands on the highest peak whose nearest images are mostly of it.",
   )
 
 
 def _draw_path(numbers):
   figure, axes = make_panels(size=(5.6, 3.2))
-  for seed, path in enumerate(numbers["path"]):
-    if path:
-      axes.plot(np.linspace(0, 1, len(path)), path, label=f"seed {seed}")
+  lines_by_seed(axes, np.linspace(0, 1, 101), [path or [np.nan] * 101 for path in numbers["path"]])
   axes.set(xlabel=f"way from the peak of {_FROM} to that of {_TO} (share)", ylim=(0, None))
   axes.set(ylabel="density of the map")
   return picture(
     figure,
-    f"The density on the straight way from a {_FROM} to a {_TO} in the map: between the two peaks"
-    f" lie valleys of images that hardly exist, and perhaps other digits'."
-    f" {len(numbers['path'])} seeds, a curve each.",
+    f"The density on the straight way from a {_FROM} to a {_TO} in the map; {len(numbers['path'])}"
+    " seeds, a curve each.",
   )
 
 
@@ -160,15 +155,15 @@ CLAIM = Claim(
   name="modes", place=1, source="Course, row 1",
   sentence="A mode is a peak of the data's density; handwritten digits have ten, and between a 5"
   " and a 7 the density is low.",
-  settings="Digits, 50 principal components of the pixels, t-SNE to two dimensions without the"
-  " labels, a Gaussian kernel density of bandwidth 0.15 standard deviations on 100 x 100 cells. The"
-  " density is the map's: t-SNE shrinks and stretches distances. Ring and grid: 2,500 real samples."
-  " The classifier's images are held out, stacked ones 26,000 draws of three of its answers.",
-  criterion_text="In every seed each of the ten classes has a peak of the density of all images (a"
-  " cell above its neighbours, at least 5 % of the highest) most of whose 20 nearest images are of"
-  " it; on the straight way from 5 to 7 the density falls below half of the lower peak. All 8 and"
-  " 25 known modes are found, the share within 3 sigma is that of a perfect sampler to 0.01, and a"
-  " classifier finds ten classes and 1,000 stacked ones.",
+  settings="Digits, 50 principal components, t-SNE to two dimensions without the labels, a Gaussian"
+  " kernel density of bandwidth 0.15. The density is the map's: t-SNE shrinks and stretches"
+  " distances. Ring and grid: 2,500 real samples. Classes: of held-out images, and of 26,000 draws"
+  " of three of them.",
+  criterion_text="In every seed each of the ten classes has a peak of the density (a cell above its"
+  " neighbours, at least 5 % of the highest) most of whose 20 nearest images are of it; on the way"
+  " from 5 to 7 the density falls below half of the lower peak. All 8 and 25 known modes are found,"
+  " the share within 3 sigma is a perfect sampler's to 0.01; a classifier finds all 10 and 1,000"
+  " classes.",
   quick={"seeds": 1, "image_set": "digits", "n_images": 1500, "iterations": 500},
   full={"seeds": 3, "image_set": "mnist", "n_images": 10_000, "iterations": 1000},
   tiny={"n_images": 100, "iterations": 250},
