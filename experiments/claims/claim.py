@@ -34,6 +34,8 @@ class Claim:
   """A sentence of a source, and how it is put to the test.
 
   Attributes:
+    measure: (lab, **arguments) -> Evidence.
+    criterion: numbers -> Verdict.
     name: the name of its file.
     place: its place among its source's claims, in reading order. Equal places go by name.
     sentence: the source's claim, as the source means it.
@@ -44,10 +46,10 @@ class Claim:
     full: arguments that differ from `quick` on a GPU.
     tiny: arguments that differ from `quick` in tests: the least that runs every line.
     minutes: duration at "quick" on 2 CPU cores, and at "full" on a GPU.
-    measure: (lab, **arguments) -> Evidence.
-    criterion: numbers -> Verdict.
   """
 
+  measure: Callable[..., Evidence]
+  criterion: Callable[[dict[str, Any]], Verdict]
   name: str
   place: float
   sentence: str
@@ -58,8 +60,6 @@ class Claim:
   full: dict[str, Any]
   tiny: dict[str, Any]
   minutes: dict[str, float]
-  measure: Callable[..., Evidence]
-  criterion: Callable[[dict[str, Any]], Verdict]
 
   def arguments(self, scale: str) -> dict[str, Any]:
     """Gives the arguments of `measure` at a scale."""

@@ -34,8 +34,8 @@ def claims(monkeypatch):
       return verdict(numbers["value"] < 1, f"saw <{numbers['value']}> | so")
 
     return Claim(
-      name, 1, f"Sentence of {name}", "Paper | figure", "settings", "criterion",
-      quick, full, {}, {"quick": 1, "full": 2}, measure, criterion,
+      measure, criterion, name, 1, f"Sentence of {name}", "Paper | figure", "settings",
+      "criterion", quick, full, {}, {"quick": 1, "full": 2},
     )  # fmt: skip
 
   there = {

@@ -129,35 +129,21 @@ def _draw_maps(maps):
     axes.set(xlabel="pixel", xticks=(0, 10, 20, 27), yticks=(0, 10, 20, 27))
   panels[0].set_ylabel("pixel")
   figure.colorbar(colours, ax=panels, label="mean |gradient|, over the largest", shrink=0.85)
-  return picture(
-    figure,
-    "Mean absolute gradient of each critic's scores at each pixel after training, 64 held-out"
-    " images, seed 0. Red: exactly zero. The exercise's critic sees 22 x 22 pixels; the others"
-    " reach its score through batch statistics alone.",
-  )
+  caption = "Mean |gradient| of each critic's scores, 64 held-out images, seed 0; red: zero."
+  return picture(figure, caption)
 
 
 def _draw_curves(numbers, seeds):
-  figure, panels = make_panels(2, 3, size=(11, 5.8))
-  panels = panels.ravel()
-  for i, (name, words) in enumerate(_WORDS.items()):
-    own = numbers[name]
-    for axes, key in zip(panels, [*_MEASURES, "estimate", "critic_loss"], strict=False):
+  figure, panels = make_panels(1, 5, size=(15, 3))
+  labels = _MEASURES | {"estimate": "estimate, E c(x) - E c(g(z))", "critic_loss": "critic loss"}
+  for axes, (key, label) in zip(panels, labels.items(), strict=True):
+    for i, (name, own) in enumerate(numbers.items()):
       x = own["at"] if key in _MEASURES else np.linspace(0, own["at"][-1], len(own[key][0]))
-      marker = ".-" if key in _MEASURES else "-"
-      lines_by_seed(axes, x, own[key], words, marker=marker, color=f"C{i}", linewidth=1.2)
-  labels = [*_MEASURES.values(), "estimate, E c(x) - E c(g(z))", "critic loss"]
-  for axes, label in zip(panels, labels, strict=False):
-    axes.set(xlabel="generator updates", ylabel=label)
-  panels[0].set_yscale("log")
-  for axes in panels[3:5]:
-    axes.set_yscale("symlog", linthresh=1)
-  panels[5].set_axis_off()
-  return picture(
-    figure,
-    "Measures of samples, above, and what the critics estimate, below, as means of neighbouring"
-    f" updates; a line for each of {seeds} seeds.",
-  )
+      lines_by_seed(axes, x, own[key], _WORDS[name], color=f"C{i}", linewidth=1.2)
+    axes.set(ylabel=label, yscale="linear" if key in _MEASURES else "symlog")
+  figure.supxlabel("generator updates")
+  caption = f"Samples, and estimates as means of neighbouring updates; {seeds} seeds, a line each."
+  return picture(figure, caption)
 
 
 def _draw_grids(grids):
@@ -168,21 +154,20 @@ def _draw_grids(grids):
 
 
 CLAIM = Claim(
-  name="course_exercise", place=13, source="Course, row 11, the exercise",
+  _measure, _criterion, name="course_exercise", place=13, source="Course, row 11, the exercise",
   sentence="The course's exercise trains a critic that normalises over the batch and does not see"
   " the last six rows and columns, which reach its scores through the other samples alone.",
-  settings="The exercise as its notebook has it: scales of batch norm from N(0, 0.02), one real"
-  " batch for five critic updates, the penalty of the gradient of the scores' sum. Beside it the"
-  " same with scales from N(1, 0.02) and a padded critic without batch norm, scored by the mean of"
-  " its 4 x 4 outputs; and dcgan. All: Adam 2e-4, betas (0.5, 0.999), lambda 10, latent 64.",
-  criterion_text="Every seed. The gradient of the exercise's critic on the last six rows and"
-  " columns is exactly 0 with its batch's statistics held, and 0 nowhere through them; elsewhere it"
-  " is not 0. That of the other two critics is 0 at no pixel. The quality of samples does not"
-  " count.",
+  settings="The notebook's own: scales of batch norm from N(0, 0.02), one real batch for five"
+  " critic updates, the penalty of the scores' sum. Beside it scales from N(1, 0.02) and a padded"
+  " critic without batch norm, scored by the mean of its outputs; and dcgan. All: Adam 2e-4, betas"
+  " (0.5, 0.999), lambda 10.",
+  criterion_text="Every seed. On the last six rows and columns the gradient of the exercise's"
+  " critic is exactly 0 with its batch's statistics held, and 0 nowhere through them. That of the"
+  " others is 0 at no pixel. The quality of samples does not count.",
   quick={"seeds": 2, "dataset": "digits", "steps": 400, "width": 16, "batch_size": 64,
     "looks": 4},
   full={"seeds": 3, "dataset": "mnist", "steps": 46_900, "width": 64, "batch_size": 128,
     "looks": 20},
   tiny={"seeds": 1, "steps": 2, "width": 2, "batch_size": 4, "looks": 2},
-  minutes={"quick": 3.9, "full": 60}, measure=_measure, criterion=_criterion,
+  minutes={"quick": 3.9, "full": 60},
 )  # fmt: skip

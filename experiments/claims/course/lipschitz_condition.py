@@ -34,8 +34,8 @@ def _measure(lab, *, seeds, points):
     y = np.asarray(function(x), np.float64)
     with np.errstate(invalid="ignore"):  # A point and itself have no secant.
       steepest = np.nanmax(np.abs(y[:, None] - y) / np.abs(x[:, None] - x))
-    row = {"name": name, "constant": constant, "found": found, "secant": float(steepest)}
-    functions.append(row)
+    secant = float(steepest)
+    functions.append({"name": name, "constant": constant, "found": found, "secant": secant})
     table.append({"function": name, "true or certified": constant, "found": max(found)})
   for width in (16, 64):
     critic = mlp((2,), latent_dim=2, width=width).critic
@@ -77,9 +77,7 @@ def _criterion(numbers):
       holds &= bool(found.max() <= 1 + _ROUNDING and each["secant"] <= 1 + _ROUNDING)
       gentle.append(words)
   holds &= bool(steep and gentle)
-  found, bound = (
-    np.array([each[key] for each in numbers["critics"]]) for key in ("found", "bound")
-  )
+  found, bound = np.array([[each["found"], each["bound"]] for each in numbers["critics"]]).T
   holds &= bool(np.all((found > 0) & (found <= bound) & np.isfinite(bound)))
   ratio = bound / np.maximum(found, 1e-30)
   return verdict(
@@ -108,11 +106,8 @@ def _draw(functions):
     axes.set_ylim(y.min() - 0.3 * np.ptp(y), y.max() + 0.3 * np.ptp(y))
     axes.set_title(f"{name}: largest norm found {max(own['found']):.3g}", fontsize=9)
   figure.axes[0].legend(fontsize=7, loc="upper center")
-  return picture(
-    figure,
-    "Functions and their cones at three points. A function is 1-Lipschitz on its domain if from"
-    " every point it stays between the lines of slope 1 and -1, the shaded double cone.",
-  )
+  caption = "Functions, and cones of slope 1 at three points, which 1-Lipschitz ones never leave."
+  return picture(figure, caption)
 
 
 def _draw_critics(critics, seeds):
@@ -124,25 +119,21 @@ def _draw_critics(critics, seeds):
   ends = [min(each["found"] for each in critics), max(each["bound"] for each in critics)]
   axes.plot(ends, ends, color="gray", linewidth=0.8, linestyle=":", label="equal")
   axes.set(xlabel="largest gradient norm found", ylabel="certified bound of it")
-  return picture(
-    figure,
-    f"Critics as they start, {seeds} seeds: the largest gradient norm that a search finds in [-1,"
-    " 1]^2, which can only refute, and a proved bound.",
-  )
+  caption = f"Critics at their start: a search in [-1, 1]^2, and a proved bound; {seeds} seeds."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="lipschitz_condition", place=8, source="Course, row 8",
+  _measure, _criterion, name="lipschitz_condition", place=8, source="Course, row 8",
   sentence="A function is 1-Lipschitz where its gradient's norm is at most 1 at every point: x^2 is"
   " not, nor is 2x; a smooth curve of bounded slope is.",
   settings="Functions of one number on stated domains, on which the answer depends. ReLU critics of"
-  " the plane with random weights. A search for the largest gradient norm; beside it the steepest"
-  " secant of a grid, and for critics a product of operator norms as a proved bound.",
+  " the plane with random weights. A search for the largest gradient norm, a grid's steepest"
+  " secant, a product of operator norms.",
   criterion_text="Every search finds the function's known constant to 1 %, the steepest secant is"
-  " that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. For every"
-  " critic what is found is positive and not above the finite bound.",
+  " that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. No critic's is"
+  " above its finite bound.",
   quick={"seeds": 3, "points": 401},
   full={"seeds": 20},
-  tiny={"seeds": 1, "points": 51},
-  minutes={"quick": 0.3, "full": 2.0}, measure=_measure, criterion=_criterion,
+  tiny={"seeds": 1, "points": 51}, minutes={"quick": 0.3, "full": 2.0},
 )  # fmt: skip

@@ -95,27 +95,24 @@ def _draw(at, numbers, estimates, learning_rates, seeds):
   panels[0, 0].set_ylabel("cosine of step\nand negative gradient")
   panels[1, 0].set_ylabel("Wasserstein estimate\n(units of score)")
   figure.supxlabel("step (generator updates)")
-  return picture(
-    figure,
-    "Above, whether the next step of the critic's optimiser goes down its gradient on a fresh"
-    f" batch; below, the critic's estimate; a line for each of {seeds} seeds.",
-  )
+  caption = f"The critic's next step on a fresh batch, and its estimate; {seeds} seeds."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="adam_instability", place=5, source="WGAN, section 4",
+  _measure, _criterion, name="adam_instability", place=5, source="WGAN, section 4",
   sentence="With momentum, as in Adam, training a clipped critic can become unstable, and then the"
   " cosine between Adam's step and the gradient turns negative; RMSProp does well.",
-  settings="Embedded digits, DCGAN, clipping at 0.01, 5 critic updates; Adam with betas (0.9,"
-  " 0.999) and RMSProp, each at 5e-5 and at 20 times that. The cosine is of the critic's next step"
-  " on a batch of its own, at 30 steps of the run. The paper gives no numbers.",
-  criterion_text="At the larger learning rate a seed with Adam turns non-finite, or the estimate's"
-  " largest change in a step is on average more than twice RMSProp's; every seed with Adam has a"
-  " negative cosine or turns non-finite; under 5 % of RMSProp's cosines are negative, and of Adam's"
-  " more than twice that share.",
+  settings="Embedded digits, DCGAN, clipping at 0.01; Adam (0.9, 0.999) and RMSProp, at 5e-5 and 20"
+  " times that. The cosine is of the critic's next step on a fresh batch, at 30 looks. The paper"
+  " gives no numbers.",
+  criterion_text="At the larger rate a seed with Adam turns non-finite, or its estimate's largest"
+  " change in a step is on average over twice RMSProp's; every seed with Adam has a negative cosine"
+  " or turns non-finite; under 5 % of RMSProp's cosines are negative, and over twice that share of"
+  " Adam's.",
   quick={"seeds": 2, "steps": 300, "width": 16, "batch_size": 64,
     "learning_rates": [5e-5, 1e-3]},
   full={"seeds": 5, "steps": 10000, "width": 64},
   tiny={"seeds": 1, "steps": 3, "width": 2, "batch_size": 4, "learning_rates": [1e-4, 1e-3]},
-  minutes={"quick": 1.8, "full": 20}, measure=_measure, criterion=_criterion,
+  minutes={"quick": 1.8, "full": 20},
 )  # fmt: skip

@@ -91,26 +91,22 @@ def _draw(curves, seeds):
     axes.set_title(f"{_ARCHITECTURES[architecture]}: {_LOSSES[loss]}", fontsize=9)
     legend_of_twins(axes, other)
   figure.supxlabel("step (generator updates)")
-  return picture(
-    figure,
-    "Estimates of each step, filtered by a median of 101 steps, and the sliced distance of samples"
-    f" to held-out digits; a line for each of {seeds} seeds.",
-  )
+  caption = f"Estimates, medians of 101 steps, and distance of samples; {seeds} seeds, a line each."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="estimate_follows_quality", place=3, source="WGAN, figures 3 and 4",
+  _measure, _criterion, name="estimate_follows_quality", place=3, source="WGAN, figures 3 and 4",
   sentence="The Wasserstein estimate falls as samples improve; the Jensen-Shannon estimate of a"
   " cross-entropy GAN does not, and stays at log 2 or rises to it.",
-  settings="Embedded digits; an MLP pair and the DCGAN; the non-saturating loss, and the W-loss"
-  " with the penalty, as clipping at the paper's learning rate has hardly begun within these steps;"
-  " Adam 2e-4. Where the paper shows samples, their sliced distance to held-out digits stands for"
-  " their quality.",
-  criterion_text="After the first eighth of the run: the rank correlation of filtered estimate and"
-  " sliced distance, mean over seeds, is at least 0.6 for the Wasserstein estimate and at most 0.3"
-  " for the Jensen-Shannon one, which ends at 80 % of log 2 at least, with both architectures.",
+  settings="Embedded digits; the non-saturating loss, and the W-loss with the penalty, as clipping"
+  " at the paper's rate has hardly begun within these steps; Adam 2e-4. The paper shows samples;"
+  " here their sliced distance to held-out digits stands for their quality.",
+  criterion_text="After the first eighth, with both networks: the rank correlation of filtered"
+  " estimate and sliced distance, mean over seeds, is at least 0.6 for the Wasserstein estimate and"
+  " at most 0.3 for the Jensen-Shannon one, which ends at 80 % of log 2 at least.",
   quick={"seeds": 2, "steps": 800, "width": 16, "mlp_width": 128, "batch_size": 64},
   full={"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512},
   tiny={"seeds": 1, "steps": 30, "width": 2, "mlp_width": 4, "batch_size": 4},
-  minutes={"quick": 2.6, "full": 60}, measure=_measure, criterion=_criterion,
+  minutes={"quick": 2.6, "full": 60},
 )  # fmt: skip

@@ -76,24 +76,20 @@ def _draw(numbers):
   right.set(
     xlabel="theta, offset of the segments", ylabel="Jensen-Shannon (nats)", ylim=(-0.05, 0.8)
   )
-  return picture(
-    figure,
-    "Two parallel segments of length 1 at offset theta, as figure 1 of the paper; exact, no seeds."
-    " The distance leads the segments together, the divergence leads nowhere.",
-  )
+  return picture(figure, "Two parallel segments of length 1 at offset theta; exact, no seeds.")
 
 
 CLAIM = Claim(
-  name="parallel_lines", place=1, source="Wasserstein GAN, example 1 and figure 1",
+  _measure, _criterion, name="parallel_lines", place=1,
+  source="Wasserstein GAN, example 1 and figure 1",
   sentence="Of two parallel segments at offset theta the Earth Mover's Distance is |theta|, while"
   " Jensen-Shannon is log 2, KL infinite and total variation 1 for every theta but 0: only the"
   " first is continuous, with a slope that leads them together.",
-  settings="Segments x = 0 and x = theta, y uniform on [0, 1], as equal masses at evenly spaced"
-  " heights; theta from -1 to 1 and +-0.001. An exact assignment, no training.",
+  settings="Segments x = 0 and x = theta, y uniform on [0, 1], as equal masses; theta from -1 to 1"
+  " and +-0.001. An exact assignment.",
   criterion_text="W1 = |theta| to 1e-6; for theta other than 0 Jensen-Shannon is log 2 to 1e-5,"
   " total variation 1 to 1e-6 and KL infinite; at 0 the first two are 0 to 1e-6 and KL is finite.",
   quick={"offsets": 41, "heights": 100},
   full={"offsets": 101, "heights": 400},
-  tiny={"offsets": 3, "heights": 4},
-  minutes={"quick": 0.1, "full": 0.1}, measure=_measure, criterion=_criterion,
+  tiny={"offsets": 3, "heights": 4}, minutes={"quick": 0.1, "full": 0.1},
 )  # fmt: skip

@@ -84,27 +84,23 @@ def _draw(grids, numbers, steps):
   for axes, ((generator, loss), images) in zip(panels.ravel(), grids.items(), strict=True):
     frechet = numbers[f"{generator}_{loss}"]["frechet"][0]
     image_grid(axes, images, f"{_GENERATORS[generator]}\n{_LOSSES[loss]}: {frechet:.0f}")
-  return picture(
-    figure,
-    f"Samples of two generators by both losses after {steps:,} generator updates on the embedded"
-    " digits, seed 0, with their classifier Fréchet distances.",
-  )
+  caption = f"Samples after {steps:,} updates, seed 0, with classifier Fréchet distances."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="robustness", place=4, source="WGAN, figures 5 to 7",
+  _measure, _criterion, name="robustness", place=4, source="WGAN, figures 5 to 7",
   sentence="A Wasserstein critic trains generators with which the cross-entropy GAN fails or"
   " collapses: without batch normalisation, and a fully connected one.",
-  settings="Embedded digits; the DCGAN's critic; generators: its own without batch normalisation,"
-  " and 4 ReLU layers. Adam at 2e-4; the W-loss has 5 critic updates and the penalty, as clipping"
-  " at the paper's learning rate has hardly begun by then. The paper shows bedrooms at 64 x 64, by"
-  " larger generators.",
-  criterion_text="With the W-loss every seed of both generators finds all ten classes with a KL of"
-  " classes below 0.3; with the cross-entropy and one generator the mean Fréchet distance is more"
-  " than 1.5 times that, or a seed diverges. Where the W-loss has not got that far in fewer than"
-  " 5,000 updates, the scale is inconclusive.",
+  settings="Embedded digits, the DCGAN's critic, Adam 2e-4; the W-loss has 5 critic updates and the"
+  " penalty, as clipping at the paper's rate has hardly begun by then. The paper shows bedrooms at"
+  " 64 x 64, by larger generators.",
+  criterion_text="With the W-loss every seed of both generators finds all classes with a KL of"
+  " classes below 0.3; with the cross-entropy and one generator the mean Fréchet distance is over"
+  " 1.5 times that, or a seed diverges. A W-loss that has not got that far in fewer than 5,000"
+  " updates is inconclusive.",
   quick={"seeds": 2, "steps": 400, "width": 16, "mlp_width": 128, "batch_size": 64},
   full={"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512},
   tiny={"seeds": 1, "steps": 1, "width": 2, "mlp_width": 4, "batch_size": 4},
-  minutes={"quick": 2.3, "full": 60}, measure=_measure, criterion=_criterion,
+  minutes={"quick": 2.3, "full": 60},
 )  # fmt: skip

@@ -85,25 +85,21 @@ def _draw(shown, batch_size):
     axes.set(xlabel="sample j", xticks=range(0, _SHOWN, 5), yticks=range(0, _SHOWN, 5))
   panels[0].set_ylabel("score of sample i")
   figure.colorbar(drawn, ax=panels, label="|d score i / d sample j|, over the largest", shrink=0.9)
-  return picture(
-    figure,
-    f"How the score of one image depends on the others of its batch of {batch_size}, the first"
-    f" {_SHOWN} of them, seed 0. What is below a thousandth is dark.",
-  )
+  caption = f"How the score of one image depends on others of its batch of {batch_size}, seed 0."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="batch_norm_critic", place=8, source="WGAN-GP, section 4, no critic batch normalization",
+  _measure, _criterion, name="batch_norm_critic", place=8,
+  source="WGAN-GP, section 4, no critic batch normalization",
   sentence="Batch normalisation makes a critic a function of the whole batch, for which a penalty"
   " on the gradient of each sample is not valid; layer normalisation is a replacement.",
-  settings="Held-out digits, critics of 2 ReLU layers at their start, normalised over the batch,"
-  " over the layer, or not at all. Usual code takes the gradient of the sum of scores for the"
-  " samples' own.",
-  criterion_text="Every seed. With batch normalisation more than a tenth of the Jacobian's"
-  " Frobenius norm lies off its diagonal, and the sum's gradient is off some sample's own by more"
-  " than 1 % of the mean norm. With the others both are below 0.001.",
+  settings="Held-out digits, critics of 2 ReLU layers at their start. Usual code takes the gradient"
+  " of the sum of scores for the samples' own.",
+  criterion_text="Every seed. With batch normalisation over a tenth of the Jacobian's norm lies off"
+  " its diagonal, and the sum's gradient is off some sample's own by over 1 % of the mean norm."
+  " With the others both are below 0.001.",
   quick={"seeds": 3, "width": 128, "batch_size": 64},
   full={"seeds": 10, "width": 512},
-  tiny={"seeds": 1, "width": 8, "batch_size": 4},
-  minutes={"quick": 0.1, "full": 0.5}, measure=_measure, criterion=_criterion,
+  tiny={"seeds": 1, "width": 8, "batch_size": 4}, minutes={"quick": 0.1, "full": 0.5},
 )  # fmt: skip

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from matplotlib.figure import Figure
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import lines_by_seed, make_panels, picture
+from experiments.claims.figures import lines_by_seed, picture
 from experiments.claims.summary import arrays, rows_by_seed
 from wgan_jax.data.toy import load_toy
 from wgan_jax.diagnostics import activation_gradient_norms, clipped_share
@@ -119,11 +120,8 @@ def _criterion(numbers):
 
 
 def _draw(shown, seeds):
-  figure, grid = make_panels(2, 3, size=(10, 4.4))
-  spec = grid[0, 0].get_gridspec()
-  for axes in grid[:, :2].ravel():
-    axes.remove()
-  axes = figure.add_subplot(spec[:, :2])
+  figure = Figure(figsize=(10, 4.4), layout="constrained")
+  axes, *small = figure.subplot_mosaic("aab;aac").values()
   for method, (words, colour) in _METHODS.items():
     logs, _ = shown[method]
     layers = np.arange(1, logs.shape[1] + 1)
@@ -132,40 +130,32 @@ def _draw(shown, seeds):
   axes.set(xlabel="layer of the critic, from the score back to the input")
   axes.set(ylabel="log gradient norm (nats)")
   axes.grid(axis="y", alpha=0.3)
-  for axes, method in zip(grid[:, 2], ("clip 0.01", "gp"), strict=True):
+  for axes, method in zip(small, ("clip 0.01", "gp"), strict=True):
     words, colour = _METHODS[method]
     _, weights = shown[method]
     limit = 1.15 * np.quantile(np.abs(weights), 0.999)
     counts, edges = np.histogram(weights, np.linspace(-limit, limit, 93))
     axes.stairs(counts / len(weights), edges, fill=True, color=colour)
     axes.set_title(words, fontsize=9)
-    axes.set_ylabel("share of weights")
-  grid[1, 2].set_xlabel("weight")
-  return picture(
-    figure,
-    "Left: the norm of the critic loss's gradient with respect to each linear layer's output; a"
-    f" line for each of {seeds} seeds, mean log of the looks in the later half. Right: weights and"
-    " biases of a critic at the end, all but the largest thousandth, seed 0.",
-  )
+    axes.set(ylabel="share of weights", xlabel="weight")
+  caption = f"Gradients at each layer's output, {seeds} seeds; weights at the end, seed 0."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="gradients_by_layer", place=3, source="WGAN-GP, figure 1b",
+  _measure, _criterion, name="gradients_by_layer", place=3, source="WGAN-GP, figure 1b",
   sentence="In a deep critic under weight clipping the gradient grows or decays exponentially from"
   " layer to layer, and the weights pile up at both ends of the interval; under the gradient"
   " penalty the gradient keeps its size and the weights spread.",
-  settings="Swiss roll; generator and critic with 12 ReLU layers and a linear one, without"
-  " normalisation, He-normal start, 5 critic updates a step. Clipping: RMSProp, c = 0.1, 0.01 and"
-  " 0.001; penalty: Adam, betas (0, 0.9), lambda 10. Where c is below the start's spread, the first"
-  " clip already puts most weights at the bound. With 0.01 and 0.001 gradients are then too small"
-  " for RMSProp to move a weight.",
-  criterion_text="Every seed. Clipping, for each c: the slope of the log norm is at least 0.4 a"
-  " layer in size and of one sign, its correlation with the layer at least 0.9, at least a quarter"
-  " of all weights is within 1 % of the largest, and both end bars of their histogram of 100 are"
-  " the highest. Penalty: slope at most 0.2 in size, at most 1 % of weights within 1 % of the"
-  " largest.",
+  settings="Swiss roll; 12 ReLU layers and a linear one, He-normal start. Clipping: RMSProp;"
+  " penalty: Adam (0, 0.9), lambda 10. The first clip puts most weights at the bound where c is"
+  " below the start's spread; with 0.01 and 0.001 gradients are then too small for RMSProp to move"
+  " a weight.",
+  criterion_text="Every seed. Clipping, each c: the log norm's slope is of one sign and at least"
+  " 0.4 a layer, its correlation with the layer at least 0.9, a quarter of weights is within 1 % of"
+  " the largest, both end bars of their histogram of 100 are the highest. Penalty: slope at most"
+  " 0.2, 1 % of weights within 1 % of the largest.",
   quick={"seeds": 2, "steps": 700, "width": 128, "batch_size": 64, "learning_rate": 1e-4},
   full={"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256},
-  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4},
-  minutes={"quick": 1.8, "full": 30}, measure=_measure, criterion=_criterion,
+  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4}, minutes={"quick": 1.8, "full": 30},
 )  # fmt: skip

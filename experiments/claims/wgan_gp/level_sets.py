@@ -28,11 +28,7 @@ _SAMPLES = 1000
 
 
 def _add_noise(toy: Toy):
-  """Makes a fixed generator of exactly the law of real + N(0, I).
-
-  The first latent chooses the mode, or the place on the roll; the others are the data's noise and
-  the unit noise in one.
-  """
+  """Makes a fixed generator of exactly the law of real + N(0, I); its first latent is the mode."""
 
   def generate(latents):
     u, normal = jax.scipy.stats.norm.cdf(latents[:, 0]), latents[:, 1:]
@@ -166,31 +162,23 @@ def _draw(shown, numbers):
       axes.set_title(f"{title}; {_METHODS[method]}\nhigher moments: {part:.0%}", fontsize=9)
   figure.supxlabel("x (units of the data)")
   figure.supylabel("y (units of the data)")
-  return picture(
-    figure,
-    "Level sets of critics trained against a fixed generator, the data plus unit normal noise; 20"
-    " levels, yellow the highest; orange: the data; seed 0. Above each: how much of its difference"
-    " between data and generator the critic makes between the data and a normal density of the same"
-    " mean and covariance.",
-  )
+  return picture(figure, "20 level sets of critics, yellow the highest; orange: the data; seed 0.")
 
 
 CLAIM = Claim(
-  name="level_sets", place=2, source="WGAN-GP, figure 1a",
+  _measure, _criterion, name="level_sets", place=2, source="WGAN-GP, figure 1a",
   sentence="Near their optimum, critics under weight clipping ignore the higher moments of the data"
   " and have simple level sets; under the gradient penalty the level sets follow the data.",
-  settings="A fixed generator of the law of the data plus unit normal noise, drawn anew. Critics of"
-  " 3 ReLU layers, 5 updates a step. Penalty: Adam, betas (0, 0.9), lambda 10 as the paper says,"
-  " and 0.1 as its authors' code for points has it, by which the verdict goes. Clipping: RMSProp"
-  " 5e-4, at 0.01 and at 0.1, which gives narrow layers the slope that 0.01 gives the paper's 512"
-  " units. Learning rates fall to 0; quick is far from the optimum.",
-  criterion_text="A critic that ignores moments beyond the second sees no difference between the"
-  " data and a normal density of the same two. That difference, over the one between data and"
-  " generator, is at least 0.1 with the penalty and exceeds the better of the clip values by 0.1;"
-  " the mean cosine of the gradient with the directions of an optimal plan is higher too: on each"
-  " data set, with every seed.",
+  settings="A fixed generator of the law of the data plus unit normal noise. Penalty: Adam (0,"
+  " 0.9), lambda 10 as the paper says, and 0.1 as its authors' code for points, by which the"
+  " verdict goes. Clipping: RMSProp 5e-4, at 0.01, and at 0.1, which gives narrow layers the slope"
+  " of the paper's 512 units. Quick is far from the optimum.",
+  criterion_text="Of a critic's difference between data and generator, the part between the data"
+  " and a normal density of the same two moments is at least 0.1 with the penalty and 0.1 above the"
+  " better clip value's; the mean cosine of its gradient with an optimal plan is higher too: on"
+  " each data set, every seed.",
   quick={"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256, "learning_rate": 3e-3},
   full={"seeds": 5, "steps": 20000, "width": 512, "learning_rate": 3e-4},
   tiny={"seeds": 1, "steps": 1, "width": 4, "batch_size": 8, "learning_rate": 1e-4},
-  minutes={"quick": 2.1, "full": 20}, measure=_measure, criterion=_criterion,
+  minutes={"quick": 2.1, "full": 20},
 )  # fmt: skip

@@ -108,24 +108,20 @@ def _draw(at, curves, seeds):
   left.set(xlabel="x", ylabel="second derivative")
   mark(right, y=1)
   right.set(xlabel="step (generator updates)", ylabel="mean gradient norm on x_hat")
-  return picture(
-    figure,
-    "Left: second derivatives of three activations. Right: mean gradient norms of critics with"
-    f" them, trained with the penalty on the ring; a line for each of {seeds} seeds.",
-  )
+  caption = f"Second derivatives, and mean norms with the penalty on the ring; {seeds} seeds."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="second_derivatives", place=7, source="WGAN-GP, appendix D",
+  _measure, _criterion, name="second_derivatives", place=7, source="WGAN-GP, appendix D",
   sentence="A critic with ELU cannot be trained with the gradient penalty, as its second derivative"
   " is not continuous; the similar softplus(2x + 2) / 2 - 1 can.",
-  settings="Ring of 8 Gaussians; critics of 3 layers with each activation, a ReLU generator, Adam"
-  " 1e-3 falling to 0, betas (0.5, 0.9), lambda 10. The paper says it of images, without numbers.",
-  criterion_text="ELU's second derivative jumps by more than 0.5 within a step of 0.001 and the"
-  " softplus's by less than 0.01; with the softplus every seed ends at an exact W1 below 0.5, with"
-  " ELU it diverges or ends at more than twice the worst of those.",
+  settings="Ring of 8 Gaussians; critics of 3 layers, a ReLU generator, Adam 1e-3 falling to 0,"
+  " betas (0.5, 0.9), lambda 10. The paper says it of images, without numbers.",
+  criterion_text="ELU's second derivative jumps by over 0.5 within a step of 0.001, the softplus's"
+  " by less than 0.01; with the softplus every seed ends at an exact W1 below 0.5, with ELU it"
+  " diverges or ends at over twice the worst of those.",
   quick={"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256},
   full={"seeds": 5, "steps": 20000, "width": 512},
-  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4},
-  minutes={"quick": 1.4, "full": 20}, measure=_measure, criterion=_criterion,
+  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4}, minutes={"quick": 1.4, "full": 20},
 )  # fmt: skip
