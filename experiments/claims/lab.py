@@ -14,7 +14,7 @@ from experiments.report.results import Member, read_members
 from experiments.spec.datasets import Dataset, load_dataset
 from experiments.spec.grid import Grid
 from experiments.spec.settings import Settings
-from wgan_jax.training import Config, Hparams, SampleRealFn, Training
+from wgan_jax.training import Config, Hparams, Training
 from wgan_jax.types import Pair
 
 
@@ -40,19 +40,12 @@ class Lab:
     return Grid(dataset, chosen).settings(range(seeds))
 
   def observe(
-    self,
-    config: Config,
-    networks: Pair,
-    source: tuple[SampleRealFn, Any],
-    hparams: Hparams | list[Hparams],
-    seeds: int,
-    at: Sequence[int],
-    look: LookFn,
+    self, config: Config, networks: Pair, source: tuple, hparams, seeds: int, at: Sequence, look
   ) -> Observed:
     """Trains members of one program and looks at them; see `engine.observe.observe`.
 
-    The members are the seeds of the first hyperparameters, then those of the next; `source` is a
-    function that draws real samples, and the data that it draws from.
+    The members are the seeds of the first `Hparams`, then of the next; `source` is (sample_real,
+    data).
     """
     return observe(config, networks, *source, _members(hparams, seeds), at, look)
 

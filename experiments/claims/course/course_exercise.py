@@ -19,7 +19,6 @@ from experiments.measures.samples import sliced_distance
 from wgan_jax.networks import dcgan, exercise
 from wgan_jax.training import Config, Hparams, generate
 
-_LATENT_DIM = 64
 _HPARAMS = Hparams(2e-4, 0.5, 0.999, 10.0)
 _WORDS = {"exercise": "as it is", "padded": "padded, mended", "dcgan": "dcgan"}
 _BLIND = 6  # Rows and columns that no 4x4/2 convolution reaches: 28 -> 13 -> 5 -> 1 sees 22.
@@ -31,11 +30,9 @@ def _measure(lab, *, seeds, dataset, steps, width, batch_size, looks):
   judge = ClassifierMeasures(data)
   config = Config(n_critic=5, batch_size=batch_size)
   at = even_steps(steps, looks)
-  pairs = {
-    "exercise": exercise(latent_dim=_LATENT_DIM, width=width, scale_mean=0.0),
-    "padded": exercise(latent_dim=_LATENT_DIM, width=width),
-    "dcgan": dcgan((28, 28, 1), latent_dim=_LATENT_DIM, width=width),
-  }
+  size = {"latent_dim": 64, "width": width}
+  pairs = {"exercise": exercise(**size, scale_mean=0.0), "padded": exercise(**size)}
+  pairs["dcgan"] = dcgan((28, 28, 1), **size)
   real, source = jnp.asarray(data.held_out[:64]), (data.sample_real, data.train)
   numbers, table, grids, maps = {}, [], {}, {}
   for name, pair in pairs.items():
@@ -52,8 +49,8 @@ def _measure(lab, *, seeds, dataset, steps, width, batch_size, looks):
     grids[name] = observed.seen["samples"][0, -1, :64]
     numbers[name] = {
       "at": at,
-      "estimate": [_smooth(row).tolist() for row in observed.info.estimate],
-      "critic_loss": [_smooth(row).tolist() for row in observed.info.critic_loss],
+      "estimate": [_smooth(row) for row in observed.info.estimate],
+      "critic_loss": [_smooth(row) for row in observed.info.critic_loss],
       "edge": [float(_edge(each).max()) for each in maps[name]],
       "least": [float(each.min()) for each in maps[name]],
       "largest": [float(each.max()) for each in maps[name]],
@@ -100,7 +97,7 @@ def _edge(gradient_map):
 
 def _smooth(row, n=200):
   """Averages neighbours, to n values at most."""
-  return np.array([part.mean() for part in np.array_split(row, min(n, len(row)))])
+  return [float(part.mean()) for part in np.array_split(row, min(n, len(row)))]
 
 
 def _criterion(numbers):
@@ -159,8 +156,8 @@ CLAIM = Claim(
   " the last six rows and columns, which reach its scores through the other samples alone.",
   settings="The notebook's own: scales of batch norm from N(0, 0.02), one real batch for five"
   " critic updates, the penalty of the scores' sum. Beside it scales from N(1, 0.02) and a padded"
-  " critic without batch norm, scored by the mean of its outputs; and dcgan. All: Adam 2e-4, betas"
-  " (0.5, 0.999), lambda 10.",
+  " critic without batch norm, scored by the mean of its outputs; and dcgan. All: Adam 2e-4 (0.5,"
+  " 0.999).",
   criterion_text="Every seed. On the last six rows and columns the gradient of the exercise's"
   " critic is exactly 0 with its batch's statistics held, and 0 nowhere through them. That of the"
   " others is 0 at no pixel. The quality of samples does not count.",

@@ -11,10 +11,9 @@ import scipy.stats
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, picture
 from experiments.claims.summary import by_seed
+from wgan_jax import LOSSES, Config, Hparams, generate
 from wgan_jax.data.toy import Mixture, fixed_generator, sample_mixture
-from wgan_jax.losses import LOSSES
 from wgan_jax.networks import mlp
-from wgan_jax.training import Config, Hparams, generate
 from wgan_jax.transport import jensen_shannon
 
 _CELL = 0.01
@@ -49,21 +48,18 @@ def _measure(lab, *, seeds, steps, width):
     "slopes": {name: each.tolist() for name, each in slopes.items()},
     "games": {name: _play(lab, name, seeds, steps, width) for name in _GAMES},
   }
-  rows = {
-    f"discriminator's loss, known {numbers['loss_known']:.4f}": losses,
-    "mean |d - p / (p + q)|": numbers["off_optimum"],
-  }
+  known = f"discriminator's loss, known {numbers['loss_known']:.4f}"
+  rows = {known: losses, "mean |d - p / (p + q)|": numbers["off_optimum"]}
   for name, game in numbers["games"].items():
-    rows |= {f"{name}: W1 at the {when}": game[when] for when in ("start", "end")}
-    rows[f"{name}: loss at the end, known {2 * math.log(2):.4f}"] = game["loss"]
+    rows |= {f"{name}: {key}": values for key, values in game.items()}
   table = [{"what": what, "by seed": by_seed(values, ".4f")} for what, values in rows.items()]
   return Evidence(numbers, table, [_draw(d, optimum), _draw_slopes(slopes)])
 
 
 def _train_discriminators(lab, seeds, steps, width):
   """Trains on the two known densities; returns scores on the grid, [seeds, cells]."""
-  pair = mlp((1,), latent_dim=1, width=width)
-  pair = pair._replace(generator=fixed_generator(lambda latents: _FAKE_SIGMA * latents))
+  generator = fixed_generator(lambda latents: _FAKE_SIGMA * latents)
+  pair = mlp((1,), latent_dim=1, width=width)._replace(generator=generator)
 
   def look(key, state, data):
     apply = functools.partial(pair.critic.apply, state.critic_params)
@@ -144,8 +140,8 @@ CLAIM = Claim(
   sentence="With the binary cross-entropy the discriminator learns how likely a sample is real, and"
   " generator and discriminator play a minimax game over that one loss.",
   settings="On the line: real, two normal heaps at +-1.5; fake, a broad one. MLP of 3 layers, Adam"
-  " 1e-3 falling to 0, batch 1,024. Games: a generator learns too, batch 256. The course has no"
-  " experiment.",
+  " 1e-3 falling to 0, batch 1,024. Games: a generator learns too, batch 256. No experiment in the"
+  " course.",
   criterion_text="In every seed: the discriminator's loss is 0 to 3 % above 2 log 2 - 2 JS, d off p"
   " / (p + q) by less than 0.03 on average. Generator losses have a negative slope in a fake's"
   " score, -1/2 where d is 1/2; where d goes to 0 minimax's goes to 0, the other's to -1. Games end"

@@ -102,12 +102,10 @@ CLAIM = Claim(
   sentence="The discriminator, one output against a whole image, has the easier task: trained"
   " ahead, its outputs for real and fake go from overlap to 1 and 0.",
   settings="DCGAN, a generator fixed at its start, Adam 2e-4, batch 64, one update a step; the"
-  " critic with penalty 10, which lets slopes exceed 1 so far from the data. The course has no"
-  " experiment.",
+  " critic with penalty 10, which lets slopes exceed 1 so far from the data.",
   criterion_text="In every seed: means of d(real) and d(fake) start less than 0.1 apart, histograms"
   " (21 bins) overlapping by over half; they move apart from look to look, to above 0.99 and below"
-  " 0.01, overlap below 0.01. The critic separates them by over 1, its mean slope on the lines"
-  " above 0.5.",
+  " 0.01, overlap below 0.01. The critic separates them by over 1, its mean slope above 0.5.",
   quick={"seeds": 2, "width": 16, "dataset": "digits", "updates": [0, 10, 100, 1000]},
   full={"seeds": 5, "width": 64, "dataset": "mnist"},
   tiny={"seeds": 1, "width": 2, "updates": [0, 2]}, minutes={"quick": 1.2, "full": 2.0},

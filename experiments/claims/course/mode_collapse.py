@@ -14,11 +14,8 @@ from wgan_jax.modes import mode_statistics
 from wgan_jax.networks.classifier import classify
 from wgan_jax.training import generate
 
-_METHODS = {
-  "minimax": "cross-entropy, minimax",
-  "nonsaturating": "cross-entropy, non-saturating",
-  "gp": "W-loss with penalty",
-}
+_METHODS = {"minimax": "cross-entropy, minimax", "nonsaturating": "cross-entropy, non-saturating"}
+_METHODS["gp"] = "W-loss with penalty"
 _SHOWN = ("least", "mean", "last", "largest", "moves")
 _N_IMAGES = 500  # As they go through a classifier.
 _WARM_UP = 1 / 6  # Of the steps: a generator that has not reached the data has no modes to lose.
@@ -39,16 +36,16 @@ def _measure(lab, *, seeds, steps, looks, image_set, image_methods, image_steps,
     counts = jnp.bincount(jnp.argmax(logits, -1), length=logits.shape[-1])
     return {"shares": counts / _N_IMAGES}
 
+  def watch(runs, at, look, *more):
+    look = functools.partial(look, runs[0].networks())
+    return lab.observe_settings(runs, at, look, *more).seen["shares"].tolist()
+
   shares, classes = {}, {}
   for method in _METHODS:
-    runs = lab.settings("ring", seeds, methods=method)
-    look = functools.partial(look_at_points, runs[0].networks())
-    shares[method] = lab.observe_settings(runs, at, look).seen["shares"].tolist()
+    shares[method] = watch(lab.settings("ring", seeds, methods=method), at, look_at_points)
   for method in image_methods:
     runs = lab.settings(image_set, 1, methods=method, width=width)
-    look = functools.partial(look_at_images, runs[0].networks())
-    observed = lab.observe_settings(runs, image_at, look, classifier)
-    classes[method] = observed.seen["shares"].tolist()
+    classes[method] = watch(runs, image_at, look_at_images, classifier)
   numbers = {"steps": at, "modes": shares, "image_steps": image_at, "classes": classes}
   table = [
     {"data": data, "loss": _METHODS[method]}
@@ -63,11 +60,7 @@ def _measure(lab, *, seeds, steps, looks, image_set, image_methods, image_steps,
 
 
 def _summarize(shares, at) -> dict[str, np.ndarray]:
-  """Counts for each seed the modes held and changes of the leading mode after the warm-up.
-
-  From shares, [seeds, looks, modes], at steps, [looks]. A seed has `collapsed` if at some look it
-  held half of the modes at most while one led. It `moves` when one leading mode follows another.
-  """
+  """Counts each seed's modes held and changes of the lead; shares are [seeds, looks, modes]."""
   shares = np.array(shares)[:, np.array(at) >= _WARM_UP * at[-1]]
   fair = 1 / shares.shape[-1]
   held = (shares >= _HELD * fair).sum(-1)
@@ -129,8 +122,7 @@ CLAIM = Claim(
   " the samples; it leads with twice that share. The course has no experiment.",
   criterion_text="On the ring, after the first sixth: with one of the cross-entropy losses most"
   " seeds at some look hold half of the modes at most while one leads, and in most another takes"
-  " the lead; with the W-loss every seed holds all modes at the end, and more on average than with"
-  " either.",
+  " the lead; with the W-loss every seed holds all modes at the end, and more on average.",
   quick={"seeds": 3, "steps": 3000, "looks": 60, "image_set": "digits",
     "image_methods": ["nonsaturating"], "image_steps": 600, "width": 16},
   full={"seeds": 5, "steps": 20_000, "looks": 100, "image_set": "mnist",

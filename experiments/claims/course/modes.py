@@ -34,11 +34,8 @@ def _measure(lab, *, seeds, image_set, n_images, iterations):
     drawn.append(shown)
   numbers = {name: [each[name] for each in found] for name in found[0]}
   numbers |= _count_toys(lab) | _count_classes(dataset)
-  known = numbers["known"] | dict(zip(numbers["found_classes"], (10, 1000), strict=True))
-  found = numbers["found"] | numbers["found_classes"]
-  table = [
-    {"data": name, "modes known": n, "modes found": found[name]} for name, n in known.items()
-  ]
+  counted = numbers["found"] | numbers["found_classes"]
+  table = [{"data": name, "modes found": n} for name, n in counted.items()]
   return Evidence(numbers, table, [_draw(*drawn[0], image_set), _draw_path(numbers)])
 
 
@@ -54,15 +51,12 @@ def _find_peaks(flat, labels) -> tuple[dict, tuple]:
   nearest = np.argsort(np.linalg.norm(places[:, None] - flat[None], axis=-1), 1)[:, :20]
   counts = np.stack([np.bincount(labels[each], minlength=10) for each in nearest])
   classes, shares = counts.argmax(1), counts.max(1) / counts.sum(1)
-  clear = shares > 0.5
-  best = {
-    c: int(np.where(clear & (classes == c), heights, -1).argmax())
-    for c in range(10)
-    if (clear & (classes == c)).any()
-  }
+  best = {}
+  for c in np.unique(classes[shares > 0.5]).tolist():
+    best[c] = int(np.where((shares > 0.5) & (classes == c), heights, -1).argmax())
   path = []
-  if _FROM in best and _TO in best:
-    a, b = (places[best[c]] for c in (_FROM, _TO))
+  if {_FROM, _TO} <= best.keys():
+    a, b = places[best[_FROM]], places[best[_TO]]
     path = density((a + np.linspace(0, 1, 101)[:, None] * (b - a)).T).tolist()
   numbers = {
     "peaks": len(heights),
@@ -82,8 +76,8 @@ def _count_toys(lab):
     own = mode_statistics(samples, *toy.modes)
     known[name], found[name] = len(toy.modes.centres), int(own.n_modes)
     quality[name] = float(own.high_quality)
-  quality = {"high_quality": quality, "perfect": float(perfect_high_quality())}
-  return {"known": known, "found": found} | quality
+  perfect = float(perfect_high_quality())
+  return {"known": known, "found": found, "high_quality": quality, "perfect": perfect}
 
 
 def _count_classes(dataset):
@@ -102,13 +96,10 @@ def _criterion(numbers):
   falls = [min(path) / min(path[0], path[-1]) if path else float("nan") for path in numbers["path"]]
   n_classes = [len(each) for each in numbers["classes_with_a_peak"]]
   images, stacked = numbers["found_classes"].values()
-  holds = (
-    all(n == 10 for n in n_classes)
-    and all(fall < 0.5 for fall in falls)
-    and numbers["found"] == numbers["known"]
-    and all(abs(q - numbers["perfect"]) < 0.01 for q in numbers["high_quality"].values())
-    and (images, stacked) == (10, 1000)
-  )
+  peaks = all(n == 10 for n in n_classes) and all(fall < 0.5 for fall in falls)
+  whole = numbers["found"] == numbers["known"] and (images, stacked) == (10, 1000)
+  perfect = all(abs(q - numbers["perfect"]) < 0.01 for q in numbers["high_quality"].values())
+  holds = peaks and whole and perfect
   return verdict(
     holds,
     f"{min(n_classes)} of ten classes have a peak of the density, of {numbers['peaks'][0]} peaks in"
@@ -137,16 +128,14 @@ def _draw(lines, values, peaks, image_set):
 def _draw_path(numbers):
   figure, axes = make_panels(size=(5.6, 3.2))
   lines_by_seed(axes, np.linspace(0, 1, 101), [path or [np.nan] * 101 for path in numbers["path"]])
-  axes.set(xlabel=f"way from the peak of {_FROM} to that of {_TO} (share)", ylim=(0, None))
-  axes.set(ylabel="density of the map")
+  axes.set(xlabel="share of the way", ylabel="density of the map", ylim=(0, None))
   caption = f"Density from a {_FROM} to a {_TO}; {len(numbers['path'])} seeds, a curve each."
   return picture(figure, caption)
 
 
 CLAIM = Claim(
   _measure, _criterion, name="modes", place=1, source="Course, row 1",
-  sentence="A mode is a peak of the data's density; handwritten digits have ten, and between a 5"
-  " and a 7 the density is low.",
+  sentence="A mode is a peak of the density; digits have ten, and between a 5 and a 7 it is low.",
   settings="Digits, 50 principal components, t-SNE without the labels, a Gaussian kernel density of"
   " bandwidth 0.15. The density is the map's: t-SNE distorts distances. Ring and grid: 2,500 real"
   " samples. Classes: of held-out images, and of 26,000 draws of three.",

@@ -93,8 +93,8 @@ CLAIM = Claim(
   " gradients of 64 new latents. The course has no experiment for it.",
   criterion_text="In every seed: minimax's gradient ends 20 times below its largest and 500 times"
   " below the non-saturating one, which is no smaller than after a 20th of the updates; the"
-  " Wasserstein gradient ends within a factor of 2 of its size half way, at half or more of that"
-  " after a 20th.",
+  " Wasserstein gradient ends within a factor of 2 of its size half way, at half of that after a"
+  " 20th.",
   quick={"seeds": 2, "steps": 1000, "width": 16, "dataset": "digits"},
   full={"seeds": 5, "steps": 5000, "width": 64, "dataset": "mnist"},
   tiny={"seeds": 1, "steps": 4, "width": 2}, minutes={"quick": 2, "full": 5.0},

@@ -9,12 +9,10 @@ import numpy as np
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
 from experiments.claims.summary import arrays
+from wgan_jax import Config, Hparams, gradient_norms, wasserstein_estimate
 from wgan_jax.data.toy import load_toy
 from wgan_jax.lipschitz import largest_gradient_norm
-from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.networks import mlp
-from wgan_jax.penalties import gradient_norms
-from wgan_jax.training import Config, Hparams
 
 _MEASURES = ("estimate", "norm_at_fake", "norm_found")
 _NEAR = 1.5  # A factor within which an estimate is of use.

@@ -90,8 +90,8 @@ CLAIM = Claim(
   source="Course, row 11; WGAN-GP, equation 3",
   sentence="The generator minimises and the critic maximises E c(x) - E c(g(z)) - lambda E (||grad"
   " c(x_hat)|| - 1)^2, and so trained samples come nearer to the data.",
-  settings="`python -m experiments.mnist --penalty=gp` at another width and length. The course"
-  " prints a plus before lambda under the maximum; the penalty is subtracted there, as here.",
+  settings="What `python -m experiments.mnist --penalty=gp` trains, at another width and length."
+  " The course prints a plus before lambda under the maximum; the penalty is subtracted.",
   criterion_text="Every seed: at each step the logged critic loss is -(estimate) + lambda x penalty"
   " to 1e-5, the penalty over 1e-3 of it; the sliced distance to held-out data falls below half its"
   " start; the mean norm on x_hat, over the last fifth, is within 0.8 and 1.25.",

@@ -104,12 +104,10 @@ CLAIM = Claim(
   sentence="With momentum, as in Adam, training a clipped critic can become unstable, and then the"
   " cosine between Adam's step and the gradient turns negative; RMSProp does well.",
   settings="Embedded digits, DCGAN, clipping at 0.01; Adam (0.9, 0.999) and RMSProp, at 5e-5 and 20"
-  " times that. The cosine is of the critic's next step on a fresh batch, at 30 looks. The paper"
-  " gives no numbers.",
+  " times that. The cosine is of the critic's next step on a fresh batch, at 30 looks.",
   criterion_text="At the larger rate a seed with Adam turns non-finite, or its estimate's largest"
   " change in a step is on average over twice RMSProp's; every seed with Adam has a negative cosine"
-  " or turns non-finite; under 5 % of RMSProp's cosines are negative, and over twice that share of"
-  " Adam's.",
+  " or turns non-finite; under 5 % of RMSProp's cosines are negative, of Adam's twice that share.",
   quick={"seeds": 2, "steps": 300, "width": 16, "batch_size": 64,
     "learning_rates": [5e-5, 1e-3]},
   full={"seeds": 5, "steps": 10000, "width": 64},

@@ -15,12 +15,10 @@ from wgan_jax.training import Config, Hparams
 _X = np.linspace(-4.0, 4.0, 321)
 _MEAN, _SIGMA = 2.0, 0.5  # Of the real ones; the generator's have mean -2.
 _SEGMENT = np.abs(_X) <= _MEAN
+_CLIP = {"penalty": "clip", "optimizer": "rmsprop"}
 _METHODS = {
   "discriminator": ({"loss": "nonsaturating", "penalty": "none"}, Hparams(1e-3, 0.5, 0.999)),
-  "clipping": (
-    {"penalty": "clip", "optimizer": "rmsprop"},
-    Hparams(5e-5, beta2=0.99, clip_value=0.01),
-  ),
+  "clipping": (_CLIP, Hparams(5e-5, beta2=0.99, clip_value=0.01)),
   "penalty": ({"penalty": "gp"}, Hparams(1e-3, beta2=0.9, lambda_gp=10.0)),
 }
 
@@ -111,12 +109,10 @@ def _draw(numbers, seeds):
 CLAIM = Claim(
   _measure, _criterion, name="critic_of_two_gaussians", place=2, source="Wasserstein GAN, figure 2",
   sentence="Trained to optimality between two Gaussians, the discriminator saturates and its"
-  " gradient vanishes, while the critic stays near linear with a clean gradient everywhere between"
-  " them.",
+  " gradient vanishes, while the critic stays near linear with a clean gradient between them.",
   settings="On the line: N(2, 1/4), fixed generator N(-2, 1/4); ReLU networks of 3 layers, batch"
   " 256. Discriminator: Adam 1e-3 (0.5, 0.999). Critic by clipping as Algorithm 1 and, beyond the"
-  " paper, by penalty (Adam 1e-3 (0.5, 0.9), lambda 10). The paper gives neither networks nor"
-  " Gaussians.",
+  " paper, by penalty (Adam 1e-3 (0.5, 0.9), lambda 10). The paper gives neither.",
   criterion_text="Between the means, every seed: the least |slope| of the discriminator's"
   " probability is below 1 % of its largest; that of a critic's score above 20 %, and the score"
   " correlates with x above 0.95. No clipped weight exceeds c.",

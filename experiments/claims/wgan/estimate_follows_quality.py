@@ -80,10 +80,8 @@ def _draw(curves, seeds):
   for axes, ((architecture, loss), curve) in zip(panels.ravel(), curves.items(), strict=True):
     at, filtered, quality = curve
     other = axes.twinx()
-    style = {"color": "tab:blue", "alpha": 0.8}
-    lines_by_seed(axes, range(1, at[-1] + 1), filtered, "estimate", **style)
-    style = {"marker": ".--", "color": "tab:orange", "alpha": 0.8}
-    lines_by_seed(other, at, quality, "sliced distance", **style)
+    lines_by_seed(axes, range(1, at[-1] + 1), filtered, "estimate", color="tab:blue")
+    lines_by_seed(other, at, quality, "sliced distance", marker=".--", color="tab:orange")
     if loss == "nonsaturating":
       mark(axes, y=math.log(2), label="log 2")
     axes.set_ylabel("estimate (units of score)" if loss == "gp" else "estimate (nats)")

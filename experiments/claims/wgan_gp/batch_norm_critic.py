@@ -12,18 +12,14 @@ from experiments.claims.figures import log_map, make_panels, picture
 from experiments.claims.summary import rows_by_seed
 from wgan_jax.penalties import gradient_norms
 
-_NORMALISATIONS = {
-  "batch": "batch normalisation (invalid)",
-  "layer": "layer normalisation",
-  "none": "no normalisation",
-}
+_WORDS = {"batch": "batch normalisation", "layer": "layer normalisation", "none": "neither"}
 _SHOWN = 16
 
 
 def _measure(lab, *, seeds, width, batch_size):
   x = jnp.asarray(lab.load("digits").held_out[:batch_size]).reshape(batch_size, -1)
   numbers, table, shown = {}, [], {}
-  for normalisation, words in _NORMALISATIONS.items():
+  for normalisation, words in _WORDS.items():
     seen = [_look(normalisation, seed, x, width) for seed in range(seeds)]
     shown[normalisation] = seen[0][0]
     names = ("off_diagonal", "norm_error")
@@ -81,7 +77,7 @@ def _draw(shown, batch_size):
   figure, panels = make_panels(1, len(shown), size=(10, 3.4), sharey=True)
   for axes, (normalisation, sizes) in zip(panels, shown.items(), strict=True):
     drawn = log_map(axes, np.maximum(sizes / sizes.max(), 1e-9)[:_SHOWN, :_SHOWN])
-    axes.set_title(_NORMALISATIONS[normalisation], fontsize=9)
+    axes.set_title(_WORDS[normalisation], fontsize=9)
     axes.set(xlabel="sample j", xticks=range(0, _SHOWN, 5), yticks=range(0, _SHOWN, 5))
   panels[0].set_ylabel("score of sample i")
   figure.colorbar(drawn, ax=panels, label="|d score i / d sample j|, over the largest", shrink=0.9)

@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, picture
 from experiments.claims.summary import arrays, rows_by_seed
+from wgan_jax import Config, Hparams, generate, wasserstein_critic_loss
 from wgan_jax.data.toy import load_toy
 from wgan_jax.diagnostics import activation_gradient_norms, clipped_share
-from wgan_jax.losses import wasserstein_critic_loss
 from wgan_jax.networks.mlp import mlp
-from wgan_jax.training import Config, Hparams, generate
 
 _METHODS = {
   "clip 0.1": ("clipping, c = 0.1", "tab:red"),
@@ -31,14 +30,10 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
   pair = mlp((2,), latent_dim=2, width=width, depth=12)
   looks = np.unique(np.linspace(steps // 2, steps, 5).astype(int)).tolist()
   at = [1, *(each for each in looks if each > 0)]
-  size, rate = {"batch_size": batch_size}, learning_rate
-  clip_values = [float(name[5:]) for name in _METHODS if name != "gp"]
-  programs = {
-    Config(penalty="clip", optimizer="rmsprop", **size): [
-      Hparams(rate, 0.0, 0.99, 0.0, value) for value in clip_values
-    ],
-    Config(penalty="gp", **size): [Hparams(rate, 0.0, 0.9, 10.0)],
-  }
+  clip = Config(penalty="clip", optimizer="rmsprop", batch_size=batch_size)
+  gp = Config(penalty="gp", batch_size=batch_size)
+  clipping = [Hparams(learning_rate, 0.0, 0.99, 0.0, value) for value in (0.1, 0.01, 0.001)]
+  programs = {clip: clipping, gp: [Hparams(learning_rate, 0.0, 0.9, 10.0)]}
   norms, weights, piled = [], [], []
   look, source = functools.partial(_look, pair, toy), (toy.sample_real, toy.data)
   for config, hparams in programs.items():
@@ -49,14 +44,13 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
   table, numbers, shown = [], {}, {}
   for i, (method, (words, _)) in enumerate(_METHODS.items()):
     own = slice(i * seeds, (i + 1) * seeds)
-    least = np.finfo(np.float32).tiny
-    logs = np.log(np.maximum(np.stack(norms[own]), least))  # [seeds, looks, layers]
-    shown[method] = logs.mean(1), weights[i * seeds]
-    slopes, correlations = zip(*map(_fit, logs.mean(1)), strict=True)
+    # [seeds, looks, layers] -> [seeds, layers]
+    logs = np.log(np.maximum(np.stack(norms[own]), np.finfo(np.float32).tiny)).mean(1)
+    shown[method] = logs, weights[i * seeds]
     numbers[method] = {
-      "log_norms": logs.mean(1).tolist(),
-      "slope": list(slopes),
-      "correlation": list(correlations),
+      "log_norms": logs.tolist(),
+      "slope": [_fit(each)[0] for each in logs],
+      "correlation": [_fit(each)[1] for each in logs],
       "share_at_bound_at_first": [float(first) for first, _ in piled[own]],
       "share_at_bound": [float(last) for _, last in piled[own]],
       "ends_over_middle": [_ends_over_middle(each) for each in weights[own]],
@@ -127,8 +121,7 @@ def _draw(shown, seeds):
     layers = np.arange(1, logs.shape[1] + 1)
     lines_by_seed(axes, layers, logs, words, marker=".-", color=colour, alpha=0.8)
   axes.set(xticks=layers, xlim=(layers[-1] + 0.4, layers[0] - 0.4))
-  axes.set(xlabel="layer of the critic, from the score back to the input")
-  axes.set(ylabel="log gradient norm (nats)")
+  axes.set(xlabel="layer, from the score back to the input", ylabel="log gradient norm (nats)")
   axes.grid(axis="y", alpha=0.3)
   for axes, method in zip(small, ("clip 0.01", "gp"), strict=True):
     words, colour = _METHODS[method]
@@ -149,8 +142,7 @@ CLAIM = Claim(
   " penalty the gradient keeps its size and the weights spread.",
   settings="Swiss roll; 12 ReLU layers and a linear one, He-normal start. Clipping: RMSProp;"
   " penalty: Adam (0, 0.9), lambda 10. The first clip puts most weights at the bound where c is"
-  " below the start's spread; with 0.01 and 0.001 gradients are then too small for RMSProp to move"
-  " a weight.",
+  " below the start's spread; with 0.01 and 0.001 gradients are then too small to move a weight.",
   criterion_text="Every seed. Clipping, each c: the log norm's slope is of one sign and at least"
   " 0.4 a layer, its correlation with the layer at least 0.9, a quarter of weights is within 1 % of"
   " the largest, both end bars of their histogram of 100 are the highest. Penalty: slope at most"

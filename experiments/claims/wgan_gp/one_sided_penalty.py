@@ -71,10 +71,9 @@ def _draw(numbers, sliced, dataset, steps):
 CLAIM = Claim(
   _measure, _criterion, name="one_sided_penalty", place=6, source="WGAN-GP, appendix C",
   sentence="Whether the penalty pulls norms to 1 from both sides or only from above makes no"
-  " significant difference.",
+  " difference.",
   settings="The paper counts wins over 174 random architectures on images. Here: a mixture of"
-  " Gaussians, MLP pairs, Adam 1e-3 (0.5, 0.9) falling to 0, batch 256, lambda 0.1; 1,000 samples"
-  " against held-out points.",
+  " Gaussians, MLP pairs, Adam 1e-3 (0.5, 0.9) falling to 0, batch 256, lambda 0.1; 1,000 samples.",
   criterion_text="Every run finishes; the mean exact distance is below 0.4 with both, of data of"
   " unit variance; Welch's test of equal means has p > 0.05. One seed, or a 95 % interval of the"
   " difference that reaches 25 % of the mean, is inconclusive.",

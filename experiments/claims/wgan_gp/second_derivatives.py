@@ -9,12 +9,10 @@ import numpy as np
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
 from experiments.claims.summary import even_steps, rows_by_seed
+from wgan_jax import Config, Hparams, Network, generate, gradient_norms, interpolate
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp, smooth_elu
-from wgan_jax.penalties import gradient_norms, interpolate
-from wgan_jax.training import Config, Hparams, generate
 from wgan_jax.transport import wasserstein_exact
-from wgan_jax.types import Network
 
 _ACTIVATIONS = {"elu": jax.nn.elu, "smooth": smooth_elu, "relu": jax.nn.relu}
 _WORDS = {"elu": "ELU", "smooth": "softplus(2x + 2) / 2 - 1", "relu": "ReLU"}
@@ -46,13 +44,13 @@ def _measure(lab, *, seeds, steps, width, batch_size):
   hparams = Hparams(1e-3, 0.5, 0.9, 10.0, decay_steps=steps)
   numbers, table, curves = {}, [], {}
   for name, activation in _ACTIVATIONS.items():
-    pair = mlp((2,), latent_dim=2, width=width, depth=3)
-    pair = pair._replace(critic=_critic(activation, width, 3))
+    critic = _critic(activation, width, 3)
+    pair = mlp((2,), latent_dim=2, width=width, depth=3)._replace(critic=critic)
     look = functools.partial(_look, pair, toy)
     observed = lab.observe(config, pair, source, hparams, seeds, at, look)
     last = {key: values[:, -1] for key, values in observed.seen.items()}
     curves[name] = observed.seen["norm"]
-    own = {
+    numbers[name] = {
       "jump_of_second_derivative": [_jump(activation)] * seeds,
       "finite": observed.alive.tolist(),
       "wasserstein": [
@@ -61,8 +59,7 @@ def _measure(lab, *, seeds, steps, width, batch_size):
       ],
       "gradient_norm": last["norm"].tolist(),
     }
-    numbers[name] = own
-    table += rows_by_seed({"activation": _WORDS[name]}, own)
+    table += rows_by_seed({"activation": _WORDS[name]}, numbers[name])
   return Evidence(numbers, table, [_draw(at, curves, seeds)])
 
 
