@@ -41,10 +41,8 @@ def lines_by_seed(axes, x, rows, label: str | None = None, *, marker: str = "-",
 def mark(axes, *, x: float | None = None, y: float | None = None, label: str | None = None) -> None:
   """Marks a known value with a dotted grey line across the panel."""
   style = {"color": "gray", "linewidth": 0.8, "linestyle": ":", "label": label}
-  if x is not None:
-    axes.axvline(x, **style)
-  else:
-    axes.axhline(y, **style)
+  draw = axes.axhline if x is None else axes.axvline
+  draw(y if x is None else x, **style)
 
 
 def outline(axes, values, edges, label: str | None = None, **style) -> None:
@@ -83,9 +81,8 @@ def log_map(axes, values: np.ndarray):
   shown = values / values.max()
   if not values.all():
     axes.set_facecolor("red")
-  return axes.imshow(
-    np.where(shown > 0, np.maximum(shown, 1e-9), np.nan), norm="log", vmin=1e-3, vmax=1
-  )
+  shown = np.where(shown > 0, np.maximum(shown, 1e-9), np.nan)
+  return axes.imshow(shown, norm="log", vmin=1e-3, vmax=1)
 
 
 def legend_of_twins(axes, twin) -> None:

@@ -64,10 +64,8 @@ def _train(lab, toy, penalty, steps, batch_size, width) -> tuple[float, float]:
 
 
 def _criterion(numbers):
-  cosine, ratio = (
-    {name: np.array(each).mean(1) for name, each in numbers[key].items()}
-    for key in ("cosine", "ratio")
-  )
+  cosine = {name: np.mean(each, 1) for name, each in numbers["cosine"].items()}
+  ratio = {name: np.mean(each, 1) for name, each in numbers["ratio"].items()}
   clip, gp, one_sided = (cosine[name] for name in _WORDS)
   order = np.all((one_sided >= gp - 0.03) & (gp > clip)) and one_sided[-1] > gp[-1]
   falls = all(each[-1] < each[0] for each in cosine.values())

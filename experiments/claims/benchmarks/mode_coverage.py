@@ -47,10 +47,8 @@ def _criterion(numbers):
     found = {method: own["n_modes"] for method, own in numbers[name].items()}
     n_seeds = len(numbers[name]["gp"]["found"])
     holds &= all(found[method] == [_MODES[name]] * n_seeds for method in _PENALTIES)
-    evenness = {
-      method: np.mean(own["reverse_kl"]) if own["reverse_kl"] else np.inf
-      for method, own in numbers[name].items()
-    }
+    divergences = {method: own["reverse_kl"] for method, own in numbers[name].items()}
+    evenness = {method: np.mean(own) if own else np.inf for method, own in divergences.items()}
     if name == "grid":
       lost = all(found[each] and np.mean(found[each]) < _MODES[name] for each in _CROSS_ENTROPY)
       uneven = min(evenness[method] for method in _CROSS_ENTROPY)

@@ -103,18 +103,18 @@ def _smooth(row, n=200):
 def _criterion(numbers):
   blind = max(numbers["exercise"]["edge"])
   seeing = min(min(numbers[name]["least"]) for name in ("padded", "dcgan"))
-  ends = {
-    name: [np.mean([own[-1] for own in numbers[name][key]]) for key in ("frechet", "class_kl")]
-    for name in _WORDS
-  }
   coupled = min(numbers["exercise"]["edge_through_batch"])
   holds = blind == 0 and min(numbers["exercise"]["largest"]) > 0 and coupled > 0 and seeing > 0
-  means = "; ".join(f"{_WORDS[name]} {f:.3g}, {kl:.2g}" for name, (f, kl) in ends.items())
+  means = []
+  for name, words in _WORDS.items():
+    frechet, kl = (np.array(numbers[name][key])[:, -1].mean() for key in ("frechet", "class_kl"))
+    means.append(f"{words} {frechet:.3g}, {kl:.2g}")
   return verdict(
     holds,
     f"The exercise's critic has a gradient of {blind:g} at most on the last six rows and columns,"
     f" of {coupled:.1g} at least through the batch's statistics; the others at least {seeing:.1g}"
-    f" at every pixel. Fréchet distance and KL of classes at the end, means over seeds: {means}.",
+    " at every pixel. Fréchet distance and KL of classes at the end, means over seeds:"
+    f" {'; '.join(means)}.",
   )
 
 

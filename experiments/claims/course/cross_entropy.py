@@ -35,10 +35,8 @@ def _measure(lab, *, seeds, steps, width):
   optimum = _P / (_P + _Q)
   divergence = float(jensen_shannon(jnp.array(_P), jnp.array(_Q)))
   losses = _CELL * (_P * np.logaddexp(0, -scores) + _Q * np.logaddexp(0, scores)).sum(1)
-  slopes = {
-    name: jax.vmap(jax.grad(lambda c, f=LOSSES[name].generator: f(c[None])))(_SCORES)
-    for name in _GAMES
-  }
+  losses_of = {name: LOSSES[name].generator for name in _GAMES}
+  slopes = {k: jax.vmap(jax.grad(lambda c, f=f: f(c[None])))(_SCORES) for k, f in losses_of.items()}
   numbers = {
     "jensen_shannon": divergence,
     "loss_known": 2 * math.log(2) - 2 * divergence,
@@ -146,7 +144,6 @@ CLAIM = Claim(
   " / (p + q) by less than 0.03 on average. Generator losses have a negative slope in a fake's"
   " score, -1/2 where d is 1/2; where d goes to 0 minimax's goes to 0, the other's to -1. Games end"
   " below a third of the first distance, at a loss of 2 log 2 to 5 %.",
-  quick={"seeds": 2, "steps": 3000, "width": 64},
-  full={"seeds": 5, "steps": 20_000, "width": 256},
+  quick={"seeds": 2, "steps": 3000, "width": 64}, full={"seeds": 5, "steps": 20_000, "width": 256},
   tiny={"seeds": 1, "steps": 3, "width": 4}, minutes={"quick": 0.7, "full": 3.0},
 )  # fmt: skip

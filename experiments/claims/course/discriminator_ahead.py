@@ -11,7 +11,6 @@ from experiments.claims.summary import arrays, by_seed, sigmoid
 
 _N = 256  # Real and generated samples of a histogram.
 _BINS = np.linspace(0, 1, 22)  # An odd number, so that 1/2 is in a bin and not at an edge.
-
 _MEANS = ("mean_d_real", "mean_d_fake", "overlap", "mean_c_real", "mean_c_fake")
 
 
@@ -20,10 +19,8 @@ def _measure(lab, *, seeds, width, dataset, updates):
   critic = _observe(lab, dataset, "wasserstein", "gp", width, seeds, updates)
   probabilities = {name: sigmoid(scores) for name, scores in discriminator.seen.items()}
   means = {name: values.mean(-1).tolist() for name, values in probabilities.items()}
-  overlap = [
-    [_overlap(real, fake) for real, fake in zip(*looks, strict=True)]
-    for looks in zip(probabilities["real"], probabilities["fake"], strict=True)
-  ]
+  sides = zip(probabilities["real"], probabilities["fake"], strict=True)
+  overlap = [[_overlap(*look) for look in zip(*looks, strict=True)] for looks in sides]
   scores = {name: values.mean(-1).tolist() for name, values in critic.seen.items()}
   numbers = {
     "updates": updates,

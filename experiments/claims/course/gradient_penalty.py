@@ -51,9 +51,8 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
     real = data.sample_real(key_real, train, _N)
     fake = generate(networks, state, key_fake, _N)
     x_hat = interpolate(key_epsilon, real, fake)
-    found, _ = largest_gradient_norm(
-      key_search, critic_fn, -box, box, x_hat, n_points=128, n_climbers=8, n_steps=20
-    )
+    effort = {"n_points": 128, "n_climbers": 8, "n_steps": 20}
+    found, _ = largest_gradient_norm(key_search, critic_fn, -box, box, x_hat, **effort)
     return {"norms": gradient_norms(critic_fn, x_hat), "found": found}
 
   return lab.observe_settings(runs, [steps], look).seen

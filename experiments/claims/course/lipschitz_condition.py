@@ -132,7 +132,6 @@ CLAIM = Claim(
   criterion_text="Every search finds the function's known constant to 1 %, the steepest secant is"
   " that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. No critic's"
   " exceeds its bound.",
-  quick={"seeds": 3, "points": 401},
-  full={"seeds": 20},
+  quick={"seeds": 3, "points": 401}, full={"seeds": 20},
   tiny={"seeds": 1, "points": 51}, minutes={"quick": 0.3, "full": 2.0},
 )  # fmt: skip

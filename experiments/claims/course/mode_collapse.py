@@ -81,9 +81,8 @@ def _criterion(numbers):
   summaries = {method: _summarize(each, steps) for method, each in modes.items()}
   n_modes = np.shape(modes["gp"])[-1]
   critic, others = summaries["gp"], [summaries[name] for name in ("minimax", "nonsaturating")]
-  collapses = any(
-    each["collapsed"].mean() > 0.5 and (each["moves"] > 0).mean() > 0.5 for each in others
-  )
+  most = [(each["collapsed"].mean(), (each["moves"] > 0).mean()) for each in others]
+  collapses = any(min(shares) > 0.5 for shares in most)
   more = all(critic["mean"].mean() > each["mean"].mean() for each in others)
   holds = collapses and (critic["last"] == n_modes).all() and more
   seen = "; ".join(

@@ -56,9 +56,8 @@ def _criterion(numbers):
   ours, theirs = gp["end"], clip["end"]
   both = (ours["frechet"], theirs["frechet"])
   p = float(scipy.stats.ttest_ind(*both, equal_var=False, alternative="less").pvalue)
-  recall, sliced = (
-    [np.mean(end[key]) for end in (ours, theirs)] for key in ("recall", "sliced_wasserstein")
-  )
+  recall = [np.mean(end["recall"]) for end in (ours, theirs)]
+  sliced = [np.mean(end["sliced_wasserstein"]) for end in (ours, theirs)]
   holds = p < 0.05 and recall[0] > recall[1] and sliced[0] < sliced[1]
   measures = "; ".join(
     f"{_title(key)} {mean_interval(ours[key])} against {mean_interval(theirs[key])}"

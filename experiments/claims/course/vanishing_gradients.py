@@ -19,10 +19,8 @@ _CURVES = {
 def _measure(lab, *, seeds, steps, width, dataset):
   at = sorted({round(steps * share) for share in (0, 0.01, 0.02, *np.linspace(0.05, 1, 20))})
   # Both cross-entropy losses are a generator's: their discriminator is the same.
-  found = {
-    loss: _observe(lab, dataset, loss, penalty, width, seeds, at)
-    for loss, penalty, _ in _CURVES.values()
-  }
+  trained = {loss: penalty for loss, penalty, _ in _CURVES.values()}
+  found = {each: _observe(lab, dataset, each, trained[each], width, seeds, at) for each in trained}
   norms = {name: found[loss].seen[name].tolist() for name, (loss, _, _) in _CURVES.items()}
   estimates = {loss: each.info.estimate[:, -1].tolist() for loss, each in found.items()}
   numbers = {"updates": at, "norms": norms, "jensen_shannon": estimates["nonsaturating"]}

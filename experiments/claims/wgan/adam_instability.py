@@ -54,9 +54,8 @@ def _look(config, networks, sample_real, key, state, data):
   latents = jax.random.normal(key_latents, (config.batch_size, networks.latent_dim))
   fake, _ = networks.generator.apply(state.generator_params, state.batch_stats, latents, train=True)
   objective = make_objectives(config.loss_row, config.penalty_row, networks).critic
-  gradients, _ = jax.grad(objective, has_aux=True)(
-    state.critic_params, key_epsilon, real, fake, 0.0
-  )
+  gradient_fn = jax.grad(objective, has_aux=True)
+  gradients, _ = gradient_fn(state.critic_params, key_epsilon, real, fake, 0.0)
   optimizer = make_optimizer(config, _HPARAMS[config.optimizer])
   updates, _ = optimizer.update(gradients, state.critic_opt_state, state.critic_params)
   return {"cosine": update_cosine(updates, gradients)}

@@ -22,10 +22,8 @@ def _measure(lab, *, seeds, width, batch_size):
   for normalisation, words in _WORDS.items():
     seen = [_look(normalisation, seed, x, width) for seed in range(seeds)]
     shown[normalisation] = seen[0][0]
-    names = ("off_diagonal", "norm_error")
-    numbers[normalisation] = {
-      name: [float(each[i]) for each in seen] for i, name in enumerate(names, 1)
-    }
+    numbers[normalisation] = {"off_diagonal": [float(off) for _, off, _ in seen]}
+    numbers[normalisation]["norm_error"] = [float(error) for _, _, error in seen]
     table += rows_by_seed({"critic": words}, numbers[normalisation])
   return Evidence(numbers, table, [_draw(shown, batch_size)])
 
@@ -59,10 +57,8 @@ def _look(normalisation, seed, x, width):
 
 
 def _criterion(numbers):
-  off, wrong = (
-    {name: np.array(own[key]) for name, own in numbers.items()}
-    for key in ("off_diagonal", "norm_error")
-  )
+  off = {name: np.array(own["off_diagonal"]) for name, own in numbers.items()}
+  wrong = {name: np.array(own["norm_error"]) for name, own in numbers.items()}
   others = np.max([values[name] for values in (off, wrong) for name in ("layer", "none")])
   holds = np.all((off["batch"] > 0.1) & (wrong["batch"] > 0.01)) and others < 1e-3
   return verdict(
@@ -95,7 +91,6 @@ CLAIM = Claim(
   criterion_text="Every seed. With batch normalisation over a tenth of the Jacobian's norm lies off"
   " its diagonal, and the sum's gradient is off some sample's own by over 1 % of the mean norm."
   " With the others both are below 0.001.",
-  quick={"seeds": 3, "width": 128, "batch_size": 64},
-  full={"seeds": 10, "width": 512},
+  quick={"seeds": 3, "width": 128, "batch_size": 64}, full={"seeds": 10, "width": 512},
   tiny={"seeds": 1, "width": 8, "batch_size": 4}, minutes={"quick": 0.1, "full": 0.5},
 )  # fmt: skip

@@ -84,12 +84,10 @@ def _criterion(numbers):
   holds, seen = True, []
   for name, title in _TITLES.items():
     own = [numbers[f"{name}_{penalty}"] for penalty in _PENALTIES]
-    norms, cosines, within = (
-      np.array([each[key] for each in own]) for key in ("norm", "cosine", "within_a_fifth")
-    )
-    least_cosine = 0.95 if name == "line" else 0.8
+    keys = ("norm", "cosine", "within_a_fifth")
+    norms, cosines, within = (np.array([each[key] for each in own]) for key in keys)
     near = (norms >= 0.9) & (norms <= 1.1) & (within >= 0.75)
-    holds &= bool(np.all(near & (cosines >= least_cosine)))
+    holds &= bool(np.all(near & (cosines >= (0.95 if name == "line" else 0.8))))
     elsewhere = np.mean(own[1]["within_a_fifth_on_random_lines"])
     seen.append(
       f"{title}: mean norms {norms.min():.3f} to {norms.max():.3f}, {within.min():.0%} to"

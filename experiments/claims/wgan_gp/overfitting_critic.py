@@ -29,13 +29,13 @@ def _measure(lab, *, seeds, steps, look_every, dataset, width, batch_size, learn
   hparams = {"gp": Hparams(learning_rate, 0.0, 0.9, 10.0)}
   hparams["clip"] = Hparams(5e-5, 0.0, 0.99, 0.0, 0.01)
   optimizers = {"gp": "adam", "clip": "rmsprop"}
-  numbers, table, half = {"at": at, "n_validation": len(data["validation"])}, [], _half(at)
+  numbers, table = {"at": at, "n_validation": len(data["validation"])}, []
   for method, words in _METHODS.items():
     config = Config(penalty=method, optimizer=optimizers[method], batch_size=batch_size)
     seen = lab.observe(config, pair, source, hparams[method], seeds, at, look).seen
     numbers[method] = {key: values.tolist() for key, values in seen.items()}
-    looks = ((half, "half-way"), (-1, "end"))
-    columns = {f"{side}, {when}": seen[side][:, i] for side in seen for i, when in looks}
+    columns = {f"{side}, end": values[:, -1] for side, values in seen.items()}
+    columns |= {f"{side}, half-way": values[:, _half(at)] for side, values in seen.items()}
     table += rows_by_seed({"critic": words}, columns)
   return Evidence(numbers, table, [_draw(numbers, seeds)])
 
