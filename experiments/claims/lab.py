@@ -31,22 +31,14 @@ class Lab:
     return load_dataset(name, self.data_dir, **choices)
 
   def settings(self, dataset: str, seeds: int, **choices) -> list[Settings]:
-    """Lists the settings of a grid, as flags would make them, with seeds 0 to seeds - 1.
-
-    The choices are a value or a tuple of values by flag name, with `methods`, or `loss` and
-    `penalty`, among them.
-    """
+    """Lists the settings of a grid; choices are a value, or a tuple of them, by flag name."""
     chosen = {k: v if isinstance(v, tuple) else (v,) for k, v in choices.items()}
     return Grid(dataset, chosen).settings(range(seeds))
 
   def observe(
     self, config: Config, networks: Pair, source: tuple, hparams, seeds: int, at: Sequence, look
   ) -> Observed:
-    """Trains members of one program and looks at them; see `engine.observe.observe`.
-
-    The members are the seeds of the first `Hparams`, then of the next; `source` is (sample_real,
-    data).
-    """
+    """Looks at members of one program, all seeds of each `Hparams`; source: (sample_real, data)."""
     return observe(config, networks, *source, _members(hparams, seeds), at, look)
 
   def observe_training(
@@ -81,10 +73,9 @@ class Lab:
   def sweep(
     self, dataset: str, choices: dict, *, seeds: int, steps: int, log_every: int, slow_every=0
   ) -> list[Member]:
-    """Trains all combinations, as `experiments.sweep` does, in a folder named as the data set.
+    """Trains all combinations of choices, as `experiments.sweep` does, in the data set's folder.
 
-    The choices are those of `settings`. Gives the members, finished or diverged, in the order of
-    the grid; without `slow_every` there are no slow measures.
+    Gives the members, finished or diverged, in the order of the grid.
     """
     runs = self.settings(dataset, seeds, **choices)
     data = runs[0].load(self.data_dir)

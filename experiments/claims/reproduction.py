@@ -19,8 +19,7 @@ _TEMPLATE = pathlib.Path(__file__).with_name("reproduction.html.jinja")
 class Reproduction:
   """The results of claims in a folder, each at one scale; `names` are all, in reading order.
 
-  Raises:
-    UserError: results.json is damaged, or has other claims.
+  Raises UserError if results.json is damaged or has other claims.
   """
 
   def __init__(self, path: pathlib.Path, names: Sequence[str]):
@@ -40,19 +39,9 @@ class Reproduction:
     return self.results.get(name, {}).get("asked") == asked
 
   def record(
-    self,
-    claim: Claim,
-    asked: dict,
-    evidence: Evidence,
-    verdict: Verdict,
-    seconds: float,
-    environment: dict,
+    self, claim: Claim, asked: dict, evidence: Evidence, verdict: Verdict, seconds, environment
   ) -> None:
-    """Writes a claim's results, and the pages that show them.
-
-    Raises:
-      UserError: the folder cannot be written.
-    """
+    """Writes a claim's results and pages; raises UserError if the folder cannot be written."""
     figures = self.path / "figures"
     try:
       figures.mkdir(parents=True, exist_ok=True)

@@ -13,13 +13,11 @@ def rows_by_seed(labels: dict[str, str], columns: dict[str, Sequence]) -> list[d
 
   A column's title may be an identifier, with `_` for each space.
   """
-  n_seeds = len(next(iter(columns.values())))
-  return [
-    labels
-    | {"seed": seed}
-    | {_title(name): _cell(values[seed]) for name, values in columns.items()}
-    for seed in range(n_seeds)
-  ]
+  rows = []
+  for seed, values in enumerate(zip(*columns.values(), strict=True)):
+    cells = {_title(name): _cell(value) for name, value in zip(columns, values, strict=True)}
+    rows.append(labels | {"seed": seed} | cells)
+  return rows
 
 
 def by_seed(values: Sequence[float], form: str = ".3g") -> str:

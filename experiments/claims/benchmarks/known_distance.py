@@ -21,8 +21,7 @@ _PUBLISHED = {  # Of one random pair each, by funnels: cosines, and estimates ov
 
 
 def _measure(lab, *, seeds, funnels, steps, clip_steps, batch_size, width):
-  numbers = {"funnels": list(funnels), "true": [], "cosine": {}, "ratio": {}}
-  table = []
+  numbers, table = {"funnels": list(funnels), "true": [], "cosine": {}, "ratio": {}}, []
   for n_funnels in funnels:
     toys = [load_toy("funnels", n_funnels=n_funnels, seed=seed) for seed in range(seeds)]
     true = [true_wasserstein(toy, jax.random.key(0))[0] for toy in toys]
@@ -107,8 +106,7 @@ CLAIM = Claim(
   " two-sided one's, clipping's estimate is no distance, and all are worse on harder problems.",
   settings="Critic [2, 128, 128, 1]; penalties with lambda 10, Adam (0, 0.9) and a rate of 1e-3"
   " falling to 0; clipping at 0.04 with Adam 2e-4. The source: batch 1,024, Adam 2e-4 for 60,000"
-  " updates, 5,000 of clipping. Its clipping has a cosine of .07; here it is much larger, for"
-  " reasons not found.",
+  " updates, 5,000 of clipping. Its clipping has a cosine of .07; here much more, unexplained.",
   criterion_text="Means over pairs: the one-sided cosine is nowhere below the two-sided one by over"
   " 0.03, and above it at the most funnels; the two-sided one is above clipping's; each falls with"
   " funnels. Clipping's |estimate| is below half of the distance; at the fewest funnels both"

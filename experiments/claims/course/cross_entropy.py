@@ -82,11 +82,9 @@ def _play(lab, loss, seeds, steps, width):
   # Against the data's own quantiles: no second sample.
   quantiles = np.interp((np.arange(_N) + 0.5) / _N, np.cumsum(_P) * _CELL, _X)
   distances = np.abs(np.sort(found.seen["samples"], -1) - quantiles).mean(-1)
-  return {
-    "start": distances[:, 0].tolist(),
-    "end": distances[:, 1].tolist(),
-    "loss": found.info.critic_loss[:, -min(steps, 100) :].mean(1).tolist(),
-  }
+  start, end = distances.T.tolist()
+  losses = found.info.critic_loss[:, -min(steps, 100) :].mean(1).tolist()
+  return {"start": start, "end": end, "loss": losses}
 
 
 def _criterion(numbers):
@@ -119,7 +117,6 @@ def _draw(d, optimum):
   lines_by_seed(axes, _X, d, "d, trained", color="tab:blue")
   axes.plot(_X, optimum, "k--", lw=1, label="p / (p + q)")
   axes.set(xlabel="x", ylabel="density; probability", xlim=(-5, 5), ylim=(0, 1.02))
-  axes.legend(fontsize=8, loc="upper right")
   caption = f"Two known densities and discriminators trained on them; {len(d)} seeds, a curve each."
   return picture(figure, caption)
 
@@ -138,8 +135,7 @@ CLAIM = Claim(
   sentence="With the binary cross-entropy the discriminator learns how likely a sample is real, and"
   " generator and discriminator play a minimax game over that one loss.",
   settings="On the line: real, two normal heaps at +-1.5; fake, a broad one. MLP of 3 layers, Adam"
-  " 1e-3 falling to 0, batch 1,024. Games: a generator learns too, batch 256. No experiment in the"
-  " course.",
+  " 1e-3 falling to 0, batch 1,024. Games: a generator learns too, batch 256.",
   criterion_text="In every seed: the discriminator's loss is 0 to 3 % above 2 log 2 - 2 JS, d off p"
   " / (p + q) by less than 0.03 on average. Generator losses have a negative slope in a fake's"
   " score, -1/2 where d is 1/2; where d goes to 0 minimax's goes to 0, the other's to -1. Games end"

@@ -18,19 +18,12 @@ def _measure(lab, *, seeds, width, dataset, updates):
   discriminator = _observe(lab, dataset, "nonsaturating", "none", width, seeds, updates)
   critic = _observe(lab, dataset, "wasserstein", "gp", width, seeds, updates)
   probabilities = {name: sigmoid(scores) for name, scores in discriminator.seen.items()}
-  means = {name: values.mean(-1).tolist() for name, values in probabilities.items()}
   sides = zip(probabilities["real"], probabilities["fake"], strict=True)
   overlap = [[_overlap(*look) for look in zip(*looks, strict=True)] for looks in sides]
-  scores = {name: values.mean(-1).tolist() for name, values in critic.seen.items()}
-  numbers = {
-    "updates": updates,
-    "mean_d_real": means["real"],
-    "mean_d_fake": means["fake"],
-    "overlap": overlap,
-    "mean_c_real": scores["real"],
-    "mean_c_fake": scores["fake"],
-    "critic_gradient_norm": critic.info.gradient_norm_mean[:, -10:].mean(1).tolist(),
-  }
+  numbers = {"updates": updates, "overlap": overlap}
+  numbers |= {f"mean_d_{side}": each.mean(-1).tolist() for side, each in probabilities.items()}
+  numbers |= {f"mean_c_{side}": each.mean(-1).tolist() for side, each in critic.seen.items()}
+  numbers["critic_gradient_norm"] = critic.info.gradient_norm_mean[:, -10:].mean(1).tolist()
   table = [
     {"updates": n}
     | {f"{name}, by seed": by_seed([own[i] for own in numbers[name]], ".4g") for name in _MEANS}

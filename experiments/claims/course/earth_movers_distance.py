@@ -59,7 +59,6 @@ def _draw_plan(shift, plan):
     y = height * p.max()
     left.annotate("", (plan[i] @ _CELLS / p[i], y), (_CELLS[i], y), arrowprops=carried)
   left.set(xlabel="x", ylabel="amount of earth in a cell of 0.05", xlim=(-4, shift + 4))
-  left.legend(fontsize=7, loc="upper right")
   coarse = plan[:320, :320].reshape(40, 8, 40, 8).sum((1, 3))
   extent = (_CELLS[0], _CELLS[-1]) * 2
   shown = right.imshow(coarse, origin="lower", extent=extent, cmap="Greys", aspect="equal")

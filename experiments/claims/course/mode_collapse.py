@@ -24,8 +24,7 @@ _HELD, _LEADS = 0.1, 2.0  # Shares, in units of a fair one, of a mode that is he
 
 def _measure(lab, *, seeds, steps, looks, image_set, image_methods, image_steps, width):
   at, image_at = [0, *even_steps(steps, looks)], [0, *even_steps(image_steps, 20)]
-  points, images = lab.load("ring"), lab.load(image_set)
-  classifier = load_classifier_measures(images).params
+  points, classifier = lab.load("ring"), load_classifier_measures(lab.load(image_set)).params
 
   def look_at_points(networks, key, state, data):
     samples = generate(networks, state, key, N_MODE_SAMPLES)
@@ -101,14 +100,13 @@ def _draw(shares, at, what, caption):
   figure, grid = make_panels(*shape, size=size, squeeze=False, sharex=True, sharey=True)
   for row, (method, each) in zip(grid, shares.items(), strict=True):
     for seed, axes in enumerate(row):
-      values = np.array(each[seed]).T
-      bands = axes.stackplot(at, values, colors=[f"C{i}" for i in range(10)], linewidth=0)
+      colours = [f"C{i}" for i in range(10)]
+      bands = axes.stackplot(at, np.array(each[seed]).T, colors=colours, linewidth=0)
       axes.set(xlim=(0, at[-1]), ylim=(0, 1))
       axes.set_title(f"{_METHODS[method]}, seed {seed}", fontsize=9)
   figure.supxlabel("generator updates")
   figure.supylabel(f"share of each {what}")
-  labels = [f"{what} {i}" for i in range(len(bands))]
-  figure.legend(bands, labels, fontsize=7, loc="outside right center")
+  figure.legend(bands, range(len(bands)), title=what, loc="outside right center")
   return picture(figure, caption)
 
 

@@ -15,7 +15,6 @@ from experiments.measures.samples import N_MODE_SAMPLES
 from wgan_jax.data.images import to_unit
 from wgan_jax.modes import class_statistics, mode_statistics, perfect_high_quality, stacked_class
 
-_BANDWIDTH = 0.15  # Of the density estimate, in standard deviations of the map.
 _SIDE = 100  # Cells of the grid along each axis.
 _FROM, _TO = 5, 7  # The path leads from the peak of one digit to that of the other.
 
@@ -41,7 +40,7 @@ def _measure(lab, *, seeds, image_set, n_images, iterations):
 
 def _find_peaks(flat, labels) -> tuple[dict, tuple]:
   """Finds the density's peaks, their classes, and the density on the path between two of them."""
-  density = scipy.stats.gaussian_kde(flat.T, _BANDWIDTH)
+  density = scipy.stats.gaussian_kde(flat.T, 0.15)  # In standard deviations of the map.
   ranges = zip(flat.min(0), flat.max(0), strict=True)
   lines = [np.linspace(low, high, _SIDE) for low, high in ranges]
   grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)

@@ -84,7 +84,6 @@ def _draw(numbers, dataset, steps):
     axes.set(ylabel=f"{_title(key)}\n({compared()[key].label})", xlim=(-0.5, len(names)))
     axes.yaxis.label.set_fontsize(8)
   panels[3].set(yscale="log", xlabel="generator updates", ylabel="sliced distance (SW1)")
-  panels[3].legend(fontsize=6)
   caption = f"{dataset}, {steps:,} updates, {numbers['seeds']} seeds each, 95 % intervals."
   return picture(figure, caption)
 

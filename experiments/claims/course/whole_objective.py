@@ -26,14 +26,13 @@ def _measure(lab, *, seeds, dataset, steps, width):
   penalty = lambda_gp * info["gradient_penalty"]
   size = np.abs(info["estimate"]) + penalty + 1e-3
   off = np.abs(info["critic_loss"] - (-info["estimate"] + penalty)) / size
-  last = info["gradient_norm_mean"][:, -max(1, steps // 5) :]
   numbers = {
     "at": at,
     "lambda_gp": lambda_gp,
     "off": off.max(1).tolist(),
     "penalty_share": (penalty / size).mean(1).tolist(),
     "sliced": watched.seen["sliced"].tolist(),
-    "norm": last.mean(1).tolist(),
+    "norm": info["gradient_norm_mean"][:, -max(1, steps // 5) :].mean(1).tolist(),
     "finished": watched.alive.tolist(),
   }
   columns = {"off": numbers["off"], "norm": numbers["norm"]}

@@ -18,8 +18,8 @@ _WORDS = {"adam": "Adam, betas (0.9, 0.999)", "rmsprop": "RMSProp"}
 
 
 def _measure(lab, *, seeds, steps, width, batch_size, learning_rates):
-  data = lab.load("digits")
-  numbers, table, estimates, at = {}, [], {}, even_steps(steps, 30)
+  data, at = lab.load("digits"), even_steps(steps, 30)
+  numbers, table, estimates = {}, [], {}
   choices = {"loss": "wasserstein", "penalty": "clip", "width": width, "batch_size": batch_size}
   choices["learning_rate"] = tuple(learning_rates)
   for optimizer, words in _WORDS.items():

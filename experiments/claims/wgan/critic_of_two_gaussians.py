@@ -26,8 +26,7 @@ _METHODS = {
 def _measure(lab, *, seeds, steps, width):
   toy = load_toy("two_gaussians", dim=1)
   networks = mlp((1,), latent_dim=1, width=width, depth=3)._replace(generator=toy.generator)
-  source = (toy.sample_real, toy.data)
-  numbers, table = {"x": _X.tolist()}, []
+  numbers, table, source = {"x": _X.tolist()}, [], (toy.sample_real, toy.data)
   for name, (choices, hparams) in _METHODS.items():
 
     def look(key, state, data, name=name):
@@ -101,7 +100,6 @@ def _draw(numbers, seeds):
   for axes in (left, right):
     mark(axes, x=-_MEAN)
     mark(axes, x=_MEAN)
-  left.legend(fontsize=7, loc="upper left")
   caption = f"{seeds} seeds, a line each; dotted: the means, where critics are scaled to 0 and 1."
   return picture(figure, caption)
 

@@ -18,15 +18,14 @@ _LOSSES = {"gp": "Wasserstein estimate", "nonsaturating": "Jensen-Shannon estima
 
 
 def _measure(lab, *, seeds, steps, width, mlp_width, batch_size):
-  data = lab.load("digits")
-  at = even_steps(steps, 24)
+  at, held_out = even_steps(steps, 24), lab.load("digits").held_out
   numbers, table, curves = {}, [], {}
   for architecture, words in _ARCHITECTURES.items():
     for loss, estimate in _LOSSES.items():
       choices = {"methods": loss, "architecture": architecture, "batch_size": batch_size}
       choices["width"] = mlp_width if architecture == "mlp" else width
       runs = lab.settings("digits", seeds, **choices)
-      look = functools.partial(_look, runs[0].networks(), data.held_out)
+      look = functools.partial(_look, runs[0].networks(), held_out)
       observed = lab.observe_settings(runs, at, look)
       # Filtered as in the paper, by a median of 101 steps.
       estimates = np.asarray(observed.info.estimate, float)

@@ -76,8 +76,7 @@ CLAIM = Claim(
   sentence="Of two parallel segments at offset theta the Earth Mover's Distance is |theta|, while"
   " Jensen-Shannon is log 2, KL infinite and total variation 1 for every theta but 0: only the"
   " first is continuous, with a slope that leads them together.",
-  settings="Segments x = 0 and x = theta, y uniform on [0, 1], as equal masses; theta from -1 to 1"
-  " and +-0.001.",
+  settings="Segments x = 0 and x = theta, y uniform on [0, 1], as equal masses.",
   criterion_text="W1 = |theta| to 1e-6; for theta other than 0 Jensen-Shannon is log 2 to 1e-5,"
   " total variation 1 to 1e-6 and KL infinite; at 0 the first two are 0 to 1e-6 and KL is finite.",
   quick={"offsets": 41, "heights": 100}, full={"offsets": 101, "heights": 400},

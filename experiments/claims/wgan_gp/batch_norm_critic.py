@@ -1,7 +1,4 @@
-"""WGAN-GP, section 4: batch normalisation in the critic makes the penalty another one. INVALID.
-
-The critic here couples the samples of a batch, so it does not fit `CriticFn`: that is the point.
-"""
+"""WGAN-GP, section 4: a critic that couples the samples of a batch, INVALID on purpose."""
 
 import jax
 import jax.numpy as jnp
@@ -51,8 +48,7 @@ def _look(normalisation, seed, x, width):
   off = jnp.linalg.norm(sizes - jnp.diag(own)) / jnp.linalg.norm(sizes)
   usual = jnp.linalg.norm(jnp.sum(jacobian, axis=0), axis=1)  # The gradient of the scores' sum.
   if normalisation != "batch":
-    # These critics are functions of one sample, so the library can be asked, too.
-    own = gradient_norms(lambda one: scores(one[None])[0], x)
+    own = gradient_norms(lambda one: scores(one[None])[0], x)  # Functions of one sample.
   return np.asarray(sizes), off, jnp.max(jnp.abs(usual - own)) / jnp.mean(own)
 
 

@@ -22,7 +22,6 @@ _METHODS = {
   "clip 0.001": ("clipping, c = 0.001", "tab:olive"),
   "gp": ("gradient penalty", "tab:blue"),
 }
-_SAMPLES = 256
 
 
 def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
@@ -64,8 +63,8 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
 def _look(pair, toy, key, state, data):
   """Measures the loss's gradients by layer, and the weights and how many lie at the largest."""
   key_real, key_latents = jax.random.split(key)
-  real = toy.sample_real(key_real, data, _SAMPLES)
-  fake = generate(pair, state, key_latents, _SAMPLES)
+  real = toy.sample_real(key_real, data, 256)
+  fake = generate(pair, state, key_latents, 256)
   layers = pair.critic.layers(state.critic_params)
   weights, _ = ravel_pytree(state.critic_params)
   return {

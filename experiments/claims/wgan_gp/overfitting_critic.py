@@ -26,13 +26,12 @@ def _measure(lab, *, seeds, steps, look_every, dataset, width, batch_size, learn
   pair = mlp(pictures.shape[1:], latent_dim=64, width=width, depth=3, output=jnp.tanh)
   source = (lambda key, data, n: sample_images(key, data["train"], n), data)
   look, at = functools.partial(_look, pair), list(range(look_every, steps + 1, look_every))
-  hparams = {"gp": Hparams(learning_rate, 0.0, 0.9, 10.0)}
-  hparams["clip"] = Hparams(5e-5, 0.0, 0.99, 0.0, 0.01)
-  optimizers = {"gp": "adam", "clip": "rmsprop"}
+  runs = {"gp": ("adam", Hparams(learning_rate, 0.0, 0.9, 10.0))}
+  runs["clip"] = ("rmsprop", Hparams(5e-5, 0.0, 0.99, 0.0, 0.01))
   numbers, table = {"at": at, "n_validation": len(data["validation"])}, []
   for method, words in _METHODS.items():
-    config = Config(penalty=method, optimizer=optimizers[method], batch_size=batch_size)
-    seen = lab.observe(config, pair, source, hparams[method], seeds, at, look).seen
+    config = Config(penalty=method, optimizer=runs[method][0], batch_size=batch_size)
+    seen = lab.observe(config, pair, source, runs[method][1], seeds, at, look).seen
     numbers[method] = {key: values.tolist() for key, values in seen.items()}
     columns = {f"{side}, end": values[:, -1] for side, values in seen.items()}
     columns |= {f"{side}, half-way": values[:, _half(at)] for side, values in seen.items()}

@@ -11,10 +11,9 @@ from wgan_jax.networks import variant
 from wgan_jax.training import Config, Hparams, generate
 
 _ACTIVATIONS = ("relu", "leaky_relu", "smooth_elu", "tanh")
-_BATCH = {"batch_size": 32}
 _METHODS = {
-  "gan": ("GAN, non-saturating", Config("nonsaturating", "none", n_critic=1, **_BATCH), 0.999),
-  "wgan_gp": ("WGAN-GP", Config("wasserstein", "gp", n_critic=5, **_BATCH), 0.9),
+  "gan": ("GAN, non-saturating", Config("nonsaturating", "none", n_critic=1, batch_size=32), 0.999),
+  "wgan_gp": ("WGAN-GP", Config("wasserstein", "gp", n_critic=5, batch_size=32), 0.9),
 }
 _THRESHOLDS = (1.0, 3.0, 5.0, 7.0, 9.0)  # The paper's; of ten classes a score is at most 10.
 
@@ -112,7 +111,7 @@ def _draw(numbers, seeds):
   for name, heights in _counts(numbers).items():
     right.bar(range(len(heights)), heights, bottom=bottom, color=colours[name], label=name)
     bottom += heights
-  right.set_xticks(range(len(_THRESHOLDS)), [f"{each:g}" for each in _THRESHOLDS])
+  right.set_xticks(range(len(_THRESHOLDS)), _THRESHOLDS)
   right.set(xlabel="least score that counts as success", ylabel="architectures")
   right.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
   caption = f"Random architectures, {seeds} seed(s) each; right, as in the paper's table 2."

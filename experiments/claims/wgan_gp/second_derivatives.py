@@ -16,7 +16,6 @@ from wgan_jax.transport import wasserstein_exact
 
 _ACTIVATIONS = {"elu": jax.nn.elu, "smooth": smooth_elu, "relu": jax.nn.relu}
 _WORDS = {"elu": "ELU", "smooth": "softplus(2x + 2) / 2 - 1", "relu": "ReLU"}
-_POINTS = 1000
 
 
 def _critic(activation, width, depth):
@@ -65,8 +64,8 @@ def _measure(lab, *, seeds, steps, width, batch_size):
 
 def _look(pair, toy, key, state, data):
   key_real, key_latents, key_epsilon = jax.random.split(key, 3)
-  real = toy.sample_real(key_real, data, _POINTS)
-  fake = generate(pair, state, key_latents, _POINTS)
+  real = toy.sample_real(key_real, data, 1000)
+  fake = generate(pair, state, key_latents, 1000)
   critic_fn = functools.partial(pair.critic.apply, state.critic_params)
   norms = gradient_norms(critic_fn, interpolate(key_epsilon, real, fake))
   return {"real": real, "fake": fake, "norm": jnp.mean(norms)}
