@@ -106,7 +106,7 @@ CLAIM = Claim(
   " times that. The cosine is of the critic's next step on a fresh batch, at 30 looks.",
   criterion_text="At the larger rate a seed with Adam turns non-finite, or its estimate's largest"
   " change in a step is on average over twice RMSProp's; every seed with Adam has a negative cosine"
-  " or turns non-finite; under 5 % of RMSProp's cosines are negative, of Adam's twice that share.",
+  " or turns non-finite; under 5 % of RMSProp's cosines are negative, over twice that of Adam's.",
   quick={"seeds": 2, "steps": 300, "width": 16, "batch_size": 64,
     "learning_rates": [5e-5, 1e-3]},
   full={"seeds": 5, "steps": 10000, "width": 64},

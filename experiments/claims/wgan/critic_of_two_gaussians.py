@@ -110,7 +110,7 @@ CLAIM = Claim(
   " gradient vanishes, while the critic stays near linear with a clean gradient between them.",
   settings="On the line: N(2, 1/4), fixed generator N(-2, 1/4); ReLU networks of 3 layers, batch"
   " 256. Discriminator: Adam 1e-3 (0.5, 0.999). Critic by clipping as Algorithm 1 and, beyond the"
-  " paper, by penalty (Adam 1e-3 (0.5, 0.9), lambda 10). The paper gives neither.",
+  " paper, by penalty (Adam 1e-3 (0.5, 0.9), lambda 10). The paper gives no networks.",
   criterion_text="Between the means, every seed: the least |slope| of the discriminator's"
   " probability is below 1 % of its largest; that of a critic's score above 20 %, and the score"
   " correlates with x above 0.95. No clipped weight exceeds c.",

@@ -85,9 +85,9 @@ CLAIM = Claim(
   " collapses: without batch normalisation, and a fully connected one.",
   settings="Embedded digits, the DCGAN's critic, Adam 2e-4; the W-loss has 5 critic updates and the"
   " penalty, as clipping at the paper's rate has hardly begun by then. The paper shows bedrooms.",
-  criterion_text="With the W-loss every seed of both generators finds all classes with a KL of"
-  " classes below 0.3; with the cross-entropy and one generator the mean Fréchet distance is over"
-  " 1.5 times that, or a seed diverges. Short of that, under 5,000 updates are inconclusive.",
+  criterion_text="With the W-loss every seed of both generators finds all classes, with a KL below"
+  " 0.3; with the cross-entropy, for one of them, the mean Fréchet distance is over 1.5 times that,"
+  " or a seed diverges. Short of that, a scale below 5,000 updates is inconclusive.",
   quick={"seeds": 2, "steps": 400, "width": 16, "mlp_width": 128, "batch_size": 64},
   full={"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512},
   tiny={"seeds": 1, "steps": 1, "width": 2, "mlp_width": 4, "batch_size": 4},

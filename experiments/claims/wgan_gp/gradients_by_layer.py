@@ -143,9 +143,9 @@ CLAIM = Claim(
   " penalty: Adam (0, 0.9), lambda 10. The first clip puts most weights at the bound where c is"
   " below the start's spread; with 0.01 and 0.001 gradients are then too small to move a weight.",
   criterion_text="Every seed. Clipping, each c: the log norm's slope is of one sign and at least"
-  " 0.4 a layer, its correlation with the layer at least 0.9, a quarter of weights is within 1 % of"
-  " the largest, both end bars of their histogram of 100 are the highest. Penalty: slope at most"
-  " 0.2, 1 % of weights within 1 % of the largest.",
+  " 0.4 a layer, its correlation with the layer at least 0.9, at least a quarter of weights is"
+  " within 1 % of the largest, both end bars of their histogram of 100 are the highest. Penalty: a"
+  " slope of at most 0.2, at most 1 % of weights near the largest.",
   quick={"seeds": 2, "steps": 700, "width": 128, "batch_size": 64, "learning_rate": 1e-4},
   full={"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256},
   tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4}, minutes={"quick": 1.8, "full": 30},

@@ -105,7 +105,7 @@ CLAIM = Claim(
   _measure, _criterion, name="overfitting_critic", place=4, source="WGAN-GP, figure 5b",
   sentence="A large unregularised critic trained on 1,000 digits overfits, and the loss shows it:"
   " under both methods the losses on training and validation data come apart, and with the penalty"
-  " its negative rises on the training data and falls on the validation data.",
+  " the negative loss rises on training data and falls on validation data.",
   settings="A random 1,000 digits to train on, up to 1,000 others to validate. Fully connected pair"
   " of 3 layers. Penalty: Adam (0, 0.9), lambda 10; clipping: RMSProp 5e-5, c = 0.01.",
   criterion_text="Every seed, slopes over the later half. Both methods: E c(x) - E c(g(z)) on"
