@@ -80,7 +80,7 @@ def main(flag_values: flags.FlagValues) -> None:
     return _list(flag_values.scale)
   claims = load_claims()
   names = list(claims) if flag_values.all else flag_values.claim
-  if flag_values.seeds and not any("seeds" in claims[each].scales["quick"] for each in names):
+  if flag_values.seeds and not any("seeds" in claims[each].quick for each in names):
     raise UserError(f"--seeds does nothing with --claim={','.join(names)}: nothing in it is drawn")
   folder = pathlib.Path(flag_values.workdir).expanduser()
   if folder.exists() and not folder.is_dir():

@@ -26,9 +26,10 @@ def find_names() -> dict[str, str]:
 
 def load_claims() -> "dict[str, Claim]":
   """Imports all claims, in reading order: by source, and by each claim's `place` in it."""
-  claims = {}
-  for name, source in find_names().items():
-    claims[name] = importlib.import_module(f"{__name__}.{source}.{name}").CLAIM
   sources = find_names()
+  claims = {
+    name: importlib.import_module(f"{__name__}.{source}.{name}").CLAIM
+    for name, source in sources.items()
+  }
   order = sorted(claims, key=lambda name: (SOURCES.index(sources[name]), claims[name].place, name))
   return {name: claims[name] for name in order}

@@ -7,19 +7,14 @@ it does not fit `CriticFn`. Only the claim `course_exercise` uses it, to show th
 import jax
 import jax.numpy as jnp
 
+from wgan_jax import LOSSES, Config, Hparams, Info, Pair, State, interpolate, penalize
 from wgan_jax.convolution.primitive import conv_general_dilated
 from wgan_jax.data.images import sample_images
-from wgan_jax.losses import LOSSES
-from wgan_jax.penalties import interpolate, penalize
-from wgan_jax.training import Config, Hparams, Info, State, Training, make_optimizer
-from wgan_jax.types import Pair
+from wgan_jax.training import Training, make_optimizer
 
 
 def init_critic(key, width):
-  """Initialises three unpadded 4x4/2 convolutions of `width`, 2 `width` and 1 channels.
-
-  The normalisations' scales start at N(0, 0.02), as the weights do.
-  """
+  """Initialises unpadded 4x4/2 convolutions of `width`, 2 `width` and 1 channels, and scales."""
   key_kernels, key_scales = jax.random.split(key)
   sizes = [(1, width), (width, 2 * width), (2 * width, 1)]
   keys = zip(jax.random.split(key_kernels, 3), jax.random.split(key_scales, 3), strict=True)
@@ -34,18 +29,14 @@ def init_critic(key, width):
 
 
 def score_batch(params, x, *, hold=False):
-  """Scores images, [n, 28, 28, 1] -> [n]; each score depends on all images.
+  """Scores images in [-1, 1], [n, 28, 28, 1] -> [n]; each score depends on all images.
 
-  Args:
-    params: of `init_critic`.
-    x: images in [-1, 1].
-    hold: treat the batch's statistics as constants in gradients, which leaves a sample's own.
+  With `hold` the batch's statistics are constants in gradients, which leaves a sample's own.
   """
 
   def conv(x, layer):
-    return conv_general_dilated(
-      x, layer["kernel"], (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    layout = ("NHWC", "HWIO", "NHWC")
+    return conv_general_dilated(x, layer["kernel"], (2, 2), "VALID", dimension_numbers=layout)
 
   *hidden, last = params
   for layer in hidden:
@@ -61,10 +52,7 @@ def score_batch(params, x, *, hold=False):
 def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
   """Makes the exercise's steps: one real batch for all critic updates, the scores' sum penalised.
 
-  Args:
-    config: batch size and critic updates of a step.
-    pair: its generator and size of the latent; the critic is that of `init_critic`.
-    width: of the critic.
+  The generator is that of the pair, the critic that of `init_critic`.
   """
   loss, generator = LOSSES["wasserstein"], pair.generator
 
@@ -103,25 +91,19 @@ def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
 
     def update_critic(carry, key):
       key_latents, key_epsilon = jax.random.split(key)
-      fake, _ = generator.apply(
-        state.generator_params, state.batch_stats, latents(key_latents), train=True
-      )
-      gradients, aux = jax.grad(critic_objective, has_aux=True)(
-        carry[0], key_epsilon, real, fake, hparams.lambda_gp
-      )
+      params, batch_stats = state.generator_params, state.batch_stats
+      fake, _ = generator.apply(params, batch_stats, latents(key_latents), train=True)
+      drawn = (key_epsilon, real, fake, hparams.lambda_gp)
+      gradients, aux = jax.grad(critic_objective, has_aux=True)(carry[0], *drawn)
       return update(hparams, gradients, *carry), aux
 
-    critic, aux = jax.lax.scan(
-      update_critic,
-      (state.critic_params, state.critic_opt_state),
-      jax.random.split(keys[1], config.n_critic),
-    )
+    start = (state.critic_params, state.critic_opt_state)
+    critic, aux = jax.lax.scan(update_critic, start, jax.random.split(keys[1], config.n_critic))
     (generator_loss, batch_stats), gradients = jax.value_and_grad(
       generator_objective, has_aux=True
     )(state.generator_params, state.batch_stats, critic[0], latents(keys[2]))
-    params, opt_state = update(
-      hparams, gradients, state.generator_params, state.generator_opt_state
-    )
+    start = (state.generator_params, state.generator_opt_state)
+    params, opt_state = update(hparams, gradients, *start)
     state = State(state.step + 1, state.key, critic[0], params, batch_stats, critic[1], opt_state)
     estimate, penalty, objective, norms = (values[-1] for values in aux)
     finite = jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state[2:])]))

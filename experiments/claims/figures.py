@@ -9,17 +9,7 @@ from experiments.report.tables import mean_interval
 
 
 def make_panels(rows: int = 1, columns: int = 1, *, size: tuple[float, float], **shared):
-  """Makes a figure and its axes.
-
-  Args:
-    rows: of panels.
-    columns: of panels.
-    size: width and height in inches.
-    **shared: see `matplotlib.figure.Figure.subplots`.
-
-  Returns:
-    The figure, and one axes or an array of them.
-  """
+  """Makes a figure, its size in inches, and its axes, one or an array; see `Figure.subplots`."""
   figure = Figure(figsize=size, layout="constrained")
   return figure, figure.subplots(rows, columns, **shared)
 
@@ -38,13 +28,7 @@ def picture(figure: Figure, caption: str) -> Picture:
 def lines_by_seed(axes, x, rows, label: str | None = None, *, marker: str = "-", **style) -> None:
   """Draws a line for each seed, the first of which has the label.
 
-  Args:
-    axes: to draw into.
-    x: [n]; None if the rows are points.
-    rows: [seeds, n]; points: for each seed a list of (x, y), which may be empty.
-    label: for the legend.
-    marker: format of the line.
-    **style: of the line; thin if it says nothing of its width.
+  The rows are y, [seeds, n], over x, [n]; where x is None, a list of (x, y) for each seed.
   """
   for seed, row in enumerate(rows):
     if x is None and not row:
@@ -57,10 +41,8 @@ def lines_by_seed(axes, x, rows, label: str | None = None, *, marker: str = "-",
 def mark(axes, *, x: float | None = None, y: float | None = None, label: str | None = None) -> None:
   """Marks a known value with a dotted grey line across the panel."""
   style = {"color": "gray", "linewidth": 0.8, "linestyle": ":", "label": label}
-  if x is not None:
-    axes.axvline(x, **style)
-  else:
-    axes.axhline(y, **style)
+  draw = axes.axhline if x is None else axes.axvline
+  draw(y if x is None else x, **style)
 
 
 def outline(axes, values, edges, label: str | None = None, **style) -> None:
@@ -99,9 +81,8 @@ def log_map(axes, values: np.ndarray):
   shown = values / values.max()
   if not values.all():
     axes.set_facecolor("red")
-  return axes.imshow(
-    np.where(shown > 0, np.maximum(shown, 1e-9), np.nan), norm="log", vmin=1e-3, vmax=1
-  )
+  shown = np.where(shown > 0, np.maximum(shown, 1e-9), np.nan)
+  return axes.imshow(shown, norm="log", vmin=1e-3, vmax=1)
 
 
 def legend_of_twins(axes, twin) -> None:

@@ -15,55 +15,31 @@ from experiments.spec.datasets import Dataset, load_dataset
 from experiments.spec.grid import Grid
 from experiments.spec.loader import make_loader
 from experiments.spec.settings import Settings
-from wgan_jax.training import Config, Hparams, SampleRealFn, Training
+from wgan_jax.training import Config, Hparams, Training
 from wgan_jax.types import Pair
 
 
 @dataclasses.dataclass(frozen=True)
 class Lab:
-  """The only door of a claim to the data sets and to training.
+  """The only door of a claim to the data sets and to training."""
 
-  Attributes:
-    folder: holds the claim's sweeps; one that is there already is resumed.
-    data_dir: TFDS folder of images; None for the default.
-    environment: `describe_environment()`, recorded with each sweep.
-  """
-
-  folder: pathlib.Path
-  data_dir: str | None
-  environment: dict
+  folder: pathlib.Path  # Of the claim's sweeps; one that is there already is resumed.
+  data_dir: str | None  # TFDS folder of images; None for the default.
+  environment: dict  # `describe_environment()`, recorded with each sweep.
 
   def load(self, name: str, **choices) -> Dataset:
     """Loads a data set; the choices are those of `load_dataset`."""
     return load_dataset(name, self.data_dir, **choices)
 
   def settings(self, dataset: str, seeds: int, **choices) -> list[Settings]:
-    """Lists the settings of a grid, as flags would make them, with seeds 0 to seeds - 1.
-
-    Args:
-      dataset: the data set's name.
-      seeds: how many seeds.
-      **choices: a value, or a tuple of values, by flag name; `methods`, or `loss` and `penalty`,
-        among them.
-    """
+    """Lists the settings of a grid; choices are a value, or a tuple of them, by flag name."""
     chosen = {k: v if isinstance(v, tuple) else (v,) for k, v in choices.items()}
     return Grid(dataset, chosen).settings(range(seeds))
 
   def observe(
-    self,
-    config: Config,
-    networks: Pair,
-    source: tuple[SampleRealFn, Any],
-    hparams: Hparams | list[Hparams],
-    seeds: int,
-    at: Sequence[int],
-    look: LookFn,
+    self, config: Config, networks: Pair, source: tuple, hparams, seeds: int, at: Sequence, look
   ) -> Observed:
-    """Trains members of one program and looks at them; see `engine.observe.observe`.
-
-    The members are the seeds of the first hyperparameters, then those of the next; `source` is a
-    function that draws real samples, and the data that it draws from.
-    """
+    """Looks at members of one program, all seeds of each `Hparams`; source: (sample_real, data)."""
     return observe(config, networks, *source, _members(hparams, seeds), at, look)
 
   def observe_training(
@@ -75,13 +51,9 @@ class Lab:
   def observe_settings(
     self, runs: list[Settings], at: Sequence[int], look: LookFn, more_data: Any = None
   ) -> Observed:
-    """Trains settings of one program and looks at them.
+    """Trains settings that differ in numbers and seeds only, and looks at them.
 
-    Args:
-      runs: settings that differ in numbers and seeds only.
-      at: the steps to look at, rising.
-      look: (key, state, data) -> arrays by name; `data` is what is trained on.
-      more_data: arrays that `look` gets as its `data` instead.
+    `look` gets the training data, or `more_data` instead, as an argument of its program.
     """
     if len({run.program_name() for run in runs}) != 1:
       raise ValueError("the runs must differ in numbers and seeds only")
@@ -100,42 +72,19 @@ class Lab:
     return observe(first.config(), first.networks(), sample_real, data, members, at, look_at)
 
   def sweep(
-    self,
-    dataset: str,
-    choices: dict[str, Any],
-    *,
-    seeds: int,
-    steps: int,
-    log_every: int,
-    slow_every: int = 0,
+    self, dataset: str, choices: dict, *, seeds: int, steps: int, log_every: int, slow_every=0
   ) -> list[Member]:
-    """Trains all combinations, as `experiments.sweep` does, in a folder named as the data set.
+    """Trains all combinations of choices, as `experiments.sweep` does, in the data set's folder.
 
-    Args:
-      dataset: the data set's name.
-      choices: see `settings`.
-      seeds: how many seeds of each combination.
-      steps: generator updates.
-      log_every: steps between lines of metrics.
-      slow_every: steps between slow measures, 0 for none.
-
-    Returns:
-      The members, finished or diverged, in the order of the grid.
+    Gives the members, finished or diverged, in the order of the grid.
     """
     runs = self.settings(dataset, seeds, **choices)
     load = make_loader(self.data_dir)
     flags = {"steps": steps, "log_every": log_every, "slow_every": slow_every, "seeds": seeds}
     intervals = Intervals(log_every, steps, steps, slow_every)
     with open_sweep(self.folder / dataset, runs, load(runs[0]), flags, self.environment) as folder:
-      train_sweep(
-        folder,
-        runs,
-        load,
-        batching=default_batching(),
-        at_once=None,
-        steps=steps,
-        intervals=intervals,
-      )
+      how = {"batching": default_batching(), "at_once": None, "intervals": intervals}
+      train_sweep(folder, runs, load, steps=steps, **how)
       return read_members(folder)
 
 

@@ -10,30 +10,20 @@ from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_bytes, write_json
 from experiments.report.pages import minutes, render_page
 
-_WORDS = {  # The recorded keys of a claim's own words.
-  "sentence": "sentence",
-  "source": "source",
-  "settings": "settings",
-  "criterion": "criterion_text",
-}
-_FIELDS = {*_WORDS, "asked", "verdict", "seen", "table", "pictures", "seconds", "environment"}
+_WORDS = ("sentence", "source", "settings")
+_FIELDS = {*_WORDS, "criterion", "asked", "verdict", "seen", "table", "pictures", "seconds"}
+_FIELDS |= {"environment"}
 _TEMPLATE = pathlib.Path(__file__).with_name("reproduction.html.jinja")
 
 
 class Reproduction:
-  """The results of claims in a folder, each at one scale.
+  """The results of claims in a folder, each at one scale; `names` are all, in reading order.
 
-  Args:
-    path: the folder.
-    names: all claims that there are, in reading order.
-
-  Raises:
-    UserError: results.json is damaged, or has other claims.
+  Raises UserError if results.json is damaged or has other claims.
   """
 
   def __init__(self, path: pathlib.Path, names: Sequence[str]):
-    self.path = path
-    self._names = names
+    self.path, self._file, self._names = path, path / "results.json", names
     self.results = {}
     if self._file.exists():
       results = read_json(self._file).get("claims")
@@ -44,28 +34,14 @@ class Reproduction:
   def _is_whole(self, name, result):
     return name in self._names and isinstance(result, dict) and set(result) >= _FIELDS
 
-  @property
-  def _file(self):
-    return self.path / "results.json"
-
   def has(self, name: str, asked: dict) -> bool:
     """Says whether a claim was put to the test with just these arguments."""
     return self.results.get(name, {}).get("asked") == asked
 
   def record(
-    self,
-    claim: Claim,
-    asked: dict,
-    evidence: Evidence,
-    verdict: Verdict,
-    seconds: float,
-    environment: dict,
+    self, claim: Claim, asked: dict, evidence: Evidence, verdict: Verdict, seconds, environment
   ) -> None:
-    """Writes a claim's results, and the pages that show them.
-
-    Raises:
-      UserError: the folder cannot be written.
-    """
+    """Writes a claim's results and pages; raises UserError if the folder cannot be written."""
     figures = self.path / "figures"
     try:
       figures.mkdir(parents=True, exist_ok=True)
@@ -77,7 +53,8 @@ class Reproduction:
         write_bytes(file, picture.png)
         pictures.append({"file": f"figures/{file.name}", "caption": picture.caption})
       self.results[claim.name] = {
-        **{key: getattr(claim, name) for key, name in _WORDS.items()},
+        **{name: getattr(claim, name) for name in _WORDS},
+        "criterion": claim.criterion_text,
         "asked": asked,
         "verdict": verdict.outcome,
         "seen": verdict.seen,
@@ -102,10 +79,7 @@ class Reproduction:
     write_bytes(self.path / "report.html", self._report().encode())
 
   def _verdicts(self):
-    lines = [
-      "| claim | source | verdict | seen | scale, seeds | time |",
-      "|---|---|---|---|---|---|",
-    ]
+    lines = ["| claim | source | verdict | seen | scale, seeds | time |", "|---" * 6 + "|"]
     for name, result in self.results.items():
       asked = result["asked"]
       scale = ", ".join(str(asked[each]) for each in ("scale", "seeds") if each in asked)
@@ -114,22 +88,16 @@ class Reproduction:
       lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     counts = ", ".join(f"{n} {each}" for each, n in self._counts().items())
     counts += f", of {len(self._names)} claims"
-    head = (
-      f"# Claims and verdicts\n\n{counts}. `python -m experiments.reproduce` wrote this table and,"
-    )
-    head += " beside it, `report.html` with all [figures](figures)."
-    return head + "\n\n" + "\n".join(lines) + "\n"
+    head = f"# Claims and verdicts\n\n{counts}. `python -m experiments.reproduce` wrote this table"
+    head += " and, beside it, `report.html` with all [figures](figures).\n\n"
+    return head + "\n".join(lines) + "\n"
 
   def _report(self):
-    shown = {
-      name: result
-      | {
-        "embedded": [
-          Picture(each["caption"], self._read(name, each["file"])) for each in result["pictures"]
-        ]
-      }
-      for name, result in self.results.items()
-    }
+    shown = {}
+    for name, result in self.results.items():
+      files = {each["file"]: each["caption"] for each in result["pictures"]}
+      pictures = [Picture(caption, self._read(name, file)) for file, caption in files.items()]
+      shown[name] = result | {"embedded": pictures}
     machines = {
       f"{each['devices']} x {each['device']}, {each['threads']} threads, jax {each['jax']}"
       for each in (result["environment"] for result in self.results.values())

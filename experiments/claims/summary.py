@@ -9,19 +9,15 @@ from experiments.report.results import Member
 
 
 def rows_by_seed(labels: dict[str, str], columns: dict[str, Sequence]) -> list[dict[str, Any]]:
-  """Makes a table's row for each seed.
+  """Makes a table's row for each seed: labels, which all rows share, and a value of each column.
 
-  Args:
-    labels: cells that all rows have in common, by title.
-    columns: a value for each seed, by title; a title may be an identifier, `_` for each space.
+  A column's title may be an identifier, with `_` for each space.
   """
-  n_seeds = len(next(iter(columns.values())))
-  return [
-    labels
-    | {"seed": seed}
-    | {_title(name): _cell(values[seed]) for name, values in columns.items()}
-    for seed in range(n_seeds)
-  ]
+  rows = []
+  for seed, values in enumerate(zip(*columns.values(), strict=True)):
+    cells = {_title(name): _cell(value) for name, value in zip(columns, values, strict=True)}
+    rows.append(labels | {"seed": seed} | cells)
+  return rows
 
 
 def by_seed(values: Sequence[float], form: str = ".3g") -> str:

@@ -61,10 +61,9 @@ def test_every_claim_is_whole(name):
   claim = all_claims()[name]
   assert claim.name == name
   assert set(claim.minutes) == {"quick", "full"}
-  quick = claim.scales["quick"]
-  for scale in ("full", "tiny"):
-    assert claim.scales[scale].keys() <= quick.keys()
-    assert all(value != quick[key] for key, value in claim.scales[scale].items())
+  for other in (claim.full, claim.tiny):
+    assert other.keys() <= claim.quick.keys()
+    assert all(value != claim.quick[key] for key, value in other.items())
   for words in (claim.sentence, claim.source, claim.settings, claim.criterion_text):
     assert words[0].isupper() or words[0].isdigit()
     assert words.endswith(".") or words is claim.source

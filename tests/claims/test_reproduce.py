@@ -23,7 +23,7 @@ def claims(monkeypatch):
     figure.add_subplot().plot([1, 2])
     return Picture("A line | of nothing, 0 seeds.", render(figure))
 
-  def make(name, scales, value):
+  def make(name, quick, full, value):
     def measure(lab, **scale):
       runs.append((name, scale))
       if value is None:
@@ -34,19 +34,19 @@ def claims(monkeypatch):
       return verdict(numbers["value"] < 1, f"saw <{numbers['value']}> | so")
 
     return Claim(
-      name, 1, f"Sentence of {name}", "Paper | figure", "settings", "criterion", scales,
-      {"quick": 1, "full": 2}, measure, criterion,
+      measure, criterion, name, 1, f"Sentence of {name}", "Paper | figure", "settings",
+      "criterion", quick, full, {}, {"quick": 1, "full": 2},
     )  # fmt: skip
 
   there = {
-    "drawn": make("drawn", {"quick": {"seeds": 2, "steps": (3,)}, "full": {"seeds": 5}}, 0.5),
-    "exact": make("exact", {"quick": {}, "full": {}}, 2.0),
+    "drawn": make("drawn", {"seeds": 2, "steps": (3,)}, {"seeds": 5}, 0.5),
+    "exact": make("exact", {}, {}, 2.0),
   }
   monkeypatch.setattr(reproduce, "find_names", lambda: dict.fromkeys(there))
   monkeypatch.setattr(reproduce, "load_claims", lambda: there)
 
   def change(name, value):
-    there[name] = make(name, there[name].scales, value)
+    there[name] = make(name, there[name].quick, there[name].full, value)
 
   return runs, change
 

@@ -75,7 +75,7 @@ def test_settings_to_look_at_are_of_one_program(tmp_path):
 
 def test_tiny_is_smaller_than_quick_in_everything_that_it_changes():
   for name, claim in all_claims().items():
-    quick, tiny = claim.scales["quick"], claim.scales["tiny"]
+    quick, tiny = claim.quick, claim.tiny
     assert tiny, name
     for key, value in tiny.items():
       if isinstance(value, int | float) and key not in ("learning_rate", "look_every"):

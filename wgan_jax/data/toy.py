@@ -126,11 +126,11 @@ def load_toy(name: str, *, n_funnels: int = 4, dim: int = 2, seed: int = 0) -> T
     # Folded in, so that the stream is not that of a run with this seed.
     key = jax.random.fold_in(jax.random.key(seed), 0x66756E6E)
     data = make_funnels(key, n_funnels, dim)
-    generator = _fixed(lambda z: 2 * _HALF_CUBE * (jax.scipy.stats.norm.cdf(z) - 0.5))
+    generator = fixed_generator(lambda z: 2 * _HALF_CUBE * (jax.scipy.stats.norm.cdf(z) - 0.5))
     return Toy(name, dim, data, _sample_pulled, None, generator, sample_funnels)
   if name == "two_gaussians":
     data = Mixture(jnp.zeros((1, dim)).at[0, 0].set(2.0), jnp.float32(0.5))
-    generator = _fixed(lambda z: data.sigma * z - data.centres)
+    generator = fixed_generator(lambda z: data.sigma * z - data.centres)
     return Toy(name, dim, data, sample_mixture, None, generator, sample_two_gaussians)
   if name == "ring":
     angles = jnp.arange(8) * (2 * math.pi / 8)
@@ -251,7 +251,7 @@ def true_wasserstein(toy: Toy, key: jax.Array, n: int = 2**20) -> tuple[float, f
   return float(drawn.mean()), float(drawn.std() / math.sqrt(n))
 
 
-def _fixed(transform) -> Network:
+def fixed_generator(transform) -> Network:
   """Wraps a function of latents as a generator without parameters."""
 
   def apply(params, batch_stats, latents, *, train):

@@ -9,21 +9,11 @@ from experiments.report.results import by_setting
 from experiments.report.tables import mean_interval
 from experiments.spec.methods import METHODS
 
-_WORDS = {
-  "minimax": "minimax",
-  "nonsaturating": "non-saturating",
-  "clip": "clipping",
-  "gp": "penalty",
-  "gp_one_sided": "one-sided penalty",
-}
+_WORDS = {"minimax": "minimax", "nonsaturating": "non-saturating", "clip": "clipping"}
+_WORDS |= {"gp": "penalty", "gp_one_sided": "one-sided penalty"}
 _MODES = {"ring": 8, "grid": 25, "stacked_mnist": 1000}
-_POINTS = ("ring", "grid")
 _CROSS_ENTROPY, _PENALTIES = ("minimax", "nonsaturating"), ("gp", "gp_one_sided")
-_COLUMNS = {
-  "n_modes": "modes found",
-  "high_quality": "within 3 sigma",
-  "reverse_kl": "reverse KL (nats)",
-}
+_OF_POINTS = {"n_modes": "n_modes", "high_quality": "high_quality", "reverse_kl": "reverse_kl"}
 _OF_CLASSES = {"n_modes": "n_classes", "high_quality": None, "reverse_kl": "class_kl"}
 
 
@@ -33,49 +23,34 @@ def _measure(lab, *, seeds, ring, grid, stacked_mnist):
   for name, own in asked.items():
     if own is None:
       continue
-    steps, slow = own["steps"], name not in _POINTS
+    steps, points = own["steps"], name != "stacked_mnist"
     choices = {"methods": tuple(_WORDS), "width": own["width"]}
-    if not slow:
-      choices["decay_steps"] = steps
-    members = lab.sweep(
-      name,
-      choices,
-      seeds=seeds,
-      steps=steps,
-      log_every=max(1, steps // 20),
-      slow_every=max(1, steps // 4) if slow else 0,
-    )
+    choices |= {"decay_steps": steps} if points else {}
+    lengths = {"steps": steps, "log_every": max(1, steps // 20)}
+    lengths["slow_every"] = 0 if points else max(1, steps // 4)
     numbers[name] = {}
-    for same in by_setting(members):
-      method = _method(same[0].run)
+    for same in by_setting(lab.sweep(name, choices, seeds=seeds, **lengths)):
+      asked_for = (same[0].run.loss, same[0].run.penalty)
+      method = next(each for each in _WORDS if METHODS[each] == asked_for)
       ends = [member.end for member in same if member.end]
-      source = _OF_CLASSES if slow else {key: key for key in _COLUMNS}
+      source = _OF_POINTS if points else _OF_CLASSES
       found = {key: [end[at] for end in ends] if at else [] for key, at in source.items()}
-      found["found"] = curves(same, source["n_modes"])
-      numbers[name][method] = found
       row = {"data": f"{name}, {_MODES[name]} modes", "loss": _WORDS[method]}
-      table.append(row | {title: str(mean_interval(found[key])) for key, title in _COLUMNS.items()})
+      table.append(row | {key: str(mean_interval(values)) for key, values in found.items()})
+      numbers[name][method] = found | {"found": curves(same, source["n_modes"])}
   return Evidence(numbers, table, [_draw(numbers, seeds)])
-
-
-def _method(run) -> str:
-  return next(name for name, own in METHODS.items() if own == (run.loss, run.penalty))
 
 
 def _criterion(numbers):
   holds, seen = True, []
-  for name in _POINTS:
+  for name in ("ring", "grid"):
     found = {method: own["n_modes"] for method, own in numbers[name].items()}
     n_seeds = len(numbers[name]["gp"]["found"])
     holds &= all(found[method] == [_MODES[name]] * n_seeds for method in _PENALTIES)
-    evenness = {
-      method: np.mean(own["reverse_kl"]) if own["reverse_kl"] else np.inf
-      for method, own in numbers[name].items()
-    }
+    divergences = {method: own["reverse_kl"] for method, own in numbers[name].items()}
+    evenness = {method: np.mean(own) if own else np.inf for method, own in divergences.items()}
     if name == "grid":
-      lost = all(
-        found[method] and np.mean(found[method]) < _MODES[name] for method in _CROSS_ENTROPY
-      )
+      lost = all(found[each] and np.mean(found[each]) < _MODES[name] for each in _CROSS_ENTROPY)
       uneven = min(evenness[method] for method in _CROSS_ENTROPY)
       holds &= lost and uneven > max(evenness[method] for method in _PENALTIES)
     words = ", ".join(
@@ -101,40 +76,28 @@ def _draw(numbers, seeds):
       right.plot([i] * len(own["reverse_kl"]), own["reverse_kl"], "o", color=f"C{i}", alpha=0.7)
     mark(left, y=_MODES[name], label="all")
     left.set(xlabel="generator updates", ylabel=f"modes found of {_MODES[name]}", title=name)
-    left.legend(fontsize=7, loc="lower right")
     words = [_WORDS[method].replace(" ", "\n") for method in methods]
     right.set_xticks(range(len(words)), words, fontsize=7)
     right.set(yscale="log", ylabel="reverse KL at the end (nats)", title=name)
-  return picture(
-    figure,
-    f"Mode coverage by five losses; {seeds} seeds, a line or a dot each. Left: modes that at least"
-    " one good sample hits, over training. Right: how uneven the modes' shares are at the end (of"
-    " 2,500 perfect samples .0014 nats on the ring, .0048 on the grid).",
-  )
+  return picture(figure, f"Mode coverage by five losses; {seeds} seeds, a line or a dot each.")
 
 
 CLAIM = Claim(
-  name="mode_coverage", place=2,
+  _measure, _criterion, name="mode_coverage", place=2,
   source="PacGAN (Lin et al., 2018, arXiv 1712.04086), tables of the ring, the grid and stacked"
   " MNIST; WGAN, section 4 (no mode collapse seen)",
-  sentence="A cross-entropy GAN loses modes of simple mixtures; the W-loss with a penalty finds all"
-  " of them.",
-  settings="Ring of 8 and grid of 25 Gaussians in the proportions of PacGAN, scaled to unit"
-  " variance; 2,500 samples, good within 3 sigma; MLP pairs with 3 hidden ReLU layers, latent 2,"
-  " batch 256, Adam 1e-3 falling to 0 (clipping: RMSProp 5e-5, c = 0.01), lambda 0.1. At full scale"
-  " also stacked MNIST: DCGAN, latent 64, batch 64, a constant 2e-4 and lambda 10 (clipping as"
-  " above), 26,000 samples by a digit classifier. Networks and lengths are not PacGAN's, whose own"
-  " numbers differ between papers; quick scale is some thousand steps.",
+  sentence="A cross-entropy GAN loses modes of simple mixtures, the W-loss with a penalty none.",
+  settings="Ring and grid in PacGAN's proportions, of unit variance; 2,500 samples; MLP pairs,"
+  " batch 256, Adam 1e-3 falling to 0 (clipping: RMSProp 5e-5, c = 0.01), lambda 0.1. Stacked"
+  " MNIST: DCGAN, batch 64, 2e-4, lambda 10, 26,000 samples by a classifier. Networks and lengths"
+  " are not PacGAN's, whose numbers differ between papers.",
   criterion_text="On ring and grid both penalties find every mode with every seed; on the grid both"
-  " cross-entropy losses find fewer in the mean, with a larger mean reverse KL than either penalty."
-  " Where stacked MNIST is run, the penalty finds over 900 of 1,000 classes, more than the"
-  " cross-entropy losses. Clipping is reported and does not count.",
-  scales={
-    "quick": {"seeds": 2, "ring": {"steps": 2500, "width": 64},
-      "grid": {"steps": 4000, "width": 64}, "stacked_mnist": None},
-    "full": {"seeds": 5, "ring": {"steps": 25_000, "width": 128},
-      "grid": {"steps": 50_000, "width": 128}, "stacked_mnist": {"steps": 20_000, "width": 64}},
-    "tiny": {"seeds": 1, "ring": {"steps": 2, "width": 4}, "grid": {"steps": 2, "width": 4}},
-  },
-  minutes={"quick": 4.9, "full": 240.0}, measure=_measure, criterion=_criterion,
+  " cross-entropy losses find fewer in the mean, with a larger mean reverse KL. On stacked MNIST,"
+  " where run, the penalty finds over 900 of 1,000 classes, more than they.",
+  quick={"seeds": 2, "ring": {"steps": 2500, "width": 64},
+    "grid": {"steps": 4000, "width": 64}, "stacked_mnist": None},
+  full={"seeds": 5, "ring": {"steps": 25_000, "width": 128},
+    "grid": {"steps": 50_000, "width": 128}, "stacked_mnist": {"steps": 20_000, "width": 64}},
+  tiny={"seeds": 1, "ring": {"steps": 2, "width": 4}, "grid": {"steps": 2, "width": 4}},
+  minutes={"quick": 4.9, "full": 240.0},
 )  # fmt: skip

@@ -11,41 +11,22 @@ from experiments.claims.summary import arrays, by_seed, sigmoid
 
 _N = 256  # Real and generated samples of a histogram.
 _BINS = np.linspace(0, 1, 22)  # An odd number, so that 1/2 is in a bin and not at an edge.
-
-_COLUMNS = {
-  "mean_d_real": "mean d(real)",
-  "mean_d_fake": "mean d(fake)",
-  "overlap": "overlap of their histograms",
-  "mean_c_real": "mean c(real)",
-  "mean_c_fake": "mean c(fake)",
-}
+_MEANS = ("mean_d_real", "mean_d_fake", "overlap", "mean_c_real", "mean_c_fake")
 
 
 def _measure(lab, *, seeds, width, dataset, updates):
   discriminator = _observe(lab, dataset, "nonsaturating", "none", width, seeds, updates)
   critic = _observe(lab, dataset, "wasserstein", "gp", width, seeds, updates)
   probabilities = {name: sigmoid(scores) for name, scores in discriminator.seen.items()}
-  means = {name: values.mean(-1).tolist() for name, values in probabilities.items()}
-  overlap = [
-    [_overlap(real, fake) for real, fake in zip(*looks, strict=True)]
-    for looks in zip(probabilities["real"], probabilities["fake"], strict=True)
-  ]
-  scores = {name: values.mean(-1).tolist() for name, values in critic.seen.items()}
-  numbers = {
-    "updates": updates,
-    "mean_d_real": means["real"],
-    "mean_d_fake": means["fake"],
-    "overlap": overlap,
-    "mean_c_real": scores["real"],
-    "mean_c_fake": scores["fake"],
-    "critic_gradient_norm": critic.info.gradient_norm_mean[:, -10:].mean(1).tolist(),
-  }
+  sides = zip(probabilities["real"], probabilities["fake"], strict=True)
+  overlap = [[_overlap(*look) for look in zip(*looks, strict=True)] for looks in sides]
+  numbers = {"updates": updates, "overlap": overlap}
+  numbers |= {f"mean_d_{side}": each.mean(-1).tolist() for side, each in probabilities.items()}
+  numbers |= {f"mean_c_{side}": each.mean(-1).tolist() for side, each in critic.seen.items()}
+  numbers["critic_gradient_norm"] = critic.info.gradient_norm_mean[:, -10:].mean(1).tolist()
   table = [
     {"updates": n}
-    | {
-      f"{title}, by seed": by_seed([member[i] for member in numbers[name]], ".4g")
-      for name, title in _COLUMNS.items()
-    }
+    | {f"{name}, by seed": by_seed([own[i] for own in numbers[name]], ".4g") for name in _MEANS}
     for i, n in enumerate(updates)
   ]
   return Evidence(numbers, table, [_draw(probabilities, critic, updates, dataset)])
@@ -59,12 +40,9 @@ def _observe(lab, dataset, loss, penalty, width, seeds, updates):
   def look(key, state, data):
     key_real, key_latents = jax.random.split(key)
     # In training mode, as in the updates: the running statistics have not settled at first.
-    fake, _ = networks.generator.apply(
-      state.generator_params,
-      state.batch_stats,
-      jax.random.normal(key_latents, (_N, networks.latent_dim)),
-      train=True,
-    )
+    latents = jax.random.normal(key_latents, (_N, networks.latent_dim))
+    params = state.generator_params, state.batch_stats
+    fake, _ = networks.generator.apply(*params, latents, train=True)
     scores = jax.vmap(functools.partial(networks.critic.apply, state.critic_params))
     return {"real": scores(sample_real(key_real, data, _N)), "fake": scores(fake)}
 
@@ -78,22 +56,16 @@ def _overlap(real, fake):
 
 
 def _criterion(numbers):
-  real, fake, overlap, c_real, c_fake = arrays(numbers, *_COLUMNS)
+  real, fake, overlap, c_real, c_fake = arrays(numbers, *_MEANS)
   slope, gaps, c_gap = np.array(numbers["critic_gradient_norm"]), real - fake, c_real - c_fake
-  holds = (
-    (np.abs(gaps[:, 0]) < 0.1).all()
-    and (overlap[:, 0] > 0.5).all()
-    and (np.diff(gaps) > 0).all()
-    and (real[:, -1] > 0.99).all()
-    and (fake[:, -1] < 0.01).all()
-    and (overlap[:, -1] < 0.01).all()
-    and (c_gap[:, -1] > 1).all()
-    and (slope > 0.5).all()
-  )
+  start = (np.abs(gaps[:, 0]) < 0.1) & (overlap[:, 0] > 0.5)
+  end = (real[:, -1] > 0.99) & (fake[:, -1] < 0.01) & (overlap[:, -1] < 0.01)
+  critic = (c_gap[:, -1] > 1) & (slope > 0.5)
+  holds = bool(np.all(start & end & critic) and np.all(np.diff(gaps) > 0))
   return verdict(
     holds,
-    f"Mean d(real) and d(fake), all seeds: {real[:, 0].mean():.3f} and {fake[:, 0].mean():.3f}"
-    f" at the start, their histograms overlapping by {overlap[:, 0].mean():.2f}; after"
+    f"Mean d(real) and d(fake), all seeds: {real[:, 0].mean():.3f} and {fake[:, 0].mean():.3f} at"
+    f" the start, their histograms overlapping by {overlap[:, 0].mean():.2f}; after"
     f" {numbers['updates'][-1]:,} updates {real[:, -1].mean():.4f} and {fake[:, -1].mean():.4f},"
     f" overlapping by {overlap[:, -1].mean():.2g}. The critic's scores are then"
     f" {c_gap[:, -1].mean():.1f} apart, its mean slope on the lines {slope.mean():.2f}.",
@@ -103,40 +75,28 @@ def _criterion(numbers):
 def _draw(probabilities, critic, updates, dataset):
   n = len(updates)
   figure, (above, below) = make_panels(2, n, size=(2.6 * n, 4.6), squeeze=False)
-  for i, step in enumerate(updates):
+  for axes, lower, i, step in zip(above, below, range(n), updates, strict=True):
     # Of one seed: a critic's level means nothing, and each seed has its own.
-    overlaid_histograms(above[i], {name: each[0, i] for name, each in probabilities.items()}, _BINS)
-    overlaid_histograms(below[i], {name: each[0, i] for name, each in critic.seen.items()}, 30)
-    above[i].set_title(f"after {step:,} updates" if step else "before any update", fontsize=9)
-    above[i].set(xlabel="d(x), a probability", xlim=(0, 1), ylim=(0, 1.02))
-    below[i].set(xlabel="c(x), any number")
-  for axes in (above[0], below[0]):
-    axes.set(ylabel="share of samples")
-  return picture(
-    figure,
-    f"{dataset}: a discriminator (above) and a critic with gradient penalty (below) trained ahead"
-    f" of a generator that stays as it starts; their outputs for {_N} real and {_N} generated"
-    " images, seed 0. Probabilities end at 0 and 1; scores have no end, and"
-    " each panel below has a scale of its own.",
-  )
+    overlaid_histograms(axes, {name: each[0, i] for name, each in probabilities.items()}, _BINS)
+    overlaid_histograms(lower, {name: each[0, i] for name, each in critic.seen.items()}, 30)
+    axes.set_title(f"after {step:,} updates" if step else "before any update", fontsize=9)
+    axes.set(xlabel="d(x), a probability", xlim=(0, 1), ylim=(0, 1.02))
+    lower.set(xlabel="c(x), any number")
+  figure.supylabel("share of samples")
+  caption = f"{dataset}, {_N} real and {_N} fake, seed 0; discriminator above, critic below."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="discriminator_ahead", place=4, source="Course, row 4",
+  _measure, _criterion, name="discriminator_ahead", place=4, source="Course, row 4",
   sentence="The discriminator, one output against a whole image, has the easier task: trained"
   " ahead, its outputs for real and fake go from overlap to 1 and 0.",
-  settings="DCGAN, a generator fixed at its start, Adam 2e-4, batch 64, one update a step; the same"
-  " critic with the W-loss and penalty 10 beside it; so far from its data, that penalty lets slopes"
-  " exceed 1. The course has no experiment for it.",
-  criterion_text="In every seed: at the start the means of d(real) and d(fake) differ by less than"
-  " 0.1 and their histograms (21 bins) overlap by more than half; the difference grows from each"
-  " look to the next; at the last d(real) is above 0.99 and d(fake) below 0.01 on average and the"
-  " overlap below 0.01. The critic separates them by more than 1, and is not flat: its mean slope"
-  " on the lines between real and fake is above 0.5.",
-  scales={
-    "quick": {"seeds": 2, "width": 16, "dataset": "digits", "updates": [0, 10, 100, 1000]},
-    "full": {"seeds": 5, "width": 64, "dataset": "mnist"},
-    "tiny": {"seeds": 1, "width": 2, "updates": [0, 2]},
-  },
-  minutes={"quick": 1.2, "full": 2.0}, measure=_measure, criterion=_criterion,
+  settings="DCGAN, a generator fixed at its start, Adam 2e-4, batch 64, one update a step; the"
+  " critic with penalty 10, which lets slopes exceed 1 so far from the data.",
+  criterion_text="In every seed: means of d(real) and d(fake) start less than 0.1 apart, histograms"
+  " (21 bins) overlapping by over half; they move apart from look to look, to above 0.99 and below"
+  " 0.01, overlap below 0.01. The critic separates them by over 1, its mean slope above 0.5.",
+  quick={"seeds": 2, "width": 16, "dataset": "digits", "updates": [0, 10, 100, 1000]},
+  full={"seeds": 5, "width": 64, "dataset": "mnist"},
+  tiny={"seeds": 1, "width": 2, "updates": [0, 2]}, minutes={"quick": 1.2, "full": 2.0},
 )  # fmt: skip

@@ -9,19 +9,11 @@ import numpy as np
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import make_panels, mark, outline, picture
 from experiments.claims.summary import arrays, rows_by_seed
+from wgan_jax import generate, gradient_norms, interpolate
 from wgan_jax.lipschitz import largest_gradient_norm
-from wgan_jax.penalties import gradient_norms, interpolate
-from wgan_jax.training import generate
 
 _N = 500  # Points on lines, of each member.
-_SIDE = 1.5  # Half the side of the box that is searched on points.
-_WITHIN = 0.3
-_COLUMNS = {
-  "mean": "mean norm on the lines",
-  "near": "share within 0.3 of 1",
-  "largest_on_lines": "largest on the lines",
-  "largest_in_box": "largest found in the box",
-}
+_MEASURES = ("mean", "near", "largest_on_lines", "largest_in_box")
 
 
 def _measure(lab, *, seeds, steps, width, image_steps, image_width):
@@ -36,12 +28,11 @@ def _measure(lab, *, seeds, steps, width, image_steps, image_width):
     norms[name] = seen["norms"][:, 0]
     numbers[name] = {
       "mean": norms[name].mean(1).tolist(),
-      "near": (np.abs(norms[name] - 1) < _WITHIN).mean(1).tolist(),
+      "near": (np.abs(norms[name] - 1) < 0.3).mean(1).tolist(),
       "largest_on_lines": norms[name].max(1).tolist(),
       "largest_in_box": seen["found"][:, 0].tolist(),
     }
-    columns = {title: numbers[name][key] for key, title in _COLUMNS.items()}
-    table += rows_by_seed({"run": name}, columns)
+    table += rows_by_seed({"run": name}, numbers[name])
   return Evidence(numbers, table, [_draw(norms, numbers, seeds, steps, image_steps)])
 
 
@@ -51,7 +42,7 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
   own = {"lambda_gp": 10.0} if penalty == "gp" else {"n_critic": 5, "beta2": 0.9}
   runs = lab.settings(dataset, seeds, loss="wasserstein", penalty=penalty, width=width, **own)
   networks = runs[0].networks()
-  box = jnp.full(data.sample_shape, _SIDE if dataset == "ring" else 1.0)
+  box = jnp.full(data.sample_shape, 1.5 if dataset == "ring" else 1.0)
 
   def look(key, state, train):
     key_real, key_fake, key_epsilon, key_search = jax.random.split(key, 4)
@@ -59,9 +50,8 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
     real = data.sample_real(key_real, train, _N)
     fake = generate(networks, state, key_fake, _N)
     x_hat = interpolate(key_epsilon, real, fake)
-    found, _ = largest_gradient_norm(
-      key_search, critic_fn, -box, box, x_hat, n_points=128, n_climbers=8, n_steps=20
-    )
+    effort = {"n_points": 128, "n_climbers": 8, "n_steps": 20}
+    found, _ = largest_gradient_norm(key_search, critic_fn, -box, box, x_hat, **effort)
     return {"norms": gradient_norms(critic_fn, x_hat), "found": found}
 
   return lab.observe_settings(runs, [steps], look).seen
@@ -70,16 +60,16 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
 def _criterion(numbers):
   holds, seen = True, []
   for name, own in numbers.items():
-    mean, near, largest, found = arrays(own, *_COLUMNS)
+    mean, near, largest, found = arrays(own, *_MEASURES)
+    within = (mean > 0.8) & (mean < 1.25)
     if name == "points, no penalty":
-      holds &= bool(np.all(~((mean > 0.8) & (mean < 1.25))))
+      holds &= not within.any()
     else:
-      holds &= bool(np.all((mean > 0.8) & (mean < 1.25)) and np.all(near >= 0.7))
-      holds &= bool(np.all(largest > 1))  # Soft: it exceeds 1 on the lines.
+      # The constraint is soft: norms exceed 1 on the lines.
+      holds &= bool(np.all(within & (near >= 0.7) & (largest > 1)))
     seen.append(
       f"{name}: mean norm on the lines {mean.min():.3g} to {mean.max():.3g}, {near.min():.0%} or"
-      f" more within {_WITHIN} of 1, largest there {largest.max():.3g}, in the box"
-      f" {found.max():.3g}"
+      f" more within 0.3 of 1, largest there {largest.max():.3g}, in the box {found.max():.3g}"
     )
   return verdict(holds, "; ".join(seen) + ".")
 
@@ -91,35 +81,25 @@ def _draw(norms, numbers, seeds, steps, image_steps):
     for seed, own in enumerate(values):
       outline(axes, own, edges, f"seed {seed}", color=f"C{seed}")
     mark(axes, x=1)
-    largest = max(numbers[name]["largest_on_lines"]), max(numbers[name]["largest_in_box"])
-    axes.set_title(
-      f"{name}\nlargest {largest[0]:.3g} on the lines, {largest[1]:.3g} in the box", fontsize=9
-    )
+    largest = [max(numbers[name][key]) for key in _MEASURES[2:]]
+    title = f"{name}\nlargest {largest[0]:.3g} on the lines, {largest[1]:.3g} in the box"
+    axes.set_title(title, fontsize=9)
     axes.set(xlabel="gradient norm on x_hat", ylabel="share of points in a bin of 0.04")
-  return picture(
-    figure,
-    f"Gradient norms of trained critics at {_N} random points on the lines between real and"
-    f" generated samples (norms above 2 in the last bin). Ring after {steps:,} steps, {seeds}"
-    f" seeds; digits after {image_steps:,}, seed 0. Dotted, the norm"
-    " of 1 that the penalty asks for.",
-  )
+  caption = f"Ring, {steps:,} steps, {seeds} seeds; digits, {image_steps:,} steps, seed 0."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="gradient_penalty", place=10, source="Course, row 10; WGAN-GP, section 4",
+  _measure, _criterion, name="gradient_penalty", place=10,
+  source="Course, row 10; WGAN-GP, section 4",
   sentence="The penalty lambda E (||grad c(x_hat)|| - 1)^2 on the lines between real and generated"
   " samples keeps the critic's gradient norms near 1 there; the constraint is soft.",
   settings="Ring of 8 Gaussians, MLP pairs, Adam 1e-3 (0.5, 0.9), batch 256, 5 critic updates,"
-  " lambda 10; the same without the penalty; digits, DCGAN of small width, Adam 2e-4, one seed."
-  " Largest norms on the lines, and by a search in the data's box.",
-  criterion_text="With the penalty and every seed: mean norm on the lines within 0.8 and 1.25, at"
-  " least 70 % of the norms within 0.3 of 1; a soft constraint, so that the largest norm there"
-  " exceeds 1. What a search finds in the box, where nothing is asked, is reported. Without the"
-  " penalty no seed's mean norm is within 0.8 and 1.25.",
-  scales={
-    "quick": {"seeds": 2, "steps": 1000, "width": 64, "image_steps": 1200, "image_width": 16},
-    "full": {"seeds": 5, "steps": 20_000, "width": 256, "image_steps": 5000, "image_width": 64},
-    "tiny": {"seeds": 1, "steps": 2, "width": 4, "image_steps": 1, "image_width": 1},
-  },
-  minutes={"quick": 1.7, "full": 10.0}, measure=_measure, criterion=_criterion,
+  " lambda 10; the same without the penalty; digits, DCGAN, Adam 2e-4, one seed.",
+  criterion_text="Every seed, on the lines. With the penalty: mean norm within 0.8 and 1.25, at"
+  " least 70 % of norms within 0.3 of 1, the largest above 1. Without it the mean is outside.",
+  quick={"seeds": 2, "steps": 1000, "width": 64, "image_steps": 1200, "image_width": 16},
+  full={"seeds": 5, "steps": 20_000, "width": 256, "image_steps": 5000, "image_width": 64},
+  tiny={"seeds": 1, "steps": 2, "width": 4, "image_steps": 1, "image_width": 1},
+  minutes={"quick": 1.7, "full": 10.0},
 )  # fmt: skip

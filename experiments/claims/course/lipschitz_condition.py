@@ -21,12 +21,9 @@ _FUNCTIONS = (
   ("softplus on [-4, 4]", jax.nn.softplus, 4.0, 0.9820138),  # The sigmoid of 4.
   ("|x| on [-2, 2]", jnp.abs, 2.0, 1.0),
 )
-_SIDE = 1.0  # The networks' box is [-1, 1]^2.
-_ROUNDING = 1e-5
 
 
 def _measure(lab, *, seeds, points):
-  del lab  # Nothing is trained.
   functions, table, critics = [], [], []
   for name, function, half, constant in _FUNCTIONS:
     search = _searcher(lambda params, x, function=function: function(x[0]), jnp.full((1,), half))
@@ -36,19 +33,18 @@ def _measure(lab, *, seeds, points):
     y = np.asarray(function(x), np.float64)
     with np.errstate(invalid="ignore"):  # A point and itself have no secant.
       steepest = np.nanmax(np.abs(y[:, None] - y) / np.abs(x[:, None] - x))
-    row = {"name": name, "constant": constant, "found": found, "secant": float(steepest)}
-    functions.append(row)
+    secant = float(steepest)
+    functions.append({"name": name, "constant": constant, "found": found, "secant": secant})
     table.append({"function": name, "true or certified": constant, "found": max(found)})
   for width in (16, 64):
     critic = mlp((2,), latent_dim=2, width=width).critic
-    search = _searcher(critic.apply, jnp.full((2,), _SIDE))
+    search = _searcher(critic.apply, jnp.ones(2))
     for seed in range(seeds):
       key_params, key_search = jax.random.split(jax.random.key(seed))
       params = critic.init(key_params)
       found = search(params, key_search)
       bound = certify(critic.layers(params), (2,)).bound
-      own = {"width": width, "seed": seed, "found": float(found), "bound": bound}
-      critics.append(own)
+      critics.append({"width": width, "seed": seed, "found": float(found), "bound": bound})
       name = f"critic of 3 x {width}, seed {seed}"
       table.append({"function": name, "true or certified": bound, "found": float(found)})
   numbers = {"functions": functions, "critics": critics}
@@ -77,12 +73,10 @@ def _criterion(numbers):
       holds &= bool(found.min() > 1)
       steep.append(words)
     else:
-      holds &= bool(found.max() <= 1 + _ROUNDING and each["secant"] <= 1 + _ROUNDING)
+      holds &= bool(max(found.max(), each["secant"]) <= 1 + 1e-5)
       gentle.append(words)
   holds &= bool(steep and gentle)
-  found, bound = (
-    np.array([each[key] for each in numbers["critics"]]) for key in ("found", "bound")
-  )
+  found, bound = np.array([[each["found"], each["bound"]] for each in numbers["critics"]]).T
   holds &= bool(np.all((found > 0) & (found <= bound) & np.isfinite(bound)))
   ratio = bound / np.maximum(found, 1e-30)
   return verdict(
@@ -94,9 +88,8 @@ def _criterion(numbers):
 
 def _draw(functions):
   figure, panels = make_panels(2, 3, size=(10, 6))
-  for axes, (name, function, half, _), own in zip(
-    panels.ravel(), _FUNCTIONS, functions, strict=True
-  ):
+  for axes, row, own in zip(panels.ravel(), _FUNCTIONS, functions, strict=True):
+    name, function, half, _ = row
     x = np.linspace(-half, half, 401)
     y = np.asarray(function(x), np.float64)
     for i, at in enumerate((-0.6 * half, 0.0, 0.7 * half)):
@@ -108,49 +101,34 @@ def _draw(functions):
       left = np.where((y < low - 1e-6) | (y > high + 1e-6), y, np.nan)
       axes.plot(x, left, color="tab:red", linewidth=4, alpha=0.35)
     axes.plot(x, y, color="black", linewidth=1.3, label="function (red: outside a cone)")
-    axes.set(xlabel="x", ylabel="f(x)", xlim=(-half, half))
-    axes.set_ylim(y.min() - 0.3 * np.ptp(y), y.max() + 0.3 * np.ptp(y))
+    margin = 0.3 * np.ptp(y)
+    axes.set(xlim=(-half, half), ylim=(y.min() - margin, y.max() + margin))
     axes.set_title(f"{name}: largest norm found {max(own['found']):.3g}", fontsize=9)
-  figure.axes[0].legend(fontsize=7, loc="upper center")
-  return picture(
-    figure,
-    "Functions and their cones at three points. A function is 1-Lipschitz on its domain if from"
-    " every point it stays between the lines of slope 1 and -1, the shaded double cone. x^2 leaves"
-    " it on [-2, 2] and not on [-1/2, 1/2].",
-  )
+  caption = "Functions, and cones of slope 1 at three points, which 1-Lipschitz ones never leave."
+  return picture(figure, caption)
 
 
 def _draw_critics(critics, seeds):
   figure, axes = make_panels(size=(5.4, 4))
-  for width in sorted({each["width"] for each in critics}):
-    own = [each for each in critics if each["width"] == width]
-    values = [[each[key] for each in own] for key in ("found", "bound")]
-    axes.plot(*values, "o", label=f"critics of 3 x {width}")
+  for width in (16, 64):
+    own = [(each["found"], each["bound"]) for each in critics if each["width"] == width]
+    axes.plot(*zip(*own, strict=True), "o", label=f"critics of 3 x {width}")
   ends = [min(each["found"] for each in critics), max(each["bound"] for each in critics)]
   axes.plot(ends, ends, color="gray", linewidth=0.8, linestyle=":", label="equal")
   axes.set(xlabel="largest gradient norm found", ylabel="certified bound of it")
-  return picture(
-    figure,
-    f"Critics as they start, {seeds} seeds: the largest gradient norm that a search finds in"
-    " [-1, 1]^2, which can refute and never prove, and a proved bound, which is never below it.",
-  )
+  caption = f"Critics at their start: a search in [-1, 1]^2, and a proved bound; {seeds} seeds."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="lipschitz_condition", place=8, source="Course, row 8",
+  _measure, _criterion, name="lipschitz_condition", place=8, source="Course, row 8",
   sentence="A function is 1-Lipschitz where its gradient's norm is at most 1 at every point: x^2 is"
   " not, nor is 2x; a smooth curve of bounded slope is.",
-  settings="Functions of one number on stated domains, on which the answer depends: x^2 passes on"
-  " [-1/2, 1/2]. ReLU critics of the plane with random weights. A search for the largest gradient"
-  " norm, the steepest secant of a grid as a reference that knows no gradient, and for critics a"
-  " product of operator norms as a proved bound.",
-  criterion_text="For each function every search finds its known constant to 1 % and the steepest"
-  " secant is that to 2 %; above 1 for x^2 on [-2, 2] and 2x, at most 1 + 1e-5 for the others. For"
-  " every critic what is found is positive and not above the finite certified bound.",
-  scales={
-    "quick": {"seeds": 3, "points": 401},
-    "full": {"seeds": 20},
-    "tiny": {"seeds": 1, "points": 51},
-  },
-  minutes={"quick": 0.3, "full": 2.0}, measure=_measure, criterion=_criterion,
+  settings="Functions of one number on stated domains, on which the answer depends. ReLU critics of"
+  " the plane with random weights. A search for the largest gradient norm, a grid's steepest"
+  " secant, a product of operator norms.",
+  criterion_text="Every search finds a function's constant to 1 %, the steepest secant is that to 2"
+  " %; above 1 for x^2 on [-2, 2] and 2x, else at most 1 + 1e-5. No critic's exceeds its bound.",
+  quick={"seeds": 3, "points": 401}, full={"seeds": 20},
+  tiny={"seeds": 1, "points": 51}, minutes={"quick": 0.3, "full": 2.0},
 )  # fmt: skip

@@ -14,18 +14,9 @@ from wgan_jax.modes import mode_statistics
 from wgan_jax.networks.classifier import classify
 from wgan_jax.training import generate
 
-_METHODS = {
-  "minimax": "cross-entropy, minimax",
-  "nonsaturating": "cross-entropy, non-saturating",
-  "gp": "W-loss with penalty",
-}
-_TITLES = {
-  "least": "held at the fewest",
-  "mean": "held on average",
-  "last": "held at the end",
-  "largest": "largest share",
-  "moves": "times that the lead changed",
-}
+_METHODS = {"minimax": "cross-entropy, minimax", "nonsaturating": "cross-entropy, non-saturating"}
+_METHODS["gp"] = "W-loss with penalty"
+_SHOWN = ("least", "mean", "last", "largest", "moves")
 _N_IMAGES = 500  # As they go through a classifier.
 _WARM_UP = 1 / 6  # Of the steps: a generator that has not reached the data has no modes to lose.
 _HELD, _LEADS = 0.1, 2.0  # Shares, in units of a fair one, of a mode that is held, and that leads.
@@ -33,11 +24,9 @@ _HELD, _LEADS = 0.1, 2.0  # Shares, in units of a fair one, of a mode that is he
 
 def _measure(lab, *, seeds, steps, looks, image_set, image_methods, image_steps, width):
   at, image_at = [0, *even_steps(steps, looks)], [0, *even_steps(image_steps, 20)]
-  points, images = lab.load("ring"), lab.load(image_set)
-  classifier = load_classifier_measures(images).params
+  points, classifier = lab.load("ring"), load_classifier_measures(lab.load(image_set)).params
 
   def look_at_points(networks, key, state, data):
-    del data
     samples = generate(networks, state, key, N_MODE_SAMPLES)
     return {"shares": mode_statistics(samples, *points.toy.modes).shares}
 
@@ -46,55 +35,31 @@ def _measure(lab, *, seeds, steps, looks, image_set, image_methods, image_steps,
     counts = jnp.bincount(jnp.argmax(logits, -1), length=logits.shape[-1])
     return {"shares": counts / _N_IMAGES}
 
+  def watch(runs, at, look, *more):
+    look = functools.partial(look, runs[0].networks())
+    return lab.observe_settings(runs, at, look, *more).seen["shares"].tolist()
+
   shares, classes = {}, {}
   for method in _METHODS:
-    runs = lab.settings("ring", seeds, methods=method)
-    look = functools.partial(look_at_points, runs[0].networks())
-    shares[method] = lab.observe_settings(runs, at, look).seen["shares"].tolist()
+    shares[method] = watch(lab.settings("ring", seeds, methods=method), at, look_at_points)
   for method in image_methods:
     runs = lab.settings(image_set, 1, methods=method, width=width)
-    look = functools.partial(look_at_images, runs[0].networks())
-    observed = lab.observe_settings(runs, image_at, look, classifier)
-    classes[method] = observed.seen["shares"].tolist()
+    classes[method] = watch(runs, image_at, look_at_images, classifier)
   numbers = {"steps": at, "modes": shares, "image_steps": image_at, "classes": classes}
   table = [
-    {"data": data, "loss": _METHODS[method]} | _row(values, steps)
+    {"data": data, "loss": _METHODS[method]}
+    | {f"{key}, by seed": by_seed(_summarize(values, steps)[key]) for key in _SHOWN}
     for data, found, steps in (("ring", shares, at), (image_set, classes, image_at))
     for method, values in found.items()
   ]
-  on_points = _draw(
-    shares,
-    at,
-    "mode",
-    f"Ring of 8 modes: the share of {N_MODE_SAMPLES:,} samples that is nearest to each mode (a"
-    f" colour each), while MLPs train; {seeds} seeds, a column each. Even bands are all modes; a"
-    " wide band is a mode that takes over, and when the wide band changes its colour the"
-    " generator has moved on.",
-  )
-  on_images = _draw(
-    classes,
-    image_at,
-    "class",
-    f"{image_set}: the share of {_N_IMAGES} samples in each of ten classes, by a classifier (a"
-    " colour each), while DCGANs train; seed 0. At first the generator draws no digits, and what"
-    " the classifier says of noise is no class.",
-  )
-  return Evidence(numbers, table, [on_points, on_images])
+  on_points = f"Ring: shares of {N_MODE_SAMPLES:,} samples nearest to each mode, {seeds} seeds."
+  on_images = f"{image_set}: {_N_IMAGES} samples in each of ten classes, by a classifier, seed 0."
+  pictures = [_draw(shares, at, "mode", on_points), _draw(classes, image_at, "class", on_images)]
+  return Evidence(numbers, table, pictures)
 
 
 def _summarize(shares, at) -> dict[str, np.ndarray]:
-  """Counts, for each seed, the modes held and the changes of the leading mode after the warm-up.
-
-  Args:
-    shares: [seeds, looks, modes].
-    at: steps, [looks].
-
-  Returns:
-    `least` and `last`: modes held, at the fewest and at the end; `collapsed`: whether at some look
-    half of the modes at most is held while one leads; `mean`: held on average; `largest`: the
-    largest share; `moves`: how often another mode leads than at the look before, where at both a
-    mode leads, with a share of at least twice a fair one.
-  """
+  """Counts each seed's modes held and changes of the lead; shares are [seeds, looks, modes]."""
   shares = np.array(shares)[:, np.array(at) >= _WARM_UP * at[-1]]
   fair = 1 / shares.shape[-1]
   held = (shares >= _HELD * fair).sum(-1)
@@ -110,24 +75,15 @@ def _summarize(shares, at) -> dict[str, np.ndarray]:
   }
 
 
-def _row(shares, at):
-  summary = _summarize(shares, at)
-  return {f"{title}, by seed": by_seed(summary[name]) for name, title in _TITLES.items()}
-
-
 def _criterion(numbers):
   modes, steps = numbers["modes"], numbers["steps"]
   summaries = {method: _summarize(each, steps) for method, each in modes.items()}
   n_modes = np.shape(modes["gp"])[-1]
   critic, others = summaries["gp"], [summaries[name] for name in ("minimax", "nonsaturating")]
-  collapses = any(
-    each["collapsed"].mean() > 0.5 and (each["moves"] > 0).mean() > 0.5 for each in others
-  )
-  holds = (
-    collapses
-    and (critic["last"] == n_modes).all()
-    and all(critic["mean"].mean() > each["mean"].mean() for each in others)
-  )
+  most = [(each["collapsed"].mean(), (each["moves"] > 0).mean()) for each in others]
+  collapses = any(min(shares) > 0.5 for shares in most)
+  more = all(critic["mean"].mean() > each["mean"].mean() for each in others)
+  holds = collapses and (critic["last"] == n_modes).all() and more
   seen = "; ".join(
     f"{_METHODS[method]}: {(each['least'] < n_modes).sum()} of {len(each['least'])} seeds lost"
     f" modes ({each['least'].min()} of {n_modes} held at the fewest, {each['mean'].mean():.1f} on"
@@ -140,49 +96,34 @@ def _criterion(numbers):
 
 def _draw(shares, at, what, caption):
   n_seeds = len(next(iter(shares.values())))
-  figure, grid = make_panels(
-    len(shares),
-    n_seeds,
-    size=(max(6, 3.2 * n_seeds), 1 + 2 * len(shares)),
-    squeeze=False,
-    sharex=True,
-    sharey=True,
-  )
+  shape, size = (len(shares), n_seeds), (max(6, 3.2 * n_seeds), 1 + 2 * len(shares))
+  figure, grid = make_panels(*shape, size=size, squeeze=False, sharex=True, sharey=True)
   for row, (method, each) in zip(grid, shares.items(), strict=True):
     for seed, axes in enumerate(row):
-      values = np.array(each[seed]).T
-      colours = [f"C{i}" for i in range(len(values))]
-      bands = axes.stackplot(at, values, colors=colours, linewidth=0)
+      colours = [f"C{i}" for i in range(10)]
+      bands = axes.stackplot(at, np.array(each[seed]).T, colors=colours, linewidth=0)
       axes.set(xlim=(0, at[-1]), ylim=(0, 1))
       axes.set_title(f"{_METHODS[method]}, seed {seed}", fontsize=9)
-    row[0].set(ylabel=f"share of each {what}")
-  for axes in grid[-1]:
-    axes.set(xlabel="generator updates")
-  labels = [f"{what} {i}" for i in range(len(bands))]
-  figure.legend(bands, labels, fontsize=7, loc="outside right center")
+  figure.supxlabel("generator updates")
+  figure.supylabel(f"share of each {what}")
+  figure.legend(bands, range(len(bands)), title=what, loc="outside right center")
   return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="mode_collapse", place=2, source="Course, row 2",
+  _measure, _criterion, name="mode_collapse", place=2, source="Course, row 2",
   sentence="With a cross-entropy loss the generator settles on one or a few modes and may move from"
   " mode to mode; the W-loss has less of it.",
-  settings="Ring of 8 Gaussians, MLP pairs of 3 x 64, Adam at a constant 1e-3, batch 256; with the"
-  " W-loss penalty 0.1 and 5 critic updates. Digits, DCGAN, Adam 2e-4, batch 64: shown, not judged,"
-  " one seed, at quick scale with the non-saturating loss alone. A mode is held with a tenth of its"
-  " fair share of the samples; it leads with twice that share. The course has no experiment for"
-  " it.",
-  criterion_text="On the ring, after the first sixth of the steps: with one of the two"
-  " cross-entropy losses at least, most seeds come to hold half of the modes at most while one"
-  " leads with twice its fair share, and in most seeds the lead passes from one leading mode to"
-  " another; with the W-loss every seed holds all modes at the end, and more on average over time"
-  " than with either cross-entropy loss.",
-  scales={
-    "quick": {"seeds": 3, "steps": 3000, "looks": 60, "image_set": "digits",
-      "image_methods": ["nonsaturating"], "image_steps": 600, "width": 16},
-    "full": {"seeds": 5, "steps": 20_000, "looks": 100, "image_set": "mnist",
-      "image_methods": list(_METHODS), "image_steps": 20_000, "width": 64},
-    "tiny": {"seeds": 1, "steps": 6, "looks": 3, "image_steps": 2, "width": 2},
-  },
-  minutes={"quick": 1.5, "full": 20.0}, measure=_measure, criterion=_criterion,
+  settings="Ring, MLP pairs of 3 x 64, Adam 1e-3, batch 256; with the W-loss penalty 0.1 and 5"
+  " critic updates. Digits are shown, not judged. A mode is held with a tenth of its fair share of"
+  " the samples; it leads with twice that share. The course has no experiment.",
+  criterion_text="On the ring, after the first sixth: with one of the cross-entropy losses most"
+  " seeds at some look hold half of the modes at most while one leads, and in most another takes"
+  " the lead; with the W-loss every seed holds all modes at the end, and more on average.",
+  quick={"seeds": 3, "steps": 3000, "looks": 60, "image_set": "digits",
+    "image_methods": ["nonsaturating"], "image_steps": 600, "width": 16},
+  full={"seeds": 5, "steps": 20_000, "looks": 100, "image_set": "mnist",
+    "image_methods": list(_METHODS), "image_steps": 20_000, "width": 64},
+  tiny={"seeds": 1, "steps": 6, "looks": 3, "image_steps": 2, "width": 2},
+  minutes={"quick": 1.5, "full": 20.0},
 )  # fmt: skip

@@ -9,17 +9,14 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import make_panels, picture
+from experiments.claims.figures import lines_by_seed, make_panels, picture
 from experiments.measures.classes import load_classifier_measures
 from experiments.measures.samples import N_MODE_SAMPLES
 from wgan_jax.data.images import to_unit
 from wgan_jax.modes import class_statistics, mode_statistics, perfect_high_quality, stacked_class
 
-_BANDWIDTH = 0.15  # Of the density estimate, in standard deviations of the map.
 _SIDE = 100  # Cells of the grid along each axis.
-_NEIGHBOURS = 20  # Points that say of which class a peak is.
 _FROM, _TO = 5, 7  # The path leads from the peak of one digit to that of the other.
-_N_STACKED = 26_000
 
 
 def _measure(lab, *, seeds, image_set, n_images, iterations):
@@ -36,36 +33,29 @@ def _measure(lab, *, seeds, image_set, n_images, iterations):
     drawn.append(shown)
   numbers = {name: [each[name] for each in found] for name in found[0]}
   numbers |= _count_toys(lab) | _count_classes(dataset)
-  known = numbers["known"] | dict(zip(numbers["found_classes"], (10, 1000), strict=True))
-  found = numbers["found"] | numbers["found_classes"]
-  titles = ("data", "modes known", "modes found", "share within 3 sigma")
-  quality = numbers["high_quality"]
-  rows = [(name, n, found[name], quality.get(name, "-")) for name, n in known.items()]
-  table = [dict(zip(titles, row, strict=True)) for row in rows]
+  counted = numbers["found"] | numbers["found_classes"]
+  table = [{"data": name, "modes found": n} for name, n in counted.items()]
   return Evidence(numbers, table, [_draw(*drawn[0], image_set), _draw_path(numbers)])
 
 
 def _find_peaks(flat, labels) -> tuple[dict, tuple]:
   """Finds the density's peaks, their classes, and the density on the path between two of them."""
-  density = scipy.stats.gaussian_kde(flat.T, _BANDWIDTH)
-  low, high = flat.min(0), flat.max(0)
-  lines = [np.linspace(a, b, _SIDE) for a, b in zip(low, high, strict=True)]
+  density = scipy.stats.gaussian_kde(flat.T, 0.15)  # In standard deviations of the map.
+  ranges = zip(flat.min(0), flat.max(0), strict=True)
+  lines = [np.linspace(low, high, _SIDE) for low, high in ranges]
   grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
   values = density(grid.reshape(-1, 2).T).reshape(_SIDE, _SIDE)
   peak = (values == scipy.ndimage.maximum_filter(values, 3)) & (values > 0.05 * values.max())
   places, heights = grid[peak], values[peak]
-  nearest = np.argsort(np.linalg.norm(places[:, None] - flat[None], axis=-1), 1)[:, :_NEIGHBOURS]
+  nearest = np.argsort(np.linalg.norm(places[:, None] - flat[None], axis=-1), 1)[:, :20]
   counts = np.stack([np.bincount(labels[each], minlength=10) for each in nearest])
   classes, shares = counts.argmax(1), counts.max(1) / counts.sum(1)
-  clear = shares > 0.5
-  best = {
-    c: int(np.where(clear & (classes == c), heights, -1).argmax())
-    for c in range(10)
-    if (clear & (classes == c)).any()
-  }
+  best = {}
+  for c in np.unique(classes[shares > 0.5]).tolist():
+    best[c] = int(np.where((shares > 0.5) & (classes == c), heights, -1).argmax())
   path = []
-  if _FROM in best and _TO in best:
-    a, b = (places[best[c]] for c in (_FROM, _TO))
+  if {_FROM, _TO} <= best.keys():
+    a, b = places[best[_FROM]], places[best[_TO]]
     path = density((a + np.linspace(0, 1, 101)[:, None] * (b - a)).T).tolist()
   numbers = {
     "peaks": len(heights),
@@ -94,7 +84,7 @@ def _count_classes(dataset):
   judge = load_classifier_measures(dataset)
   classes = judge.inspect(np.asarray(to_unit(dataset.images.test_images)))["classes"]
   found = {dataset.name: int(class_statistics(jnp.array(classes), jnp.ones(10)).n_classes)}
-  chosen = np.random.default_rng(0).integers(len(classes), size=(_N_STACKED, 3))
+  chosen = np.random.default_rng(0).integers(len(classes), size=(26_000, 3))
   stacked = class_statistics(stacked_class(jnp.array(classes)[chosen]), jnp.ones(1000))
   found[f"stacked {dataset.name}"] = int(stacked.n_classes)
   accuracy = float((classes == dataset.images.test_labels).mean())
@@ -105,20 +95,17 @@ def _criterion(numbers):
   falls = [min(path) / min(path[0], path[-1]) if path else float("nan") for path in numbers["path"]]
   n_classes = [len(each) for each in numbers["classes_with_a_peak"]]
   images, stacked = numbers["found_classes"].values()
-  holds = (
-    all(n == 10 for n in n_classes)
-    and all(fall < 0.5 for fall in falls)
-    and numbers["found"] == numbers["known"]
-    and all(abs(q - numbers["perfect"]) < 0.01 for q in numbers["high_quality"].values())
-    and (images, stacked) == (10, 1000)
-  )
+  peaks = all(n == 10 for n in n_classes) and all(fall < 0.5 for fall in falls)
+  whole = numbers["found"] == numbers["known"] and (images, stacked) == (10, 1000)
+  perfect = all(abs(q - numbers["perfect"]) < 0.01 for q in numbers["high_quality"].values())
+  holds = peaks and whole and perfect
   return verdict(
     holds,
     f"{min(n_classes)} of ten classes have a peak of the density, of {numbers['peaks'][0]} peaks in"
     f" all; from {_FROM} to {_TO} it falls to {max(falls):.2f} of the lower peak. Known modes"
-    f" found: {numbers['found']['ring']} of 8 with {numbers['high_quality']['ring']:.3f}"
-    f" within 3 sigma, {numbers['found']['grid']} of 25; a classifier finds {images}"
-    f" classes, and {stacked} of 1,000 stacked ones.",
+    f" found: {numbers['found']['ring']} of 8 with {numbers['high_quality']['ring']:.3f} within 3"
+    f" sigma, {numbers['found']['grid']} of 25; a classifier finds {images} classes, and {stacked}"
+    " of 1,000 stacked ones.",
   )
 
 
@@ -129,50 +116,33 @@ def _draw(lines, values, peaks, image_set):
     box = {"boxstyle": "circle", "fc": "white", "ec": "none", "alpha": 0.7}
     axes.annotate(str(c), place, ha="center", va="center", fontsize=10, bbox=box)
   if {_FROM, _TO} <= peaks.keys():
-    path = np.stack([peaks[_FROM], peaks[_TO]])
-    axes.plot(*path.T, "--", color="tab:red", lw=1, label=f"path from {_FROM} to {_TO}")
-    axes.legend(fontsize=8, loc="upper right")
+    ends = zip(peaks[_FROM], peaks[_TO], strict=True)
+    axes.plot(*ends, "--", color="tab:red", lw=1, label=f"path from {_FROM} to {_TO}")
   axes.set(xlabel="first coordinate of the map", ylabel="second coordinate", aspect="equal")
   figure.colorbar(shown, ax=axes, label="density, per unit of area of the map")
-  return picture(
-    figure,
-    f"{image_set} in two dimensions: the density of t-SNE's map, seed 0, which has not seen the"
-    " labels. A digit stands on the highest peak whose nearest images are mostly of it.",
-  )
+  caption = f"{image_set}: t-SNE's map, seed 0; a digit stands on the highest peak mostly its own."
+  return picture(figure, caption)
 
 
 def _draw_path(numbers):
   figure, axes = make_panels(size=(5.6, 3.2))
-  for seed, path in enumerate(numbers["path"]):
-    if path:
-      axes.plot(np.linspace(0, 1, len(path)), path, label=f"seed {seed}")
-  axes.set(xlabel=f"way from the peak of {_FROM} to that of {_TO} (share)", ylim=(0, None))
-  axes.set(ylabel="density of the map")
-  return picture(
-    figure,
-    f"The density on the straight way from a {_FROM} to a {_TO} in the map: between the two peaks"
-    f" lie valleys of images that hardly exist, and perhaps other digits'."
-    f" {len(numbers['path'])} seeds, a curve each.",
-  )
+  lines_by_seed(axes, np.linspace(0, 1, 101), [path or [np.nan] * 101 for path in numbers["path"]])
+  axes.set(xlabel="share of the way", ylabel="density of the map", ylim=(0, None))
+  caption = f"Density from a {_FROM} to a {_TO}; {len(numbers['path'])} seeds, a curve each."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="modes", place=1, source="Course, row 1",
-  sentence="A mode is a peak of the data's density; handwritten digits have ten, and between a 5"
-  " and a 7 the density is low.",
-  settings="Digits, 50 principal components of the pixels, t-SNE to two dimensions without the"
-  " labels, a Gaussian kernel density of bandwidth 0.15 standard deviations on 100 x 100 cells. The"
-  " density is the map's: t-SNE shrinks and stretches distances. Ring and grid: 2,500 real samples."
-  " The classifier's images are held out, stacked ones 26,000 draws of three of its answers.",
-  criterion_text="In every seed each of the ten classes has a peak of the density of all images (a"
-  " cell above its neighbours, at least 5 % of the highest) most of whose 20 nearest images are of"
-  " it; on the straight way from 5 to 7 the density falls below half of the lower peak. All 8 and"
-  " 25 known modes are found, the share within 3 sigma is that of a perfect sampler to 0.01, and a"
-  " classifier finds ten classes and 1,000 stacked ones.",
-  scales={
-    "quick": {"seeds": 1, "image_set": "digits", "n_images": 1500, "iterations": 500},
-    "full": {"seeds": 3, "image_set": "mnist", "n_images": 10_000, "iterations": 1000},
-    "tiny": {"n_images": 100, "iterations": 250},
-  },
-  minutes={"quick": 0.7, "full": 5.0}, measure=_measure, criterion=_criterion,
+  _measure, _criterion, name="modes", place=1, source="Course, row 1",
+  sentence="A mode is a peak of the density; digits have ten, and between a 5 and a 7 it is low.",
+  settings="Digits, 50 principal components, t-SNE without the labels, a Gaussian kernel density of"
+  " bandwidth 0.15. The density is the map's: t-SNE distorts distances. Ring and grid: 2,500 real"
+  " samples. Classes: of held-out images, and of 26,000 draws of three.",
+  criterion_text="In every seed each class has a peak of the density (at least 5 % of the highest)"
+  " most of whose 20 nearest images are of it; from 5 to 7 the density falls below half of the"
+  " lower peak. All 8 and 25 known modes are found, within 3 sigma as by a perfect sampler to 0.01;"
+  " a classifier finds all 10 and 1,000 classes.",
+  quick={"seeds": 1, "image_set": "digits", "n_images": 1500, "iterations": 500},
+  full={"seeds": 3, "image_set": "mnist", "n_images": 10_000, "iterations": 1000},
+  tiny={"n_images": 100, "iterations": 250}, minutes={"quick": 0.7, "full": 5.0},
 )  # fmt: skip

@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from matplotlib.figure import Figure
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import lines_by_seed, make_panels, picture
-from experiments.claims.summary import rows_by_seed
+from experiments.claims.figures import lines_by_seed, picture
+from experiments.claims.summary import arrays, rows_by_seed
+from wgan_jax import Config, Hparams, generate, wasserstein_critic_loss
 from wgan_jax.data.toy import load_toy
 from wgan_jax.diagnostics import activation_gradient_norms, clipped_share
-from wgan_jax.losses import wasserstein_critic_loss
 from wgan_jax.networks.mlp import mlp
-from wgan_jax.training import Config, Hparams
 
 _METHODS = {
   "clip 0.1": ("clipping, c = 0.1", "tab:red"),
@@ -22,43 +22,34 @@ _METHODS = {
   "clip 0.001": ("clipping, c = 0.001", "tab:olive"),
   "gp": ("gradient penalty", "tab:blue"),
 }
-_SAMPLES = 256
-_LOOKS = 5
-_TINY = float(jnp.finfo(jnp.float32).tiny)
-_STEEP, _FLAT, _STRAIGHT = 0.4, 0.2, 0.9
-_PILED, _SPREAD = 0.25, 0.01
 
 
 def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
   toy = load_toy("swiss_roll")
   pair = mlp((2,), latent_dim=2, width=width, depth=12)
-  at = np.unique(np.linspace(steps // 2, steps, _LOOKS).astype(int)).tolist()
-  at = [each for each in at if each > 0]
-  clip_values = [float(name[5:]) for name in _METHODS if name != "gp"]
-  programs = [
-    (
-      Config(penalty="clip", optimizer="rmsprop", batch_size=batch_size),
-      [Hparams(learning_rate, 0.0, 0.99, 0.0, value) for value in clip_values],
-    ),
-    (Config(penalty="gp", batch_size=batch_size), [Hparams(learning_rate, 0.0, 0.9, 10.0)]),
-  ]
+  looks = np.unique(np.linspace(steps // 2, steps, 5).astype(int)).tolist()
+  at = [1, *(each for each in looks if each > 0)]
+  clip = Config(penalty="clip", optimizer="rmsprop", batch_size=batch_size)
+  gp = Config(penalty="gp", batch_size=batch_size)
+  clipping = [Hparams(learning_rate, 0.0, 0.99, 0.0, value) for value in (0.1, 0.01, 0.001)]
+  programs = {clip: clipping, gp: [Hparams(learning_rate, 0.0, 0.9, 10.0)]}
   norms, weights, piled = [], [], []
-  for config, hparams in programs:
-    look, source = functools.partial(_look, pair, toy), (toy.sample_real, toy.data)
-    observed = lab.observe(config, pair, source, hparams, seeds, [1, *at], look)
+  look, source = functools.partial(_look, pair, toy), (toy.sample_real, toy.data)
+  for config, hparams in programs.items():
+    observed = lab.observe(config, pair, source, hparams, seeds, at, look)
     norms += list(observed.seen["norms"][:, 1:])
     piled += list(observed.seen["piled"][:, [0, -1]])
     weights += list(observed.seen["weights"][:, -1])
   table, numbers, shown = [], {}, {}
   for i, (method, (words, _)) in enumerate(_METHODS.items()):
     own = slice(i * seeds, (i + 1) * seeds)
-    logs = np.log(np.maximum(np.stack(norms[own]), _TINY))  # [seeds, looks, layers]
-    shown[method] = logs.mean(1), weights[i * seeds]
-    fits = [_fit(each) for each in logs.mean(1)]
+    # [seeds, looks, layers] -> [seeds, layers]
+    logs = np.log(np.maximum(np.stack(norms[own]), np.finfo(np.float32).tiny)).mean(1)
+    shown[method] = logs, weights[i * seeds]
     numbers[method] = {
-      "log_norms": logs.mean(1).tolist(),
-      "slope": [slope for slope, _ in fits],
-      "correlation": [correlation for _, correlation in fits],
+      "log_norms": logs.tolist(),
+      "slope": [_fit(each)[0] for each in logs],
+      "correlation": [_fit(each)[1] for each in logs],
       "share_at_bound_at_first": [float(first) for first, _ in piled[own]],
       "share_at_bound": [float(last) for _, last in piled[own]],
       "ends_over_middle": [_ends_over_middle(each) for each in weights[own]],
@@ -72,9 +63,8 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
 def _look(pair, toy, key, state, data):
   """Measures the loss's gradients by layer, and the weights and how many lie at the largest."""
   key_real, key_latents = jax.random.split(key)
-  real = toy.sample_real(key_real, data, _SAMPLES)
-  latents = jax.random.normal(key_latents, (_SAMPLES, pair.latent_dim))
-  fake, _ = pair.generator.apply(state.generator_params, state.batch_stats, latents, train=False)
+  real = toy.sample_real(key_real, data, 256)
+  fake = generate(pair, state, key_latents, 256)
   layers = pair.critic.layers(state.critic_params)
   weights, _ = ravel_pytree(state.critic_params)
   return {
@@ -107,14 +97,13 @@ def _criterion(numbers):
   for method, (words, _) in _METHODS.items():
     own = numbers[method]
     slope, correlation = np.array(own["slope"]), np.abs(own["correlation"])
-    share = np.array(own["share_at_bound"])
+    share, ends = arrays(own, "share_at_bound", "ends_over_middle")
     if method == "gp":
-      holds &= bool(np.all(np.abs(slope) <= _FLAT) and np.all(share <= _SPREAD))
+      holds &= bool(np.all((np.abs(slope) <= 0.2) & (share <= 0.01)))
     else:
       one_way = np.all(slope > 0) or np.all(slope < 0)
-      holds &= bool(one_way and np.all(np.abs(slope) >= _STEEP))
-      holds &= bool(np.all(correlation >= _STRAIGHT))
-      holds &= bool(np.all(share >= _PILED) and np.all(np.array(own["ends_over_middle"]) > 1))
+      steep = (np.abs(slope) >= 0.4) & (correlation >= 0.9)
+      holds &= bool(one_way and np.all(steep & (share >= 0.25) & (ends > 1)))
     seen.append(f"{words}: {np.mean(slope):+.2f} a layer, {np.mean(share):.2g} of weights")
   return verdict(
     holds,
@@ -124,58 +113,40 @@ def _criterion(numbers):
 
 
 def _draw(shown, seeds):
-  figure, grid = make_panels(2, 3, size=(10, 4.4))
-  spec = grid[0, 0].get_gridspec()
-  for axes in grid[:, :2].ravel():
-    axes.remove()
-  axes = figure.add_subplot(spec[:, :2])
+  figure = Figure(figsize=(10, 4.4), layout="constrained")
+  axes, *small = figure.subplot_mosaic("aab;aac").values()
   for method, (words, colour) in _METHODS.items():
     logs, _ = shown[method]
     layers = np.arange(1, logs.shape[1] + 1)
     lines_by_seed(axes, layers, logs, words, marker=".-", color=colour, alpha=0.8)
-  axes.set_xticks(layers)
-  axes.set_xlim(layers[-1] + 0.4, layers[0] - 0.4)
-  axes.set(xlabel="layer of the critic, from the score back to the input")
-  axes.set(ylabel="log gradient norm (nats)")
+  axes.set(xticks=layers, xlim=(layers[-1] + 0.4, layers[0] - 0.4))
+  axes.set(xlabel="layer, from the score back to the input", ylabel="log gradient norm (nats)")
   axes.grid(axis="y", alpha=0.3)
-  for axes, method in zip(grid[:, 2], ("clip 0.01", "gp"), strict=True):
+  for axes, method in zip(small, ("clip 0.01", "gp"), strict=True):
     words, colour = _METHODS[method]
     _, weights = shown[method]
     limit = 1.15 * np.quantile(np.abs(weights), 0.999)
     counts, edges = np.histogram(weights, np.linspace(-limit, limit, 93))
     axes.stairs(counts / len(weights), edges, fill=True, color=colour)
     axes.set_title(words, fontsize=9)
-    axes.set_ylabel("share of weights")
-  grid[1, 2].set_xlabel("weight")
-  return picture(
-    figure,
-    "Left: the norm of the critic loss's gradient with respect to each linear layer's output, for"
-    f" critics of 13 linear layers on the Swiss roll; a line for each of {seeds} seeds, mean log of"
-    f" {_LOOKS} looks in the later half of training. Right: weights and biases of a critic at the"
-    " end, all but the largest thousandth, seed 0.",
-  )
+    axes.set(ylabel="share of weights", xlabel="weight")
+  caption = f"Gradients at each layer's output, {seeds} seeds; weights at the end, seed 0."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="gradients_by_layer", place=3, source="WGAN-GP, figure 1b",
+  _measure, _criterion, name="gradients_by_layer", place=3, source="WGAN-GP, figure 1b",
   sentence="In a deep critic under weight clipping the gradient grows or decays exponentially from"
   " layer to layer, and the weights pile up at both ends of the interval; under the gradient"
   " penalty the gradient keeps its size and the weights spread.",
-  settings="Swiss roll; generator and critic with 12 ReLU layers and a linear one, without"
-  " normalisation, He-normal start, 5 critic updates a step. Clipping: RMSProp, c = 0.1, 0.01 and"
-  " 0.001; penalty: Adam, betas (0, 0.9), lambda 10. Quick: layers of 128 units, 3,500 updates at a"
-  " learning rate of 1e-4 for both. Where c is below the start's spread, the first clip already"
-  " puts most weights at the bound: the table has their share after one step too. With 0.01 and"
-  " 0.001 gradients are then too small for RMSProp to move a weight: what is seen is that start.",
-  criterion_text="Every seed. Clipping, for each c: the least-squares slope of the log norm is at"
-  " least 0.4 a layer in size (120 times over 12 layers) and of one sign, its correlation with the"
-  " layer at least 0.9, at least a quarter of all weights is within 1 % of the largest, and of the"
-  " 100 bars of their histogram those at both ends are the highest. Penalty: slope at most 0.2 in"
-  " size, and at most 1 % of weights within 1 % of the largest.",
-  scales={
-    "quick": {"seeds": 2, "steps": 700, "width": 128, "batch_size": 64, "learning_rate": 1e-4},
-    "full": {"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256},
-    "tiny": {"seeds": 1, "steps": 2, "width": 4, "batch_size": 4},
-  },
-  minutes={"quick": 1.8, "full": 30}, measure=_measure, criterion=_criterion,
+  settings="Swiss roll; 12 ReLU layers and a linear one, He-normal start. Clipping: RMSProp;"
+  " penalty: Adam (0, 0.9), lambda 10. The first clip puts most weights at the bound where c is"
+  " below the start's spread; with 0.01 and 0.001 gradients are then too small to move a weight.",
+  criterion_text="Every seed. Clipping, each c: the log norm's slope is of one sign and at least"
+  " 0.4 a layer, its correlation with the layer at least 0.9, at least a quarter of weights is"
+  " within 1 % of the largest, both end bars of their histogram of 100 are the highest. Penalty: a"
+  " slope of at most 0.2, at most 1 % of weights near the largest.",
+  quick={"seeds": 2, "steps": 700, "width": 128, "batch_size": 64, "learning_rate": 1e-4},
+  full={"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256},
+  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4}, minutes={"quick": 1.8, "full": 30},
 )  # fmt: skip

@@ -1,7 +1,5 @@
 """WGAN-GP, tables 1 and 2: of random architectures, more train with the penalty than as a GAN."""
 
-import functools
-
 import numpy as np
 import scipy.special
 
@@ -13,20 +11,11 @@ from wgan_jax.networks import variant
 from wgan_jax.training import Config, Hparams, generate
 
 _ACTIVATIONS = ("relu", "leaky_relu", "smooth_elu", "tanh")
-_MARGIN = 0.25
-_BATCH_SIZE = 32
 _METHODS = {
-  "gan": (
-    "GAN, non-saturating",
-    Config("nonsaturating", "none", n_critic=1, batch_size=_BATCH_SIZE),
-    0.999,
-  ),
-  "wgan_gp": ("WGAN-GP", Config("wasserstein", "gp", n_critic=5, batch_size=_BATCH_SIZE), 0.9),
+  "gan": ("GAN, non-saturating", Config("nonsaturating", "none", n_critic=1, batch_size=32), 0.999),
+  "wgan_gp": ("WGAN-GP", Config("wasserstein", "gp", n_critic=5, batch_size=32), 0.9),
 }
 _THRESHOLDS = (1.0, 3.0, 5.0, 7.0, 9.0)  # The paper's; of ten classes a score is at most 10.
-_LATENT_DIM = 32
-_DRAW_SEED = 0  # Of the architectures, which are the same whatever the seeds of training.
-_N_SHOWN = 8
 
 
 def _measure(
@@ -35,20 +24,23 @@ def _measure(
   data = lab.load(dataset)
   judge, source = ClassifierMeasures(data), (data.sample_real, data.train)
   drawn = _draw_architectures(architectures, depths, widths)
-  scores = {method: [] for method in _METHODS}
-  shown = {method: [] for method in _METHODS}
+  scores, shown = ({method: [] for method in _METHODS} for _ in range(2))
   for choices in drawn:
-    pair = variant(data.sample_shape, latent_dim=_LATENT_DIM, **choices)
+    pair = variant(data.sample_shape, latent_dim=32, **choices)
     for method, (_, config, beta2) in _METHODS.items():
       hparams = Hparams(learning_rate, 0.5, beta2)
-      look = functools.partial(_look, pair, n_samples)
+
+      def look(key, state, data, pair=pair):
+        return {"samples": generate(pair, state, key, n_samples)}
+
       observed = lab.observe(config, pair, source, hparams, seeds, [steps], look)
       samples = observed.seen["samples"][:, 0]
       scores[method].append([_score(judge, each) for each in samples])
-      shown[method].append(samples[0, :_N_SHOWN])
+      shown[method].append(samples[0, :8])
   numbers = {"thresholds": list(_THRESHOLDS), "scores": scores, "architectures": drawn}
   table = [
-    _words(choices) | {words: round(float(np.mean(scores[name][i])), 2) for name, words in _named()}
+    {name: str(value) for name, value in choices.items()}
+    | {f"score, {name}": float(np.mean(own[i])) for name, own in scores.items()}
     for i, choices in enumerate(drawn)
   ]
   return Evidence(numbers, table, [_draw(numbers, seeds), _draw_samples(drawn, shown)])
@@ -56,7 +48,7 @@ def _measure(
 
 def _draw_architectures(n, depths, widths) -> list[dict]:
   """Draws each choice by itself, uniformly, as in table 1; all architectures differ."""
-  rng = np.random.default_rng(_DRAW_SEED)
+  rng = np.random.default_rng(0)  # The same whatever the seeds of training.
   drawn = []
   while len(drawn) < n:
     choices = {
@@ -69,11 +61,6 @@ def _draw_architectures(n, depths, widths) -> list[dict]:
     if choices not in drawn:
       drawn.append(choices)
   return drawn
-
-
-def _look(pair, n_samples, key, state, data):
-  del data
-  return {"samples": generate(pair, state, key, n_samples)}
 
 
 def _score(judge, samples):
@@ -100,10 +87,9 @@ def _counts(numbers) -> dict[str, list[int]]:
 def _criterion(numbers):
   counts = _counts(numbers)
   gan, wgan = np.array(counts["only GAN"]), np.array(counts["only WGAN-GP"])
-  differ = gan + wgan > 0
-  better = wgan > gan
   n = len(numbers["architectures"])
-  holds = better.sum() > differ.sum() / 2 and wgan.sum() - gan.sum() >= _MARGIN * n
+  most = (wgan > gan).sum() > (gan + wgan > 0).sum() / 2
+  holds = most and wgan.sum() - gan.sum() >= n / 4
   rows = "; ".join(
     f"above {threshold:g}: {a}, {b}, {both}, {neither}"
     for threshold, a, b, both, neither in zip(numbers["thresholds"], *counts.values(), strict=True)
@@ -114,44 +100,22 @@ def _criterion(numbers):
   )
 
 
-def _named():
-  return [(name, f"score, {words}") for name, (words, *_) in _METHODS.items()]
-
-
-def _words(choices):
-  return {
-    "activation": choices["activation"],
-    "depth": choices["depth"],
-    "filters": choices["width"],
-    "generator": "batch norm" if choices["batch_norm"] else "none",
-    "critic": "layer norm" if choices["layer_norm"] else "none",
-  }
-
-
 def _draw(numbers, seeds):
   figure, (left, right) = make_panels(1, 2, size=(9.5, 3.8))
-  gan, wgan = (np.array(numbers["scores"][method]) for method in ("gan", "wgan_gp"))
-  for i in range(seeds):
-    label = "an architecture" if i == 0 else None
-    left.plot(gan[:, i], wgan[:, i], "o", markersize=5, color="C0", alpha=0.7, label=label)
+  gan, wgan = (np.ravel(numbers["scores"][method]) for method in ("gan", "wgan_gp"))
+  left.plot(gan, wgan, "o", markersize=5, color="C0", alpha=0.7, label="an architecture")
   left.plot([1, 10], [1, 10], color="gray", linewidth=0.8, linestyle=":", label="as good as each")
   left.set(xlabel="score, non-saturating GAN", ylabel="score, WGAN-GP", aspect="equal")
-  left.set(xlim=(0.8, 10.2), ylim=(0.8, 10.2))
   bottom = np.zeros(len(_THRESHOLDS))
   colours = {"only GAN": "C3", "only WGAN-GP": "C0", "both": "0.6", "neither": "0.88"}
-  for name, counted in _counts(numbers).items():
-    heights = np.array(counted)
+  for name, heights in _counts(numbers).items():
     right.bar(range(len(heights)), heights, bottom=bottom, color=colours[name], label=name)
     bottom += heights
-  right.set_xticks(range(len(_THRESHOLDS)), [f"{each:g}" for each in _THRESHOLDS])
+  right.set_xticks(range(len(_THRESHOLDS)), _THRESHOLDS)
   right.set(xlabel="least score that counts as success", ylabel="architectures")
   right.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-  return picture(
-    figure,
-    f"Random architectures by both methods, {seeds} seed(s) each. Left: the score of each by"
-    " classes, 1 to 10 (the Inception score with a classifier of digits). Right: how many succeed"
-    " with what, as in the paper's table 2.",
-  )
+  caption = f"Random architectures, {seeds} seed(s) each; right, as in the paper's table 2."
+  return picture(figure, caption)
 
 
 def _draw_samples(drawn, shown):
@@ -162,39 +126,26 @@ def _draw_samples(drawn, shown):
       strip = np.nan_to_num(np.concatenate(shown[method][i][..., 0], axis=1))
       axes.imshow(strip, cmap="gray", vmin=-1, vmax=1)
       axes.set(xticks=[], yticks=[])
-      if i == 0:
-        axes.set_title(words, fontsize=9)
-    named = _words(drawn[i])
-    text = f"{named['activation']}, depth {named['depth']}, {named['filters']} filters"
-    text += f"\ng: {named['generator']}, c: {named['critic']}"
+      axes.set_title(words if i == 0 else "", fontsize=9)
+    text = ", ".join(map(str, drawn[i].values()))
     panels[i][0].set_ylabel(text, fontsize=6, rotation=0, ha="right", va="center")
-  return picture(
-    figure,
-    f"Samples of the first {rows} architectures at the end, a row each, seed 0. g and c: the"
-    " normalisation of generator and critic.",
-  )
+  caption = f"The first {rows}, seed 0: activation, depth, width, norm of generator, of critic."
+  return picture(figure, caption)
 
 
 CLAIM = Claim(
-  name="random_architectures", place=5, source="WGAN-GP, tables 1 and 2",
-  sentence="Of architectures drawn at random, many more can be trained with the gradient penalty"
-  " than with the GAN's loss.",
-  settings="28 x 28 digits in place of 32 x 32 ImageNet; activation of four, depth, filters, batch"
-  " norm in the generator or not, layer norm in the critic or not: the GAN gets the same critic,"
-  " where the paper's has batch norm. As many generator updates of batch 32 for both, 1 critic"
-  " update each for the GAN and 5 for WGAN-GP; Adam, one learning rate for both, betas (0.5, 0.999)"
-  " and (0.5, 0.9), lambda 10. Score: the Inception score's formula with a classifier of digits."
-  " Quick: fewer, smaller, and hundreds of updates.",
-  criterion_text="At the paper's thresholds 1, 3, 5, 7 and 9 of the score, an architecture's mean"
-  " over seeds: at more than half of those where the methods differ, more architectures succeed"
-  " only with WGAN-GP than only with the GAN, and summed over all thresholds they are more by a"
-  " quarter of the architectures at least.",
-  scales={
-    "quick": {"seeds": 1, "architectures": 8, "depths": [2, 4], "widths": [4, 8], "steps": 300,
-      "learning_rate": 1e-3, "n_samples": 1000, "dataset": "digits"},
-    "full": {"seeds": 2, "architectures": 40, "depths": [4, 8, 12, 20], "widths": [32, 64, 128],
-      "steps": 10_000, "learning_rate": 2e-4, "n_samples": 2000},
-    "tiny": {"architectures": 2, "depths": [2], "widths": [2], "steps": 2, "n_samples": 16},
-  },
-  minutes={"quick": 5.6, "full": 400}, measure=_measure, criterion=_criterion,
+  _measure, _criterion, name="random_architectures", place=5, source="WGAN-GP, tables 1 and 2",
+  sentence="Of random architectures many more can be trained with the penalty than as a GAN.",
+  settings="28 x 28 digits instead of 32 x 32 ImageNet; the GAN gets the same critic, where the"
+  " paper's has batch norm. Equal generator updates of batch 32, 1 critic update for the GAN and 5"
+  " for WGAN-GP; Adam, lambda 10. Score: the Inception score by a digit classifier.",
+  criterion_text="At the paper's thresholds of an architecture's mean score: at over half of those"
+  " where the methods differ, more architectures succeed only with WGAN-GP than only with the GAN,"
+  " and summed over the thresholds they are more by a quarter of the architectures at least.",
+  quick={"seeds": 1, "architectures": 8, "depths": [2, 4], "widths": [4, 8], "steps": 300,
+    "learning_rate": 1e-3, "n_samples": 1000, "dataset": "digits"},
+  full={"seeds": 2, "architectures": 40, "depths": [4, 8, 12, 20], "widths": [32, 64, 128],
+    "steps": 10_000, "learning_rate": 2e-4, "n_samples": 2000},
+  tiny={"architectures": 2, "depths": [2], "widths": [2], "steps": 2, "n_samples": 16},
+  minutes={"quick": 5.6, "full": 400},
 )  # fmt: skip
