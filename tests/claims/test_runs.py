@@ -50,7 +50,7 @@ def test_batch_normalisation_couples_samples_at_any_size(tmp_path):
   assert outcome("batch_norm_critic", evidence.numbers) == "reproduced"
 
 
-@pytest.mark.parametrize("dataset", ["ring", "digits"])
+@pytest.mark.parametrize("dataset", ["ring", pytest.param("digits", marks=pytest.mark.campaign)])
 def test_a_sweep_of_a_claim_is_resumed(dataset, tmp_path):
   lab = Lab(tmp_path, None, {"device": "cpu"})
   choices = {"loss": "wasserstein", "penalty": "gp", "architecture": "mlp", "width": 2}

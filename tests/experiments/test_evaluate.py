@@ -79,6 +79,7 @@ def test_a_run_of_images(run, capsys):
   assert "classifier Fréchet distance, samples to held out" in out
 
 
+@pytest.mark.campaign
 def test_another_step_is_measured_and_the_folder_is_still_a_run(run, tmp_path):
   out = tmp_path / "two"
   assert launch(evaluate, f"--workdir={run}", "--n=64", "--step=2", f"--out={out}") == 0

@@ -178,7 +178,7 @@ def test_a_full_disk_while_results_are_written(finished, tmp_path, monkeypatch, 
   def full(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
-  for module in ("results", "html"):
+  for module in ("tables", "html"):
     with monkeypatch.context() as patch:
       patch.setattr(f"experiments.report.{module}.write_bytes", full)
       assert launch(sweep, "--report_only", f"--workdir={path}") == 2
@@ -190,6 +190,7 @@ def test_a_full_disk_while_results_are_written(finished, tmp_path, monkeypatch, 
   assert (path / "results.csv").read_bytes() == before
 
 
+@pytest.mark.campaign
 def test_vmapped_members_are_near_the_mapped_ones(finished, tmp_path):
   path = tmp_path / "sweep"
   assert train_sweep(path, "--steps=11", "--seeds=2", batching="vmap") == 0

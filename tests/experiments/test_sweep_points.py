@@ -19,6 +19,7 @@ def finished(tmp_path_factory):
   return path
 
 
+@pytest.mark.campaign
 def test_results_hold_every_measure(finished):
   with (finished / "results.csv").open() as file:
     rows = list(csv.DictReader(file))
@@ -42,6 +43,7 @@ def test_results_hold_every_measure(finished):
   assert 'alt="exact distance' not in html  # Measured once: no curve.
 
 
+@pytest.mark.campaign
 def test_a_mapped_member_has_the_measures_of_the_run_alone(finished, tmp_path):
   alone = tmp_path / "alone"
   assert launch(toy, *SMALL, "--steps=4", f"--workdir={alone}") == 0

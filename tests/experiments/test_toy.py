@@ -43,6 +43,7 @@ def test_the_slow_measures_stand_where_they_are_asked_for(ring):
   assert last["sliced_wasserstein"] < last["exact_wasserstein"]
 
 
+@pytest.mark.campaign
 def test_extended_is_uninterrupted(ring, tmp_path):
   """The slow measures stand at multiples only, so that a last line has no more than it had."""
   assert train(tmp_path / "run", "--steps=6") == 0

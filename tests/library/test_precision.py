@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from helpers.problems import points, sample_points
 
 from wgan_jax import Config, Hparams, gradient_norms, gradient_penalty, make_training
@@ -73,6 +74,7 @@ def test_a_generator_without_parameters_is_data_and_stays_exact():
   np.testing.assert_array_equal(samples, latents * 1.001)
 
 
+@pytest.mark.campaign
 def test_training_in_bfloat16_learns_where_the_data_is_with_a_float32_state():
   pair = mlp((2,), latent_dim=2, width=32, depth=2)
   init, step = make_training(Config(compute_dtype="bfloat16"), pair, sample_points)

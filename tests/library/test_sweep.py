@@ -63,7 +63,10 @@ def digits(networks):
 
 
 # Each choice once in the short suite.
-CASES = [("tiny_mlp", "gp", "map"), ("tiny_mlp", "clip", "vmap")]
+CASES = [
+  ("tiny_mlp", "gp", "map"),
+  pytest.param("tiny_mlp", "clip", "vmap", marks=pytest.mark.campaign),
+]
 CASES += [
   pytest.param(*case, marks=pytest.mark.campaign)
   for case in itertools.product(("mlp", "dcgan"), ("gp", "clip"), BATCHING)

@@ -70,6 +70,7 @@ def test_one_that_diverges_is_told_and_its_neighbour_does_not_notice(observed):
   )
 
 
+@pytest.mark.campaign
 def test_a_training_of_ones_own():
   training = make_training(CONFIG, PAIR, RING.sample_real)
 
