@@ -3,7 +3,9 @@
 import jax
 import pytest
 
+from experiments.claims import lab as lab_module
 from experiments.claims.lab import Lab
+from wgan_jax import Hparams
 
 
 def test_settings_that_are_looked_at_are_of_one_program(tmp_path):
@@ -21,3 +23,12 @@ def test_settings_that_are_looked_at_are_of_one_program(tmp_path):
   others = lab.settings("ring", 1, **choices | {"width": (4, 8)})
   with pytest.raises(ValueError, match="numbers and seeds only"):
     lab.observe_settings(others, [1], look)
+
+
+def test_members_are_the_seeds_of_the_first_hyperparameters_then_of_the_next(tmp_path, monkeypatch):
+  monkeypatch.setattr(lab_module, "observe", lambda *arguments: arguments[4])
+  first, second = Hparams(learning_rate=1.0), Hparams(learning_rate=2.0)
+  lab = Lab(tmp_path, None, {})
+  members = lab.observe(None, None, (None, None), [first, second], 2, [1], None)
+  assert members == [(first, 0), (first, 1), (second, 0), (second, 1)]
+  assert lab.observe(None, None, (None, None), first, 2, [1], None) == members[:2]

@@ -259,7 +259,9 @@ def arrays(checkpoint):
   return sorted(found, key=lambda path: path.stat().st_size, reverse=True)
 
 
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "digest", "unfinished", "empty"])
+@pytest.mark.parametrize(
+  "damage", ["flipped", "truncated", "digest", "pending", "unfinished", "empty"]
+)
 def test_a_damaged_checkpoint_is_passed_over_and_reported(finished, tmp_path, capsys, damage):
   assert train(tmp_path / "run", "--steps=6") == 0
   newest = tmp_path / "run" / "checkpoints" / "6"
@@ -270,6 +272,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_reported(finished, tmp_path, ca
   elif damage == "digest":
     digests = newest / "digest.json"
     digests.write_text(digests.read_text().replace('"state": "', '"state": "0'))
+  elif damage == "pending":
+    digests = newest / "digest.json"
+    digests.write_text(digests.read_text().replace('"pending": []', '"pending": [{}]'))
   elif damage == "unfinished":
     (newest / "digest.json").unlink()
   else:

@@ -1,5 +1,8 @@
 """Files that a kill may have cut short."""
 
+import errno
+import pathlib
+
 import pytest
 
 from experiments.host.errors import UserError
@@ -44,5 +47,22 @@ def test_a_file_that_cannot_be_replaced_stays_whole(tmp_path):
   write_json(path, {"a": 1})
   with pytest.raises(TypeError):
     write_json(path, {"a": object()})
+  assert read_json(path) == {"a": 1}
+  assert [child.name for child in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_write_that_is_cut_short_leaves_the_file_that_was(tmp_path, monkeypatch):
+  path = tmp_path / "config.json"
+  write_json(path, {"a": 1})
+
+  def half(self, content):
+    with self.open("wb") as file:
+      file.write(content[:5])
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(pathlib.Path, "write_bytes", half)
+    with pytest.raises(OSError, match="No space"):
+      write_json(path, {"a": 2})
   assert read_json(path) == {"a": 1}
   assert [child.name for child in tmp_path.iterdir()] == ["config.json"]

@@ -63,6 +63,15 @@ def test_classes_and_features_of_images():
   assert values["recall"] == 1  # The fourth neighbour is 4 classes away: all are covered.
 
 
+def test_classes_are_compared_with_those_of_the_training_images():
+  train, test = np.repeat([3, 7], [60, 20]), np.repeat([3, 7], [20, 20])
+  known = ClassifierMeasures(
+    of_images(Images("digits", pictures(train), train, pictures(test), test))
+  )
+  values = known.measure(known.inspect(np.float32(pictures(train) / 127.5 - 1)))
+  assert values["class_kl"] == pytest.approx(0, abs=1e-6)
+
+
 def test_a_collapse_is_precise_and_recalls_little():
   """All samples are threes: they are among the real ones, of which they cover the threes only."""
   known = ClassifierMeasures(of_images(base()))

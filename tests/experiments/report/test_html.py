@@ -9,6 +9,7 @@ import pytest
 from helpers.launching import copy_sweep, launch
 
 from experiments import sweep
+from experiments.measures.rows import BEST_BY
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
@@ -26,6 +27,16 @@ def test_it_is_self_contained_and_names_each_setting(folder):
     assert text in html, text
   # 4 measures, one of them of clipping alone; against two hyperparameters; samples of 4 settings.
   assert html.count("<img") == 4 + (3 + 4) + 4
+
+
+def test_the_setting_with_the_least_mean_distance_is_marked(folder):
+  settings = json.loads((folder / "results.json").read_text())["settings"]
+  means = [each["end"][BEST_BY]["mean"] for each in settings]
+  html = (folder / "report.html").read_text()
+  samples, critics = re.findall(r"<tbody>(.*?)</tbody>", html, re.DOTALL)[:2]
+  marked = ["best" in row for row in re.findall(r"<tr(.*?)>", samples)]
+  assert marked == [mean == min(means) for mean in means]
+  assert 'class="best"' not in critics
 
 
 def test_it_is_drawn_again_from_the_files(folder):

@@ -1,7 +1,19 @@
 """Members of a sweep."""
 
-from experiments.report.results import Member, by_setting, distinguishing_settings, varied
+import dataclasses
+import math
+
+from experiments.engine.groups import SweepFolder
+from experiments.host.files import append_line, write_json
+from experiments.report.results import (
+  Member,
+  by_setting,
+  distinguishing_settings,
+  read_members,
+  varied,
+)
 from experiments.spec.grid import Grid
+from experiments.spec.record import stamp
 
 
 def member(seed, penalty="gp", **changed):
@@ -24,3 +36,19 @@ def test_settings_that_a_method_implies_distinguish_no_members():
   assert distinguishing_settings(members) == ["penalty"]
   members.append(member(0, "clip", clip_value=0.1))
   assert distinguishing_settings(members) == ["penalty", "clip_value"]
+
+
+def test_the_best_step_has_the_least_distance_of_those_with_slow_measures(tmp_path):
+  folder, run = SweepFolder(tmp_path), member(0).run
+  own = folder.member(run)
+  own.path.mkdir(parents=True)
+  write_json(folder.config, stamp() | {"members": [dataclasses.asdict(run)]})
+  write_json(own.summary, {"status": "finished", "steps": 5})
+  distances = [math.nan, 0.5, 0.7, 0.1, 0.9]  # Step 4 has no slow measures.
+  for step, distance in enumerate(distances, 1):
+    slow = {} if step == 4 else {"exact_wasserstein": 10.0 * step}
+    append_line(own.metrics, {"step": step, "sliced_wasserstein": distance} | slow)
+  (read,) = read_members(folder)
+  assert (read.status, read.steps, read.best_step) == ("finished", 5, 2)
+  assert read.best == {"sliced_wasserstein": 0.5, "exact_wasserstein": 20.0}
+  assert read.end == {"sliced_wasserstein": 0.9, "exact_wasserstein": 50.0}

@@ -98,6 +98,8 @@ def test_names_are_those_of_folders_that_there_are():
   assert made.run_name() == (
     "digits-wasserstein-gp-seed0-optimizer_rmsprop-learning_rate0.000125-fixed_generator1"
   )
+  # Close values have folders of their own.
+  assert settings("digits", lambda_gp=10.0001).run_name().endswith("-lambda_gp10.0001")
   assert settings("ring", width=8).program_name() == (
     "ring-wasserstein-gp-mlp-width8-depth3-latent_dim2-batch_size256-n_critic5-adam-float32"
   )

@@ -20,7 +20,7 @@ from helpers.convolving import (
 from jax import lax
 
 from wgan_jax.convolution import columns, toom_cook
-from wgan_jax.convolution.primitive import choose_algorithm, conv_general_dilated
+from wgan_jax.convolution.primitive import choose_algorithm, conv_general_dilated, multiply
 
 NATIVE = "stablehlo.convolution"
 
@@ -136,6 +136,15 @@ def test_a_precision_for_each_operand(precision):
   x, k, options = make_case("strided 4/2 SAME")
   options["precision"] = precision
   assert_every_order_equals_lax(x, k, options)
+
+
+def test_a_precision_stays_with_its_operand_where_the_product_is_turned():
+  """CPUs compute all precisions alike, so that no value shows it."""
+  a, b, precision = jnp.ones((2, 5)), jnp.ones((2, 3)), ("highest", "default")
+  text = lowered(lambda a, b: multiply("kernel", a, b, precision), a, b)
+  (product,) = re.findall("stablehlo.dot_general.*", text)
+  assert "%arg1, %arg0" in product
+  assert "[DEFAULT, HIGHEST]" in product
 
 
 def test_vmap_over_nothing():
