@@ -42,7 +42,8 @@ def test_the_best_step_has_the_least_distance_of_those_with_slow_measures(tmp_pa
   folder, run = SweepFolder(tmp_path), member(0).run
   own = folder.member(run)
   own.path.mkdir(parents=True)
-  write_json(folder.config, stamp() | {"members": [dataclasses.asdict(run)]})
+  record = {"members": [dataclasses.asdict(run)], "flags": {"steps": 5}}
+  write_json(folder.config, stamp() | record)
   write_json(own.summary, {"status": "finished", "steps": 5})
   distances = [math.nan, 0.5, 0.7, 0.1, 0.9]  # Step 4 has no slow measures.
   for step, distance in enumerate(distances, 1):
