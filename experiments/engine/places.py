@@ -2,6 +2,7 @@
 
 import time
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -40,12 +41,10 @@ class RunPlace:
       UserError: there are checkpoints, and none verifies.
     """
     start = engine.fetch(engine.init())
-    like = jax.tree.map(lambda leaf: leaf[0], start.state)
-    checkpoint = checkpoints.restore_newest(self._folder.checkpoints, like)
+    checkpoint = checkpoints.restore_newest(self._folder.checkpoints, _one_like(start.state))
     if checkpoint is None:
       return 0, start, [[]]
-    state = jax.tree.map(lambda leaf: leaf[None], checkpoint.state)
-    return checkpoint.step, Members(state, start.alive), [checkpoint.pending]
+    return checkpoint.step, Members(_stack([checkpoint.state]), start.alive), [checkpoint.pending]
 
   def begin(self, logged: int) -> None:
     """Prepares the folder for steps after the last line that it keeps, that of step `logged`."""
@@ -85,7 +84,7 @@ class RunPlace:
   def save(self, step: int, members: Members, pending: list[list[dict]]) -> None:
     """Saves a checkpoint of the run: of its last finite step where it diverged."""
     del step
-    self._folder.save_state(jax.tree.map(lambda leaf: leaf[0], members.state), pending[0])
+    self._folder.save_state(_take(members.state, 0), pending[0])
 
   def stop(self, step: int) -> None:
     """Records that the run was stopped."""
@@ -100,7 +99,7 @@ class RunPlace:
       Stopped: the run diverged.
     """
     del pending
-    step, alive = int(fetched.state.step[0]), bool(fetched.alive[0])
+    (step,), (alive,) = fetched.state.step.tolist(), fetched.alive.tolist()
     self.draw(engine, members, step, last=True)
     self._folder.write_summary(step, alive=alive)
     if not alive:
@@ -143,8 +142,7 @@ class GroupPlace:
     return checkpoint
 
   def _restore_members(self, start: Members) -> Checkpoint:
-    like = jax.tree.map(lambda leaf: leaf[0], start.state)
-    kept = []
+    like, kept = _one_like(start.state), []
     for folder in self.folders:
       try:
         kept.append(checkpoints.restore(folder.checkpoints, self._group.start, like))
@@ -153,7 +151,7 @@ class GroupPlace:
         raise UserError(
           f"{error}; remove {folder.path} to train this member from the start"
         ) from error
-    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[each.state for each in kept])
+    states = _stack([each.state for each in kept])
     pending = [each.pending for each in kept]
     return Checkpoint(self._group.start, Members(states, start.alive), pending)
 
@@ -188,10 +186,27 @@ class GroupPlace:
     """Gives each member what a run alone leaves; may be done again after a kill."""
     engine.draw(members, self.folders)
     for i, folder in enumerate(self.folders):
-      state = jax.tree.map(lambda leaf, i=i: leaf[i], fetched.state)
+      state = _take(fetched.state, i)
       folder.save_state(state, pending[i])
       folder.write_summary(int(state.step), alive=bool(fetched.alive[i]))
     self._sweep.remove_group()
 
 
 Place = RunPlace | GroupPlace
+
+
+def _one_like(states: chex.ArrayTree) -> chex.ArrayTree:
+  """Shapes and types of one member's state, of those of all members, [members, ...]."""
+  return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), states)
+
+
+@jax.jit
+def _take(states: chex.ArrayTree, i: int) -> chex.ArrayTree:
+  """Takes one member's state of those of all members; one program for all leaves."""
+  return jax.tree.map(lambda leaf: leaf[i], states)
+
+
+@jax.jit
+def _stack(states: list[chex.ArrayTree]) -> chex.ArrayTree:
+  """Stacks states of one member each, [members, ...]."""
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)

@@ -6,7 +6,6 @@ from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -57,12 +56,12 @@ class Program:
     self._mesh = members_mesh(devices)
     self._whole = NamedSharding(self._mesh, PartitionSpec())
     self._laid_out = NamedSharding(self._mesh, PartitionSpec(self._mesh.axis_names))
-    keys = [jax.random.split(jax.random.key(seed)) for _, seed in padded]
-    self._keys_training, self.keys = (
-      jax.device_put(jnp.stack(column), self._laid_out) for column in zip(*keys, strict=True)
+    seeds = np.array([seed for _, seed in padded], np.uint32)
+    self._keys_training, self.keys = jax.device_put(_make_keys(seeds), self._laid_out)
+    # By numpy: each small operation of JAX's own would be a program to compile.
+    hparams = jax.tree.map(
+      lambda *leaves: np.array(leaves, np.float32), *[hparams for hparams, _ in padded]
     )
-    hparams = [jax.tree.map(jnp.float32, each) for each, _ in padded]
-    hparams = jax.tree.map(lambda *leaves: jnp.stack(leaves), *hparams)
     self.hparams = jax.device_put(hparams, self._laid_out)
     self.data = self.put(data)
     sweep = make_sweep(training, capacity, batching=batching, mesh=self._mesh)
@@ -107,13 +106,23 @@ class Program:
   def fetch(self, members: Members) -> Members:
     """Brings the members to one device, without the copies that fill the last share."""
     members = jax.device_put(members, jax.local_devices()[0])
+    if self.n_members % self.n_devices == 0:
+      return members
     return jax.tree.map(lambda leaf: leaf[: self.n_members], members)
 
   def lay_out(self, members: Members) -> Members:
     """Puts what `fetch` gave back on all devices."""
-    n_padded = -(-self.n_members // self.n_devices) * self.n_devices
-    fill = jnp.minimum(jnp.arange(n_padded), self.n_members - 1)
-    return jax.device_put(jax.tree.map(lambda leaf: leaf[fill], members), self._laid_out)
+    if missing := -self.n_members % self.n_devices:
+      fill = np.minimum(np.arange(self.n_members + missing), self.n_members - 1)
+      members = jax.tree.map(lambda leaf: leaf[fill], members)
+    return jax.device_put(members, self._laid_out)
 
   def _count(self, n_steps):
     return jax.device_put(np.int32(n_steps), self._whole)
+
+
+@jax.jit
+def _make_keys(seeds: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Makes two keys of each seed: those of training, and those of everything else."""
+  keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(seeds)
+  return keys[:, 0], keys[:, 1]
