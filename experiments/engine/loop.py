@@ -148,4 +148,4 @@ def train(
         f"stopped at step {step}, saved; the same command goes on from there", 128 + stopping
       )
   display.end(steps - step)
-  place.finish(engine, members, engine.fetch(members), pending)
+  place.finish(engine, members, pending)

@@ -90,16 +90,14 @@ class RunPlace:
     """Records that the run was stopped."""
     files.write_json(self._folder.summary, {"status": "stopped", "steps": step})
 
-  def finish(
-    self, engine: Engine, members: Members, fetched: Members, pending: list[list[dict]]
-  ) -> None:
+  def finish(self, engine: Engine, members: Members, pending: list[list[dict]]) -> None:
     """Draws what belongs to the end, and records it.
 
     Raises:
       Stopped: the run diverged.
     """
     del pending
-    (step,), (alive,) = fetched.state.step.tolist(), fetched.alive.tolist()
+    (step,), (alive,) = members.state.step.tolist(), members.alive.tolist()
     self.draw(engine, members, step, last=True)
     self._folder.write_summary(step, alive=alive)
     if not alive:
@@ -180,11 +178,10 @@ class GroupPlace:
   def stop(self, step: int) -> None:
     """Leaves the members unfinished: the group goes on at the next start."""
 
-  def finish(
-    self, engine: Engine, members: Members, fetched: Members, pending: list[list[dict]]
-  ) -> None:
+  def finish(self, engine: Engine, members: Members, pending: list[list[dict]]) -> None:
     """Gives each member what a run alone leaves; may be done again after a kill."""
     engine.draw(members, self.folders)
+    fetched = engine.fetch(members)
     for i, folder in enumerate(self.folders):
       state = _take(fetched.state, i)
       folder.save_state(state, pending[i])

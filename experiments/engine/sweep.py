@@ -1,6 +1,7 @@
 """Trains the members of a sweep: group after group, each side by side in one program."""
 
 import contextlib
+import functools
 import itertools
 import sys
 from collections.abc import Callable
@@ -20,7 +21,11 @@ from experiments.spec.settings import Settings
 
 
 def next_group(
-  folder: SweepFolder, runs: list[Settings], at_once: dict[str, int], batching: str, steps: int
+  folder: SweepFolder,
+  runs: list[Settings],
+  at_once: Callable[[str], int],
+  batching: str,
+  steps: int,
 ) -> Group | None:
   """Returns what to train next: what was begun, else the first members that lack steps.
 
@@ -30,17 +35,16 @@ def next_group(
   Args:
     folder: the sweep's.
     runs: all members.
-    at_once: by program, the most members of a group.
+    at_once: (program's name) -> the most members of a group; called for what is to be trained only.
     batching: one of `wgan_jax.sweep.BATCHING`.
     steps: what each member is to reach.
   """
   begun = folder.read_group()
-  if begun is not None:
-    most = at_once[begun.runs[0].program_name()]
-    if checkpoints.steps(folder.group_checkpoints) or (
-      begun.batching == batching and len(begun.runs) <= most
-    ):
-      return begun
+  if begun is not None and checkpoints.steps(folder.group_checkpoints):
+    return begun
+  as_now = begun is not None and begun.batching == batching
+  if as_now and len(begun.runs) <= at_once(begun.runs[0].program_name()):
+    return begun
   waiting = []
   for run in runs:
     step, diverged = folder.member(run).reached()
@@ -50,7 +54,7 @@ def next_group(
   order = list(dict.fromkeys(each[:2] for each in waiting))
   waiting.sort(key=lambda each: order.index(each[:2]))
   for (program, step), members in itertools.groupby(waiting, key=lambda each: each[:2]):
-    return Group([run for *_, run in itertools.islice(members, at_once[program])], step, batching)
+    return Group([run for *_, run in itertools.islice(members, at_once(program))], step, batching)
   return None
 
 
@@ -89,10 +93,13 @@ def train_sweep(
     kept = checkpoints.steps(folder.group_checkpoints)
     reached = dict.fromkeys(begun.runs, (kept[-1] if kept else begun.start, False))
   reached = [reached.get(run) or folder.member(run).reached() for run in runs]
-  most = {
-    name: at_once or members_at_once(members, load(members[0]), batching)
-    for name, members in by_program(runs).items()
-  }
+  programs = by_program(runs)
+
+  @functools.cache
+  def most(program):
+    members = programs[program]
+    return at_once or members_at_once(members, load(members[0]), batching)
+
   done = sum(steps if diverged else min(step, steps) for step, diverged in reached)
   display = Display(len(runs), steps, done, sum(diverged for _, diverged in reached))
   with contextlib.closing(display), stop_signals() as stop:

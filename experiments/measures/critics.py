@@ -27,44 +27,29 @@ def rows() -> list[Measure]:
   """The measures of a critic; each loss has its estimate, so they depend on `LOSSES`."""
   return [
     *estimates(),
-    Measure(
+    _certified(
       "certified_wasserstein",
       "certified lower bound of the exact distance",
       "W1",
       "The critic's difference of mean scores over its certified Lipschitz bound: proven, and"
       " loose.",
-      group=CRITICS,
       panel="Wasserstein estimate, and the distance",
       order=1,
       short="certified W1",
-      slow=True,
-      applies=has_layers,
-      needs=(fake, difference, critic_params),
-      finish=lambda view: view.once(_certificate)["certified_wasserstein"],
     ),
-    Measure(
+    _certified(
       "certified_gap",
       "exact distance less the certified bound",
       "W1",
       "Never below 0; how much is not proven.",
-      group=CRITICS,
-      slow=True,
-      applies=has_layers,
-      needs=(fake, difference, critic_params),
-      finish=lambda view: view.once(_certificate)["certified_gap"],
     ),
-    Measure(
+    _certified(
       "lipschitz_bound",
       "certified Lipschitz bound of the critic",
       "slope",
       "The constant is at most that, proven.",
-      group=CRITICS,
       panel="Lipschitz constant of the critic",
       order=1,
-      slow=True,
-      applies=has_layers,
-      needs=(fake, difference, critic_params),
-      finish=lambda view: view.once(_certificate)["lipschitz_bound"],
     ),
     Measure(
       "true_wasserstein",
@@ -167,6 +152,22 @@ def rows() -> list[Measure]:
       compute=lambda view: view.once(_norms).max(),
     ),
   ]
+
+
+def _certified(name: str, title: str, label: str, meaning: str, **shown) -> Measure:
+  """Row of one of `certified_measures`; `shown` has its panel and short name."""
+  return Measure(
+    name,
+    title,
+    label,
+    meaning,
+    group=CRITICS,
+    slow=True,
+    applies=has_layers,
+    needs=(fake, difference, critic_params),
+    finish=lambda view: view.once(_certificate)[name],
+    **shown,
+  )
 
 
 def certified_measures(
