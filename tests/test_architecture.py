@@ -27,9 +27,8 @@ ALLOWED = {
   "diagnostics": NOUNS | {"losses"},
   "objectives": NOUNS | {"losses", "penalties"},
   "optimizers": set(),
-  "config": {"losses", "penalties", "optimizers", "precision"},
-  "training": NOUNS | {"config", "objectives", "precision"},
-  "sweep": {"training"},
+  "training": NOUNS | {"losses", "penalties", "objectives", "optimizers", "precision"},
+  "sweep": NOUNS | {"training"},
 }
 ALLOWED["__init__"] = set(ALLOWED) - {"networks", "data"}
 OUTSIDE = {

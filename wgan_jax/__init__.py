@@ -1,7 +1,6 @@
 """Wasserstein GANs in JAX: pure losses, per-sample gradient penalties, training as functions."""
 
 from wgan_jax import diagnostics, frechet, lipschitz, modes, transport
-from wgan_jax.config import Config, Hparams
 from wgan_jax.losses import (
   LOSSES,
   Loss,
@@ -30,9 +29,9 @@ from wgan_jax.penalties import (
   penalize_squares,
   perturb,
 )
-from wgan_jax.sweep import Members, Sweep, make_sweep
-from wgan_jax.training import Info, State, generate, make_chunk, make_training
-from wgan_jax.types import CriticFn, Network, Pair
+from wgan_jax.sweep import Members, Sweep, make_chunk, make_sweep
+from wgan_jax.training import Config, Hparams, generate, make_training
+from wgan_jax.types import CriticFn, Info, Network, Pair, State
 
 __all__ = [
   "LOSSES",

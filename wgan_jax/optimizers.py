@@ -1,9 +1,13 @@
 """Optimisers of both networks, by name."""
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optax
+
+OptimizerFn = Callable[..., optax.GradientTransformation]
+"""(learning_rate, hparams) -> optax.GradientTransformation."""
 
 
 class Optimizer(NamedTuple):
@@ -15,7 +19,7 @@ class Optimizer(NamedTuple):
     defaults: by name the fields of `Hparams` that `make` reads, with the values of its source.
   """
 
-  make: Callable[..., optax.GradientTransformation]
+  make: OptimizerFn
   defaults: Mapping[str, float] = {}
 
   def __hash__(self):
@@ -39,3 +43,28 @@ OPTIMIZERS = {
   "rmsprop": Optimizer(_rmsprop, {"learning_rate": 5e-5, "beta2": 0.99}),
 }
 """The optimisers by name."""
+
+
+def check_optimizer(optimizer: Optimizer, hparams: Any) -> None:
+  """Refuses a row whose `make` is no function of a learning rate and hyperparameters.
+
+  Args:
+    optimizer: the row.
+    hparams: a `wgan_jax.Hparams` to try it with.
+
+  Raises:
+    ValueError: it does not take these arguments, or returns no transformation.
+  """
+  wanted = "Config.optimizer must be a function (learning_rate, hparams) -> GradientTransformation"
+  # optax's own functions would take the hyperparameters for their second argument.
+  if getattr(optimizer.make, "__module__", "").startswith("optax"):
+    name = optimizer.make.__name__
+    raise ValueError(f"{wanted}: write lambda learning_rate, hparams: optax.{name}(learning_rate)")
+  arguments = (hparams.learning_rate, hparams)
+  try:
+    inspect.signature(optimizer.make).bind(*arguments)
+  except TypeError as error:
+    raise ValueError(f"{wanted}, and it does not take these arguments: {error}") from error
+  made = optimizer.make(*arguments)
+  if not isinstance(made, optax.GradientTransformation):
+    raise ValueError(f"{wanted}, and it returned {made!r}")

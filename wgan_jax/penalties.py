@@ -213,3 +213,17 @@ PENALTIES = {
   "none": Penalty(),
 }
 """The penalties by name, and weight clipping as one of them."""
+
+
+def check_penalty(penalty: Penalty) -> None:
+  """Refuses a penalty that cannot be trained with.
+
+  Raises:
+    ValueError: it has points but no cost, or a cost but no points.
+  """
+  if (penalty.points is None) != (penalty.cost is None):
+    given, missing = ("cost", "points") if penalty.points is None else ("points", "cost")
+    raise ValueError(
+      f"Config.penalty has {given} but no {missing}: give both, such as"
+      " Penalty(points=wgan_jax.interpolate, cost=wgan_jax.penalize), or neither"
+    )

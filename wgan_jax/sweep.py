@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from wgan_jax.training import Hparams, Info, State, Training, make_chunk
+from wgan_jax.training import Hparams, Training
+from wgan_jax.types import Info, State
 
 BATCHING = ("vmap", "map")
 
@@ -43,6 +44,35 @@ class Sweep(NamedTuple):
 
   init: Callable[[jax.Array, Hparams], Members]
   chunk: Callable[[Members, Hparams, Any, jax.Array], tuple[Members, Info]]
+
+
+def make_chunk(step: Callable, capacity: int) -> Callable:
+  """Builds a function of many steps, their number traced: all lengths share one compilation.
+
+  Args:
+    step: the `step` of `make_training`.
+    capacity: the most steps that one call may do.
+
+  Returns:
+    `chunk(state, hparams, data, n_steps) -> (State, Info)`, with n_steps <= capacity traced. Each
+    leaf of Info is [capacity, ...]; entries from n_steps on are zero. Jit it with
+    `donate_argnums=0` to update the state in place.
+  """
+
+  step = jax.jit(step, inline=True)  # Traced once for its shapes and its loop.
+
+  def chunk(state, hparams, data, n_steps):
+    _, info = jax.eval_shape(step, state, hparams, data)
+    buffer = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), info)
+
+    def body(i, carry):
+      state, buffer = carry
+      state, info = step(state, hparams, data)
+      return state, jax.tree.map(lambda rows, row: rows.at[i].set(row), buffer, info)
+
+    return jax.lax.fori_loop(0, n_steps, body, (state, buffer))
+
+  return chunk
 
 
 def make_sweep(

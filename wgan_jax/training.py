@@ -9,6 +9,7 @@ References:
   [2] Gulrajani et al., Improved Training of Wasserstein GANs, 2017, arXiv 1704.00028v3.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,61 +18,102 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from wgan_jax.config import Config, Hparams
+from wgan_jax.losses import LOSSES, Loss
 from wgan_jax.objectives import make_objectives
-from wgan_jax.precision import compute_in
-from wgan_jax.types import Pair, Params
+from wgan_jax.optimizers import OPTIMIZERS, Optimizer, OptimizerFn, check_optimizer
+from wgan_jax.penalties import PENALTIES, Penalty, check_penalty
+from wgan_jax.precision import COMPUTE_DTYPES, compute_in
+from wgan_jax.types import Info, Pair, State
 
 # Folded into the key of a generator's update, whose other draws take it whole.
 _REAL_SAMPLES = 0x7265616C
 
 
-class State(NamedTuple):
-  """State of a training run: all that the next step needs and a checkpoint holds, arrays only.
+class Hparams(NamedTuple):
+  """What changes only numbers: scalars, traced under `jit`, a batch of them under `vmap`.
 
   Attributes:
-    step: steps done, int32 [].
-    key: the root key of all draws; step t draws from `fold_in(key, t)`.
-    critic_params: the critic's parameters.
-    generator_params: the generator's parameters.
-    batch_stats: the generator's running statistics, moved by its own updates only.
-    critic_opt_state: the critic's optimiser state.
-    generator_opt_state: the generator's optimiser state.
+    learning_rate: step size of both networks' optimisers.
+    beta1: Adam's decay of the mean gradient; RMSProp has none.
+    beta2: decay of the mean squared gradient, Adam's and RMSProp's.
+    lambda_gp: the weight of the penalty, 10 as in WGAN-GP (Gulrajani et al., 2017, section 4);
+      gamma for R1 and R2. Unused without a penalty.
+    clip_value: c of weight clipping, unused without it.
+    decay_steps: steps over which the learning rate falls linearly to zero (Gulrajani et al., 2017,
+      appendix F); 0 for a constant one.
   """
 
-  step: jax.Array
-  key: jax.Array
-  critic_params: Params
-  generator_params: Params
-  batch_stats: chex.ArrayTree
-  critic_opt_state: optax.OptState
-  generator_opt_state: optax.OptState
+  learning_rate: chex.Numeric = 2e-4
+  beta1: chex.Numeric = 0.5
+  beta2: chex.Numeric = 0.9
+  lambda_gp: chex.Numeric = 10.0
+  clip_value: chex.Numeric = 0.01
+  decay_steps: chex.Numeric = 0.0
 
 
-class Info(NamedTuple):
-  """Metrics of one step: float32 scalars, except `finite`.
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """What changes the program: static under `jit`, hashable.
 
-  Critic metrics come from the step's last critic update, on its training batch and before the
-  update.
+  A loss, a penalty or an optimiser is a name or a row of your own.
 
   Attributes:
-    estimate: the loss's estimate, such as E c(x) - E c(g(z)); `Loss.estimate_name` says of what.
-    gradient_penalty: the bare penalty, without its weight; 0 where there is none.
-    critic_loss: what the critic minimised, lambda_gp times the penalty included.
-    generator_loss: what the generator minimised.
-    gradient_norm_mean: mean gradient norm at the penalty's points, such as x_hat; 0 without a
-      penalty.
-    gradient_norm_max: largest gradient norm at these points; 0 without a penalty.
-    finite: bool, whether the losses of every update and the whole updated state are finite.
+    loss: a key of `LOSSES`, or a `Loss`.
+    penalty: a key of `PENALTIES`, or a `Penalty`.
+    optimizer: for both networks, a key of `OPTIMIZERS`, an `Optimizer`, or a function
+      (learning_rate, hparams) -> optax.GradientTransformation.
+    n_critic: critic updates per generator update.
+    batch_size: samples per update, of each network.
+    fixed_generator: leave the generator's parameters as they are, so that the critic nears its
+      optimum.
+    compute_dtype: in which the networks compute, one of `COMPUTE_DTYPES`, and to which samples and
+      scores are rounded; parameters, gradients, their norms and moments stay in float32.
+
+  Raises:
+    ValueError: a value is unknown or unusable; names the field.
   """
 
-  estimate: jax.Array
-  gradient_penalty: jax.Array
-  critic_loss: jax.Array
-  generator_loss: jax.Array
-  gradient_norm_mean: jax.Array
-  gradient_norm_max: jax.Array
-  finite: jax.Array
+  loss: str | Loss = "wasserstein"
+  penalty: str | Penalty = "gp"
+  optimizer: str | Optimizer | OptimizerFn = "adam"
+  n_critic: int = 5
+  batch_size: int = 64
+  fixed_generator: bool = False
+  compute_dtype: str = "float32"
+
+  def __post_init__(self):
+    _check_row("loss", self.loss, LOSSES, Loss)
+    _check_row("penalty", self.penalty, PENALTIES, Penalty)
+    if not callable(self.optimizer):
+      _check_row("optimizer", self.optimizer, OPTIMIZERS, Optimizer)
+    check_penalty(self.penalty_row)
+    if not isinstance(self.optimizer, str):
+      check_optimizer(self.optimizer_row, Hparams())
+    if self.compute_dtype not in COMPUTE_DTYPES:
+      raise ValueError(
+        f"Config.compute_dtype must be one of {', '.join(COMPUTE_DTYPES)},"
+        f" got {self.compute_dtype!r}"
+      )
+    for name in ("n_critic", "batch_size"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"Config.{name} must be at least 1, got {getattr(self, name)}")
+
+  @property
+  def loss_row(self) -> Loss:
+    """The loss, looked up if it was given by name."""
+    return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+
+  @property
+  def penalty_row(self) -> Penalty:
+    """The penalty, looked up if it was given by name."""
+    return PENALTIES[self.penalty] if isinstance(self.penalty, str) else self.penalty
+
+  @property
+  def optimizer_row(self) -> Optimizer:
+    """The optimiser, looked up if it was given by name; without defaults if by a function."""
+    if isinstance(self.optimizer, str):
+      return OPTIMIZERS[self.optimizer]
+    return self.optimizer if isinstance(self.optimizer, Optimizer) else Optimizer(self.optimizer)
 
 
 SampleRealFn = Callable[[jax.Array, Any, int], jax.Array]
@@ -213,33 +255,14 @@ def generate(networks: Pair, state: State, key: jax.Array, n: int) -> jax.Array:
   return samples
 
 
-def make_chunk(step: Callable, capacity: int) -> Callable:
-  """Builds a function of many steps, their number traced: all lengths share one compilation.
-
-  Args:
-    step: the `step` of `make_training`.
-    capacity: the most steps that one call may do.
-
-  Returns:
-    `chunk(state, hparams, data, n_steps) -> (State, Info)`, with n_steps <= capacity traced. Each
-    leaf of Info is [capacity, ...]; entries from n_steps on are zero. Jit it with
-    `donate_argnums=0` to update the state in place.
-  """
-
-  step = jax.jit(step, inline=True)  # Traced once for its shapes and its loop.
-
-  def chunk(state, hparams, data, n_steps):
-    _, info = jax.eval_shape(step, state, hparams, data)
-    buffer = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), info)
-
-    def body(i, carry):
-      state, buffer = carry
-      state, info = step(state, hparams, data)
-      return state, jax.tree.map(lambda rows, row: rows.at[i].set(row), buffer, info)
-
-    return jax.lax.fori_loop(0, n_steps, body, (state, buffer))
-
-  return chunk
+def _check_row(field: str, value, rows: dict, row_type: type) -> None:
+  """Refuses what is neither a known name nor a row, which a plain tuple is not."""
+  if isinstance(value, row_type) or (isinstance(value, str) and value in rows):
+    return
+  raise ValueError(
+    f"Config.{field} must be one of {', '.join(rows)} or a wgan_jax.{row_type.__name__},"
+    f" got {value!r}"
+  )
 
 
 def _decayed(hparams, step) -> jax.Array:

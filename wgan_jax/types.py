@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import chex
 import jax
+import optax
 
 from wgan_jax.layers import Layer
 
@@ -44,3 +45,51 @@ class Pair(NamedTuple):
   critic: Network
   generator: Network
   latent_dim: int
+
+
+class State(NamedTuple):
+  """State of a training run: all that the next step needs and a checkpoint holds, arrays only.
+
+  Attributes:
+    step: steps done, int32 [].
+    key: the root key of all draws; step t draws from `fold_in(key, t)`.
+    critic_params: the critic's parameters.
+    generator_params: the generator's parameters.
+    batch_stats: the generator's running statistics, moved by its own updates only.
+    critic_opt_state: the critic's optimiser state.
+    generator_opt_state: the generator's optimiser state.
+  """
+
+  step: jax.Array
+  key: jax.Array
+  critic_params: Params
+  generator_params: Params
+  batch_stats: chex.ArrayTree
+  critic_opt_state: optax.OptState
+  generator_opt_state: optax.OptState
+
+
+class Info(NamedTuple):
+  """Metrics of one step: float32 scalars, except `finite`.
+
+  Critic metrics come from the step's last critic update, on its training batch and before the
+  update.
+
+  Attributes:
+    estimate: the loss's estimate, such as E c(x) - E c(g(z)); `Loss.estimate_name` says of what.
+    gradient_penalty: the bare penalty, without its weight; 0 where there is none.
+    critic_loss: what the critic minimised, lambda_gp times the penalty included.
+    generator_loss: what the generator minimised.
+    gradient_norm_mean: mean gradient norm at the penalty's points, such as x_hat; 0 without a
+      penalty.
+    gradient_norm_max: largest gradient norm at these points; 0 without a penalty.
+    finite: bool, whether the losses of every update and the whole updated state are finite.
+  """
+
+  estimate: jax.Array
+  gradient_penalty: jax.Array
+  critic_loss: jax.Array
+  generator_loss: jax.Array
+  gradient_norm_mean: jax.Array
+  gradient_norm_max: jax.Array
+  finite: jax.Array

@@ -9,8 +9,8 @@ from experiments.host.errors import UserError
 from experiments.spec.datasets import DATASETS, Dataset, load_dataset
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.setting import ROWS, Choices, Setting
-from wgan_jax.config import Config, Hparams
 from wgan_jax.precision import COMPUTE_DTYPES
+from wgan_jax.training import Config, Hparams
 from wgan_jax.types import Pair
 
 _MAX_SEED = 2**32 - 1

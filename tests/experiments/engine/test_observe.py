@@ -9,7 +9,8 @@ import pytest
 from experiments.engine.observe import observe, observe_training
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp
-from wgan_jax.training import Config, Hparams, Training, make_chunk, make_training
+from wgan_jax.sweep import make_chunk
+from wgan_jax.training import Config, Hparams, Training, make_training
 
 CONFIG = Config(n_critic=2, batch_size=8)
 PAIR = mlp((2,), latent_dim=2, width=4, depth=1)

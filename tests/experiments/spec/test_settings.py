@@ -12,7 +12,7 @@ from experiments.spec.grid import Grid
 from experiments.spec.notes import notes
 from experiments.spec.record import FORMAT, check_format, stamp
 from experiments.spec.settings import SETTINGS, STATIC, Settings
-from wgan_jax.config import Config, Hparams
+from wgan_jax.training import Config, Hparams
 
 
 def settings(dataset="digits", **choices):
