@@ -111,10 +111,8 @@ CLAIM = Claim(
   " 0.03, and above it at the most funnels; the two-sided one is above clipping's; each falls with"
   " funnels. Clipping's |estimate| is below half of the distance; at the fewest funnels both"
   " penalties' are within 15 % of it, at the most the one-sided one's within 25 %.",
-  quick={"seeds": 2, "funnels": (4, 16), "steps": 3000, "clip_steps": 1500, "batch_size": 512,
-    "width": 128},
-  full={"seeds": 5, "funnels": (4, 16, 64), "steps": 60_000, "clip_steps": 5000,
-    "batch_size": 1024},
-  tiny={"seeds": 1, "funnels": (2,), "steps": 2, "clip_steps": 2, "batch_size": 8, "width": 4},
-  minutes={"quick": 2.2, "full": 25.0},
+  quick=dict(seeds=2, funnels=(4, 16), steps=3000, clip_steps=1500, batch_size=512, width=128),
+  full=dict(seeds=5, funnels=(4, 16, 64), steps=60_000, clip_steps=5000, batch_size=1024),
+  tiny=dict(seeds=1, funnels=(2,), steps=2, clip_steps=2, batch_size=8, width=4),
+  minutes=dict(quick=2.2, full=25.0),
 )  # fmt: skip

@@ -94,10 +94,10 @@ CLAIM = Claim(
   criterion_text="On ring and grid both penalties find every mode with every seed; on the grid both"
   " cross-entropy losses find fewer in the mean, with a larger mean reverse KL. On stacked MNIST,"
   " where run, the penalty finds over 900 of 1,000 classes, more than they.",
-  quick={"seeds": 2, "ring": {"steps": 2500, "width": 64},
-    "grid": {"steps": 4000, "width": 64}, "stacked_mnist": None},
-  full={"seeds": 5, "ring": {"steps": 25_000, "width": 128},
-    "grid": {"steps": 50_000, "width": 128}, "stacked_mnist": {"steps": 20_000, "width": 64}},
-  tiny={"seeds": 1, "ring": {"steps": 2, "width": 4}, "grid": {"steps": 2, "width": 4}},
-  minutes={"quick": 4.9, "full": 240.0},
+  quick=dict(seeds=2, ring=dict(steps=2500, width=64), grid=dict(steps=4000, width=64),
+    stacked_mnist=None),
+  full=dict(seeds=5, ring=dict(steps=25_000, width=128), grid=dict(steps=50_000, width=128),
+    stacked_mnist=dict(steps=20_000, width=64)),
+  tiny=dict(seeds=1, ring=dict(steps=2, width=4), grid=dict(steps=2, width=4)),
+  minutes=dict(quick=4.9, full=240.0),
 )  # fmt: skip

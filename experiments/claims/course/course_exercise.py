@@ -155,10 +155,7 @@ CLAIM = Claim(
   criterion_text="Every seed. On the last six rows and columns the gradient of the exercise's"
   " critic is exactly 0 with its batch's statistics held (and not so elsewhere), 0 nowhere through"
   " them. That of the others is 0 at no pixel. The quality of samples does not count.",
-  quick={"seeds": 2, "dataset": "digits", "steps": 400, "width": 16, "batch_size": 64,
-    "looks": 4},
-  full={"seeds": 3, "dataset": "mnist", "steps": 46_900, "width": 64, "batch_size": 128,
-    "looks": 20},
-  tiny={"seeds": 1, "steps": 2, "width": 2, "batch_size": 4, "looks": 2},
-  minutes={"quick": 3.9, "full": 60},
+  quick=dict(seeds=2, dataset="digits", steps=400, width=16, batch_size=64, looks=4),
+  full=dict(seeds=3, dataset="mnist", steps=46_900, width=64, batch_size=128, looks=20),
+  tiny=dict(seeds=1, steps=2, width=2, batch_size=4, looks=2), minutes=dict(quick=3.9, full=60),
 )  # fmt: skip

@@ -140,6 +140,6 @@ CLAIM = Claim(
   " / (p + q) by less than 0.03 on average. Generator losses have a negative slope in a fake's"
   " score, -1/2 where d is 1/2; where d goes to 0 minimax's goes to 0, the other's to -1. Games end"
   " below a third of the first distance, at a loss of 2 log 2 to 5 %.",
-  quick={"seeds": 2, "steps": 3000, "width": 64}, full={"seeds": 5, "steps": 20_000, "width": 256},
-  tiny={"seeds": 1, "steps": 3, "width": 4}, minutes={"quick": 0.7, "full": 3.0},
+  quick=dict(seeds=2, steps=3000, width=64), full=dict(seeds=5, steps=20_000, width=256),
+  tiny=dict(seeds=1, steps=3, width=4), minutes=dict(quick=0.7, full=3.0),
 )  # fmt: skip

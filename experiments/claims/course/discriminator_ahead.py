@@ -96,7 +96,7 @@ CLAIM = Claim(
   criterion_text="In every seed: means of d(real) and d(fake) start less than 0.1 apart, histograms"
   " (21 bins) overlapping by over half; they move apart from look to look, to above 0.99 and below"
   " 0.01, overlap below 0.01. The critic separates them by over 1, its mean slope above 0.5.",
-  quick={"seeds": 2, "width": 16, "dataset": "digits", "updates": [0, 10, 100, 1000]},
-  full={"seeds": 5, "width": 64, "dataset": "mnist"},
-  tiny={"seeds": 1, "width": 2, "updates": [0, 2]}, minutes={"quick": 1.2, "full": 2.0},
+  quick=dict(seeds=2, width=16, dataset="digits", updates=[0, 10, 100, 1000]),
+  full=dict(seeds=5, width=64, dataset="mnist"), tiny=dict(seeds=1, width=2, updates=[0, 2]),
+  minutes=dict(quick=1.2, full=2.0),
 )  # fmt: skip

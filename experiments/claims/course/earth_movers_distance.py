@@ -91,6 +91,6 @@ CLAIM = Claim(
   settings="Densities of variance 1 on a grid of cells of 0.05, 0 to 8 apart; network simplex.",
   criterion_text="W1 equals the separation to 0.02 and the sum of amount x distance to 1e-6; its"
   " slope is 1 to 2 %; Jensen-Shannon stays below log 2, its last slope below 2 % of its steepest.",
-  quick={"separations": 17}, full={"separations": 33},
-  tiny={"separations": 3}, minutes={"quick": 0.1, "full": 0.5},
+  quick=dict(separations=17), full=dict(separations=33), tiny=dict(separations=3),
+  minutes=dict(quick=0.1, full=0.5),
 )  # fmt: skip

@@ -129,6 +129,6 @@ CLAIM = Claim(
   " secant, a product of operator norms.",
   criterion_text="Every search finds a function's constant to 1 %, the steepest secant is that to 2"
   " %; above 1 for x^2 on [-2, 2] and 2x, else at most 1 + 1e-5. No critic's exceeds its bound.",
-  quick={"seeds": 3, "points": 401}, full={"seeds": 20},
-  tiny={"seeds": 1, "points": 51}, minutes={"quick": 0.3, "full": 2.0},
+  quick=dict(seeds=3, points=401), full=dict(seeds=20), tiny=dict(seeds=1, points=51),
+  minutes=dict(quick=0.3, full=2.0),
 )  # fmt: skip

@@ -120,10 +120,9 @@ CLAIM = Claim(
   criterion_text="On the ring, after the first sixth: with one of the cross-entropy losses most"
   " seeds at some look hold half of the modes at most while one leads, and in most another takes"
   " the lead; with the W-loss every seed holds all modes at the end, and more on average.",
-  quick={"seeds": 3, "steps": 3000, "looks": 60, "image_set": "digits",
-    "image_methods": ["nonsaturating"], "image_steps": 600, "width": 16},
-  full={"seeds": 5, "steps": 20_000, "looks": 100, "image_set": "mnist",
-    "image_methods": list(_METHODS), "image_steps": 20_000, "width": 64},
-  tiny={"seeds": 1, "steps": 6, "looks": 3, "image_steps": 2, "width": 2},
-  minutes={"quick": 1.5, "full": 20.0},
+  quick=dict(seeds=3, steps=3000, looks=60, image_set="digits", image_methods=["nonsaturating"],
+    image_steps=600, width=16),
+  full=dict(seeds=5, steps=20_000, looks=100, image_set="mnist", image_methods=list(_METHODS),
+    image_steps=20_000, width=64),
+  tiny=dict(seeds=1, steps=6, looks=3, image_steps=2, width=2), minutes=dict(quick=1.5, full=20.0),
 )  # fmt: skip

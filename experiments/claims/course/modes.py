@@ -142,7 +142,7 @@ CLAIM = Claim(
   " most of whose 20 nearest images are of it; from 5 to 7 the density falls below half of the"
   " lower peak. All 8 and 25 known modes are found, within 3 sigma as by a perfect sampler to 0.01;"
   " a classifier finds all 10 and 1,000 classes.",
-  quick={"seeds": 1, "image_set": "digits", "n_images": 1500, "iterations": 500},
-  full={"seeds": 3, "image_set": "mnist", "n_images": 10_000, "iterations": 1000},
-  tiny={"n_images": 100, "iterations": 250}, minutes={"quick": 0.7, "full": 5.0},
+  quick=dict(seeds=1, image_set="digits", n_images=1500, iterations=500),
+  full=dict(seeds=3, image_set="mnist", n_images=10_000, iterations=1000),
+  tiny=dict(n_images=100, iterations=250), minutes=dict(quick=0.7, full=5.0),
 )  # fmt: skip

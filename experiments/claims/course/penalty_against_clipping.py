@@ -98,10 +98,9 @@ CLAIM = Claim(
   criterion_text="Of settings with which every seed finished, the best of each by mean Fréchet"
   " distance: the penalty's is less by Welch's one-sided test, p < 0.05, its mean recall larger,"
   " its sliced distance smaller. One seed, or no recall with either, is inconclusive.",
-  quick={"seeds": 3, "dataset": "digits", "steps": 1000, "width": 16,
-    "clip_values": (0.03, 0.1), "lambdas": (10.0,)},
-  full={"seeds": 5, "dataset": "mnist", "steps": 20_000, "width": 64,
-    "clip_values": (0.003, 0.01, 0.03, 0.1), "lambdas": (0.1, 1.0, 10.0, 100.0)},
-  tiny={"seeds": 1, "steps": 2, "width": 1, "clip_values": (0.1,)},
-  minutes={"quick": 9.6, "full": 150.0},
+  quick=dict(seeds=3, dataset="digits", steps=1000, width=16, clip_values=(0.03, 0.1),
+    lambdas=(10.0,)),
+  full=dict(seeds=5, dataset="mnist", steps=20_000, width=64, clip_values=(0.003, 0.01, 0.03, 0.1),
+    lambdas=(0.1, 1.0, 10.0, 100.0)),
+  tiny=dict(seeds=1, steps=2, width=1, clip_values=(0.1,)), minutes=dict(quick=9.6, full=150.0),
 )  # fmt: skip

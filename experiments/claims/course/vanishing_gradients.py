@@ -91,7 +91,7 @@ CLAIM = Claim(
   criterion_text="In every seed: minimax's gradient ends at least 20 times below its largest and"
   " 500 times below the non-saturating one, which does not shrink after a 20th; the Wasserstein"
   " gradient ends within a factor of 2 of that half way, at least half of that after a 20th.",
-  quick={"seeds": 2, "steps": 1000, "width": 16, "dataset": "digits"},
-  full={"seeds": 5, "steps": 5000, "width": 64, "dataset": "mnist"},
-  tiny={"seeds": 1, "steps": 4, "width": 2}, minutes={"quick": 2, "full": 5.0},
+  quick=dict(seeds=2, steps=1000, width=16, dataset="digits"),
+  full=dict(seeds=5, steps=5000, width=64, dataset="mnist"), tiny=dict(seeds=1, steps=4, width=2),
+  minutes=dict(quick=2, full=5.0),
 )  # fmt: skip

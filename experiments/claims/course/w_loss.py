@@ -134,6 +134,6 @@ CLAIM = Claim(
   " W1 (1 + W1 / (2 lambda)), which a soft penalty allows; the loss is its negative, swapping real"
   " and fake swaps its sign; the last layer is linear, scores leave [0, 1]. The cross-entropy's"
   " estimate is at most log 2, and within 5 % of it where W1 is 4.",
-  quick={"seeds": 2, "steps": 1000, "width": 64}, full={"seeds": 5, "steps": 10_000, "width": 128},
-  tiny={"seeds": 1, "steps": 2, "width": 4}, minutes={"quick": 0.8, "full": 4.0},
+  quick=dict(seeds=2, steps=1000, width=64), full=dict(seeds=5, steps=10_000, width=128),
+  tiny=dict(seeds=1, steps=2, width=4), minutes=dict(quick=0.8, full=4.0),
 )  # fmt: skip

@@ -101,10 +101,9 @@ CLAIM = Claim(
   " |estimate| below a tenth of the distance and norms at the fakes below 0.01; at the largest an"
   " estimate above twice it and a norm above 10. A quarter of the values at most, and one at least,"
   " give an estimate within a factor of 1.5.",
-  quick={"seeds": 2, "steps": 1500, "width": 64,
-    "clip_values": (0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.06, 0.07, 0.08, 0.1, 0.3)},
-  full={"seeds": 5, "steps": 10_000,
-    "clip_values": (0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.3, 1.0)},
-  tiny={"seeds": 1, "steps": 4, "width": 4, "clip_values": (0.01, 1.0)},
-  minutes={"quick": 0.3, "full": 3.0},
+  quick=dict(seeds=2, steps=1500, width=64, clip_values=(0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.06,
+    0.07, 0.08, 0.1, 0.3)),
+  full=dict(seeds=5, steps=10_000, clip_values=(0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06,
+    0.07, 0.08, 0.1, 0.3, 1.0)),
+  tiny=dict(seeds=1, steps=4, width=4, clip_values=(0.01, 1.0)), minutes=dict(quick=0.3, full=3.0),
 )  # fmt: skip

@@ -94,7 +94,7 @@ CLAIM = Claim(
   criterion_text="Every seed: at each step the logged critic loss is -(estimate) + lambda x penalty"
   " to 1e-5, the penalty over 1e-3 of it; the sliced distance to held-out data falls below half its"
   " start; the mean norm on x_hat, over the last fifth, is within 0.8 and 1.25.",
-  quick={"seeds": 2, "dataset": "digits", "steps": 1200, "width": 16},
-  full={"seeds": 3, "dataset": "mnist", "steps": 20_000, "width": 64},
-  tiny={"seeds": 1, "steps": 2, "width": 1}, minutes={"quick": 2.4, "full": 15.0},
+  quick=dict(seeds=2, dataset="digits", steps=1200, width=16),
+  full=dict(seeds=3, dataset="mnist", steps=20_000, width=64), tiny=dict(seeds=1, steps=2, width=1),
+  minutes=dict(quick=2.4, full=15.0),
 )  # fmt: skip

@@ -107,9 +107,8 @@ CLAIM = Claim(
   criterion_text="At the larger rate a seed with Adam turns non-finite, or its estimate's largest"
   " change in a step is on average over twice RMSProp's; every seed with Adam has a negative cosine"
   " or turns non-finite; under 5 % of RMSProp's cosines are negative, over twice that of Adam's.",
-  quick={"seeds": 2, "steps": 300, "width": 16, "batch_size": 64,
-    "learning_rates": [5e-5, 1e-3]},
-  full={"seeds": 5, "steps": 10000, "width": 64},
-  tiny={"seeds": 1, "steps": 3, "width": 2, "batch_size": 4, "learning_rates": [1e-4, 1e-3]},
-  minutes={"quick": 1.8, "full": 20},
+  quick=dict(seeds=2, steps=300, width=16, batch_size=64, learning_rates=[5e-5, 1e-3]),
+  full=dict(seeds=5, steps=10000, width=64),
+  tiny=dict(seeds=1, steps=3, width=2, batch_size=4, learning_rates=[1e-4, 1e-3]),
+  minutes=dict(quick=1.8, full=20),
 )  # fmt: skip

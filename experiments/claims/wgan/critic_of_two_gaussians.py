@@ -114,6 +114,6 @@ CLAIM = Claim(
   criterion_text="Between the means, every seed: the least |slope| of the discriminator's"
   " probability is below 1 % of its largest; that of a critic's score above 20 %, and the score"
   " correlates with x above 0.95. No clipped weight exceeds c.",
-  quick={"seeds": 3, "steps": 5000, "width": 64}, full={"seeds": 5, "steps": 20000, "width": 512},
-  tiny={"seeds": 2, "steps": 3, "width": 4}, minutes={"quick": 0.5, "full": 3.0},
+  quick=dict(seeds=3, steps=5000, width=64), full=dict(seeds=5, steps=20000, width=512),
+  tiny=dict(seeds=2, steps=3, width=4), minutes=dict(quick=0.5, full=3.0),
 )  # fmt: skip

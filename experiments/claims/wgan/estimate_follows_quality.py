@@ -102,8 +102,8 @@ CLAIM = Claim(
   criterion_text="After the first eighth, with both networks: the rank correlation of filtered"
   " estimate and sliced distance, mean over seeds, is at least 0.6 for the Wasserstein estimate and"
   " at most 0.3 for the Jensen-Shannon one, which ends at 80 % of log 2 at least.",
-  quick={"seeds": 2, "steps": 800, "width": 16, "mlp_width": 128, "batch_size": 64},
-  full={"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512},
-  tiny={"seeds": 1, "steps": 30, "width": 2, "mlp_width": 4, "batch_size": 4},
-  minutes={"quick": 2.6, "full": 60},
+  quick=dict(seeds=2, steps=800, width=16, mlp_width=128, batch_size=64),
+  full=dict(seeds=5, steps=20000, width=64, mlp_width=512),
+  tiny=dict(seeds=1, steps=30, width=2, mlp_width=4, batch_size=4),
+  minutes=dict(quick=2.6, full=60),
 )  # fmt: skip

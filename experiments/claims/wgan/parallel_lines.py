@@ -79,6 +79,6 @@ CLAIM = Claim(
   settings="Segments x = 0 and x = theta, y uniform on [0, 1], as equal masses.",
   criterion_text="W1 = |theta| to 1e-6; for theta other than 0 Jensen-Shannon is log 2 to 1e-5,"
   " total variation 1 to 1e-6 and KL infinite; at 0 the first two are 0 to 1e-6 and KL is finite.",
-  quick={"offsets": 41, "heights": 100}, full={"offsets": 101, "heights": 400},
-  tiny={"offsets": 3, "heights": 4}, minutes={"quick": 0.1, "full": 0.1},
+  quick=dict(offsets=41, heights=100), full=dict(offsets=101, heights=400),
+  tiny=dict(offsets=3, heights=4), minutes=dict(quick=0.1, full=0.1),
 )  # fmt: skip

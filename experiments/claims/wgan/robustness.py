@@ -88,8 +88,7 @@ CLAIM = Claim(
   criterion_text="With the W-loss every seed of both generators finds all classes, with a KL below"
   " 0.3; with the cross-entropy, for one of them, the mean Fréchet distance is over 1.5 times that,"
   " or a seed diverges. Short of that, a scale below 5,000 updates is inconclusive.",
-  quick={"seeds": 2, "steps": 400, "width": 16, "mlp_width": 128, "batch_size": 64},
-  full={"seeds": 5, "steps": 20000, "width": 64, "mlp_width": 512},
-  tiny={"seeds": 1, "steps": 1, "width": 2, "mlp_width": 4, "batch_size": 4},
-  minutes={"quick": 2.3, "full": 60},
+  quick=dict(seeds=2, steps=400, width=16, mlp_width=128, batch_size=64),
+  full=dict(seeds=5, steps=20000, width=64, mlp_width=512),
+  tiny=dict(seeds=1, steps=1, width=2, mlp_width=4, batch_size=4), minutes=dict(quick=2.3, full=60),
 )  # fmt: skip

@@ -87,6 +87,6 @@ CLAIM = Claim(
   criterion_text="Every seed. With batch normalisation over a tenth of the Jacobian's norm lies off"
   " its diagonal, and the sum's gradient is off some sample's own by over 1 % of the mean norm."
   " With the others both are below 0.001.",
-  quick={"seeds": 3, "width": 128, "batch_size": 64}, full={"seeds": 10, "width": 512},
-  tiny={"seeds": 1, "width": 8, "batch_size": 4}, minutes={"quick": 0.1, "full": 0.5},
+  quick=dict(seeds=3, width=128, batch_size=64), full=dict(seeds=10, width=512),
+  tiny=dict(seeds=1, width=8, batch_size=4), minutes=dict(quick=0.1, full=0.5),
 )  # fmt: skip

@@ -146,7 +146,7 @@ CLAIM = Claim(
   " 0.4 a layer, its correlation with the layer at least 0.9, at least a quarter of weights is"
   " within 1 % of the largest, both end bars of their histogram of 100 are the highest. Penalty: a"
   " slope of at most 0.2, at most 1 % of weights near the largest.",
-  quick={"seeds": 2, "steps": 700, "width": 128, "batch_size": 64, "learning_rate": 1e-4},
-  full={"seeds": 5, "steps": 20000, "width": 512, "batch_size": 256},
-  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4}, minutes={"quick": 1.8, "full": 30},
+  quick=dict(seeds=2, steps=700, width=128, batch_size=64, learning_rate=1e-4),
+  full=dict(seeds=5, steps=20000, width=512, batch_size=256),
+  tiny=dict(seeds=1, steps=2, width=4, batch_size=4), minutes=dict(quick=1.8, full=30),
 )  # fmt: skip

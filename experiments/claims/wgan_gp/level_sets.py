@@ -164,8 +164,8 @@ CLAIM = Claim(
   " the share between the data and a normal density of the same two moments is at least 0.1 with"
   " the penalty and 0.1 above the better clip value's; its cosine with an optimal plan is higher"
   " too.",
-  quick={"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256, "learning_rate": 3e-3},
-  full={"seeds": 5, "steps": 20000, "width": 512, "learning_rate": 3e-4},
-  tiny={"seeds": 1, "steps": 1, "width": 4, "batch_size": 8, "learning_rate": 1e-4},
-  minutes={"quick": 2.1, "full": 20},
+  quick=dict(seeds=2, steps=1500, width=64, batch_size=256, learning_rate=3e-3),
+  full=dict(seeds=5, steps=20000, width=512, learning_rate=3e-4),
+  tiny=dict(seeds=1, steps=1, width=4, batch_size=8, learning_rate=1e-4),
+  minutes=dict(quick=2.1, full=20),
 )  # fmt: skip

@@ -74,7 +74,7 @@ CLAIM = Claim(
   criterion_text="Every run finishes; the mean exact distance is below 0.4 with both, of data of"
   " unit variance; Welch's test of equal means has p > 0.05. One seed, or a 95 % interval of the"
   " difference that reaches 25 % of the mean, is inconclusive.",
-  quick={"seeds": 5, "dataset": "ring", "steps": 1500, "width": 64},
-  full={"seeds": 20, "dataset": "grid", "steps": 20_000, "width": 128},
-  tiny={"seeds": 1, "steps": 2, "width": 4}, minutes={"quick": 2.2, "full": 30.0},
+  quick=dict(seeds=5, dataset="ring", steps=1500, width=64),
+  full=dict(seeds=20, dataset="grid", steps=20_000, width=128),
+  tiny=dict(seeds=1, steps=2, width=4), minutes=dict(quick=2.2, full=30.0),
 )  # fmt: skip

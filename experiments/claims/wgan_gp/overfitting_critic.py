@@ -112,11 +112,10 @@ CLAIM = Claim(
   " training data less that on validation data is positive at the end, and rises. With the penalty"
   " the first rises, the second falls. Where only the rise, or clipping, is missing before the"
   " paper's 20,000 steps, the scale does not decide.",
-  quick={"seeds": 2, "steps": 2800, "look_every": 100, "dataset": "digits", "width": 256,
-    "batch_size": 32, "learning_rate": 5e-4},
-  full={"seeds": 5, "steps": 20000, "look_every": 200, "dataset": "mnist", "width": 1024,
-    "batch_size": 64, "learning_rate": 1e-4},
-  tiny={"seeds": 1, "steps": 3, "look_every": 1, "width": 4, "batch_size": 4,
-    "learning_rate": 1e-4},
-  minutes={"quick": 2.7, "full": 30},
+  quick=dict(seeds=2, steps=2800, look_every=100, dataset="digits", width=256, batch_size=32,
+    learning_rate=5e-4),
+  full=dict(seeds=5, steps=20000, look_every=200, dataset="mnist", width=1024, batch_size=64,
+    learning_rate=1e-4),
+  tiny=dict(seeds=1, steps=3, look_every=1, width=4, batch_size=4, learning_rate=1e-4),
+  minutes=dict(quick=2.7, full=30),
 )  # fmt: skip

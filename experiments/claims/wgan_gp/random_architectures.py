@@ -142,10 +142,10 @@ CLAIM = Claim(
   criterion_text="At the paper's thresholds of an architecture's mean score: at over half of those"
   " where the methods differ, more architectures succeed only with WGAN-GP than only with the GAN,"
   " and summed over the thresholds they are more by a quarter of the architectures at least.",
-  quick={"seeds": 1, "architectures": 8, "depths": [2, 4], "widths": [4, 8], "steps": 300,
-    "learning_rate": 1e-3, "n_samples": 1000, "dataset": "digits"},
-  full={"seeds": 2, "architectures": 40, "depths": [4, 8, 12, 20], "widths": [32, 64, 128],
-    "steps": 10_000, "learning_rate": 2e-4, "n_samples": 2000},
-  tiny={"architectures": 2, "depths": [2], "widths": [2], "steps": 2, "n_samples": 16},
-  minutes={"quick": 5.6, "full": 400},
+  quick=dict(seeds=1, architectures=8, depths=[2, 4], widths=[4, 8], steps=300, learning_rate=1e-3,
+    n_samples=1000, dataset="digits"),
+  full=dict(seeds=2, architectures=40, depths=[4, 8, 12, 20], widths=[32, 64, 128], steps=10_000,
+    learning_rate=2e-4, n_samples=2000),
+  tiny=dict(architectures=2, depths=[2], widths=[2], steps=2, n_samples=16),
+  minutes=dict(quick=5.6, full=400),
 )  # fmt: skip

@@ -117,7 +117,7 @@ CLAIM = Claim(
   criterion_text="ELU's second derivative jumps by over 0.5 within a step of 0.001, the softplus's"
   " by less than 0.01; with the softplus every seed ends at an exact W1 below 0.5, with ELU it"
   " diverges or ends at over twice the worst of those.",
-  quick={"seeds": 2, "steps": 1500, "width": 64, "batch_size": 256},
-  full={"seeds": 5, "steps": 20000, "width": 512},
-  tiny={"seeds": 1, "steps": 2, "width": 4, "batch_size": 4}, minutes={"quick": 1.4, "full": 20},
+  quick=dict(seeds=2, steps=1500, width=64, batch_size=256),
+  full=dict(seeds=5, steps=20000, width=512), tiny=dict(seeds=1, steps=2, width=4, batch_size=4),
+  minutes=dict(quick=1.4, full=20),
 )  # fmt: skip
