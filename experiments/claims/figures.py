@@ -45,6 +45,12 @@ def mark(axes, *, x: float | None = None, y: float | None = None, label: str | N
   draw(y if x is None else x, **style)
 
 
+def entitle(axes, title: str, **labels) -> None:
+  """Gives a panel a small title, and the labels, limits and scales that `Axes.set` takes."""
+  axes.set_title(title, fontsize=9)
+  axes.set(**labels)
+
+
 def outline(axes, values, edges, label: str | None = None, **style) -> None:
   """Draws a histogram of shares as an outline; values beyond the edges are in the last bins."""
   shares = np.histogram(np.clip(values, *edges[[0, -1]]), edges)[0] / len(values)
@@ -74,6 +80,14 @@ def image_grid(axes, images: np.ndarray, title: str) -> None:
   axes.imshow(compose_grid(pixels), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
   axes.set_title(title, fontsize=9)
   axes.set_axis_off()
+
+
+def image_grids(images: dict[str, np.ndarray], caption: str, *, size, rows: int = 1) -> Picture:
+  """Draws a picture of images in square grids, a panel for each title."""
+  figure, panels = make_panels(rows, len(images) // rows, size=size)
+  for axes, (title, own) in zip(panels.ravel(), images.items(), strict=True):
+    image_grid(axes, own, title)
+  return picture(figure, caption)
 
 
 def log_map(axes, values: np.ndarray):

@@ -35,6 +35,11 @@ def curves(members: Sequence[Member], name: str) -> list[list[tuple[int, float]]
   return [[(line["step"], line[name]) for line in each.lines if name in line] for each in members]
 
 
+def columns(rows: Sequence[dict[str, Any]]) -> dict[str, list]:
+  """Turns rows of the same names into a list for each name."""
+  return {name: [row[name] for row in rows] for name in rows[0]}
+
+
 def span(values: Sequence[float], form: str = ".3g") -> str:
   """Gives the least and the largest value in words: "1.5 to 2"."""
   return f"{np.min(values):{form}} to {np.max(values):{form}}"

@@ -1,7 +1,5 @@
 """The Kantorovich benchmark in the plane: critics against a known distance and gradient."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +43,7 @@ def _train(lab, toy, penalty, steps, batch_size, width) -> tuple[float, float]:
   networks = mlp((2,), latent_dim=2, width=width, depth=2)._replace(generator=toy.generator)
 
   def look(key, state, data):
-    critic_fn = functools.partial(networks.critic.apply, state.critic_params)
+    critic_fn = jax.tree_util.Partial(networks.critic.apply, state.critic_params)
     pairs, scores = toy.sample_coupling(key, data, 4000), jax.vmap(critic_fn)
     gradients = jax.vmap(jax.grad(critic_fn))(pairs.real)
     size = jnp.sqrt(jnp.mean(jnp.sum(gradients**2, axis=1)))
@@ -57,8 +55,7 @@ def _train(lab, toy, penalty, steps, batch_size, width) -> tuple[float, float]:
   if penalty != "clip":  # At quick scale fewer updates than the source's: larger, ending small.
     hparams = hparams._replace(learning_rate=1e-3, decay_steps=steps)
   config = Config(penalty=penalty, n_critic=1, batch_size=batch_size, fixed_generator=True)
-  source = (toy.sample_real, toy.data)
-  seen = lab.observe(config, networks, source, hparams, 1, [steps], look).seen
+  seen = lab.observe(config, networks, (toy.sample_real, toy.data), hparams, 1, [steps], look).seen
   return float(seen["cosine"][0, 0]), float(seen["estimate"][0, 0])
 
 

@@ -19,7 +19,7 @@ _OF_CLASSES = {"n_modes": "n_classes", "high_quality": None, "reverse_kl": "clas
 
 def _measure(lab, *, seeds, ring, grid, stacked_mnist):
   asked = {"ring": ring, "grid": grid, "stacked_mnist": stacked_mnist}
-  numbers, table = {}, []
+  numbers, table, methods = {}, [], {METHODS[method]: method for method in _WORDS}
   for name, own in asked.items():
     if own is None:
       continue
@@ -30,8 +30,7 @@ def _measure(lab, *, seeds, ring, grid, stacked_mnist):
     lengths["slow_every"] = 0 if points else max(1, steps // 4)
     numbers[name] = {}
     for same in by_setting(lab.sweep(name, choices, seeds=seeds, **lengths)):
-      asked_for = (same[0].run.loss, same[0].run.penalty)
-      method = next(each for each in _WORDS if METHODS[each] == asked_for)
+      method = methods[same[0].run.loss, same[0].run.penalty]
       ends = [member.end for member in same if member.end]
       source = _OF_POINTS if points else _OF_CLASSES
       found = {key: [end[at] for end in ends] if at else [] for key, at in source.items()}
@@ -47,8 +46,7 @@ def _criterion(numbers):
     found = {method: own["n_modes"] for method, own in numbers[name].items()}
     n_seeds = len(numbers[name]["gp"]["found"])
     holds &= all(found[method] == [_MODES[name]] * n_seeds for method in _PENALTIES)
-    divergences = {method: own["reverse_kl"] for method, own in numbers[name].items()}
-    evenness = {method: np.mean(own) if own else np.inf for method, own in divergences.items()}
+    evenness = {each: np.mean(own["reverse_kl"] or np.inf) for each, own in numbers[name].items()}
     if name == "grid":
       lost = all(found[each] and np.mean(found[each]) < _MODES[name] for each in _CROSS_ENTROPY)
       uneven = min(evenness[method] for method in _CROSS_ENTROPY)
@@ -60,7 +58,7 @@ def _criterion(numbers):
     seen.append(f"{name}, modes of {_MODES[name]} (reverse KL): {words}")
   if "stacked_mnist" in numbers:
     found = {name: own["n_modes"] for name, own in numbers["stacked_mnist"].items()}
-    means = {name: np.mean(values) if values else 0.0 for name, values in found.items()}
+    means = {name: np.mean(values or 0.0) for name, values in found.items()}
     holds &= means["gp"] > 900 and means["gp"] > max(means[name] for name in _CROSS_ENTROPY)
     words = ", ".join(f"{_WORDS[name]} {value:.0f}" for name, value in means.items())
     seen.append(f"stacked digits, classes of 1,000: {words}")

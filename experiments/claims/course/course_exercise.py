@@ -1,17 +1,14 @@
 """The course's exercise as it is, INVALID on purpose, beside two critics without its faults."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.exercise import make_exercise_training, score_batch
-from experiments.claims.figures import image_grid, lines_by_seed, log_map, make_panels, picture
+from experiments.claims.figures import image_grids, lines_by_seed, log_map, make_panels, picture
 from experiments.claims.summary import even_steps, rows_by_seed
 from experiments.measures.classes import ClassifierMeasures
-from experiments.measures.classifiers import classify_images
 from experiments.measures.samples import sliced_distance
 from wgan_jax.networks import dcgan, exercise
 from wgan_jax.training import Config, Hparams, generate
@@ -28,20 +25,24 @@ def _measure(lab, *, seeds, dataset, steps, width, batch_size, looks):
   size = {"latent_dim": 64, "width": width}
   pairs = {"exercise": exercise(**size, scale_mean=0.0), "padded": exercise(**size)}
   pairs["dcgan"] = dcgan((28, 28, 1), **size)
-  real, source = jnp.asarray(data.held_out[:64]), (data.sample_real, data.train)
+  held_out, source = jnp.asarray(data.held_out), (data.sample_real, data.train)
   numbers, table, grids, maps = {}, [], {}, {}
   for name, pair in pairs.items():
-    look = functools.partial(_look, pair, judge.n_samples, jnp.asarray(data.held_out))
+
+    def look(key, state, data, pair=pair):
+      samples = generate(pair, state, key, judge.n_samples)
+      return {"samples": samples, "sliced": sliced_distance(samples[: len(held_out)], held_out)}
+
     if name == "exercise":
       training = make_exercise_training(config, pair, width)
       observed = lab.observe_training(training, data.train, _HPARAMS, seeds, at, look)
-      scores = functools.partial(score_batch, hold=True)
-      maps["through the batch"] = _gradient_maps(score_batch, observed.state, seeds, real)
+      maps["through the batch"] = _gradient_maps(score_batch, observed.state, held_out[:64])
+      maps[name] = _gradient_maps(score_batch, observed.state, held_out[:64], hold=True)
     else:
       observed = lab.observe(config, pair, source, _HPARAMS, seeds, at, look)
       scores = jax.vmap(pair.critic.apply, (None, 0))
-    maps[name] = _gradient_maps(scores, observed.state, seeds, real)
-    grids[name] = observed.seen["samples"][0, -1, :64]
+      maps[name] = _gradient_maps(scores, observed.state, held_out[:64])
+    grids[_WORDS[name]] = observed.seen["samples"][0, -1, :64]
     numbers[name] = {
       "at": at,
       "estimate": [_smooth(row) for row in observed.info.estimate],
@@ -58,30 +59,24 @@ def _measure(lab, *, seeds, dataset, steps, width, batch_size, looks):
     table += rows_by_seed({"networks": _WORDS[name]}, columns | {"edge": numbers[name]["edge"]})
   through = [float(_edge(each).min()) for each in maps["through the batch"]]
   numbers["exercise"]["edge_through_batch"] = through
-  pictures = [_draw_maps(maps), _draw_curves(numbers, seeds), _draw_grids(grids)]
-  return Evidence(numbers, table, pictures)
-
-
-def _look(pair, n_samples, held_out, key, state, data):
-  samples = generate(pair, state, key, n_samples)
-  return {"samples": samples, "sliced": sliced_distance(samples[: len(held_out)], held_out)}
+  samples = image_grids(grids, "64 samples of each at the end, seed 0.", size=(10, 3.6))
+  return Evidence(numbers, table, [_draw_maps(maps), _draw_curves(numbers, seeds), samples])
 
 
 def _measure_samples(judge, samples):
   if not np.isfinite(samples).all():
     return dict.fromkeys(judge.NAMES, float("inf"))
-  outputs = classify_images(judge.params, samples)
-  return judge.measure({"classes": outputs.logits.argmax(1), "features": outputs.features})
+  return judge.measure(judge.inspect(samples))
 
 
-def _gradient_maps(scores, state, seeds, real):
+def _gradient_maps(scores, state, real, **how):
   """Computes the mean absolute gradient of the scores at each pixel, [28, 28] for each seed."""
   # Signs at random, so that what one score loses by an image another does not give back.
   signs = jax.random.rademacher(jax.random.key(0), (8, len(real)), jnp.float32)
   maps = []
-  for i in range(seeds):
-    own = functools.partial(scores, jax.tree.map(lambda leaf, i=i: leaf[i], state.critic_params))
-    gradient = jax.jit(jax.grad(lambda x, sign, own=own: jnp.vdot(sign, own(x))))
+  for i in range(len(state.step)):
+    params = jax.tree.map(lambda leaf, i=i: leaf[i], state.critic_params)
+    gradient = jax.jit(jax.grad(lambda x, sign, p=params: jnp.vdot(sign, scores(p, x, **how))))
     maps.append(np.mean([np.abs(gradient(real, sign)).mean((0, 3)) for sign in signs], axis=0))
   return maps
 
@@ -99,13 +94,12 @@ def _criterion(numbers):
   blind = max(numbers["exercise"]["edge"])
   seeing = min(min(numbers[name]["least"]) for name in ("padded", "dcgan"))
   coupled = min(numbers["exercise"]["edge_through_batch"])
-  holds = blind == 0 and min(numbers["exercise"]["largest"]) > 0 and coupled > 0 and seeing > 0
   means = []
   for name, words in _WORDS.items():
     frechet, kl = (np.array(numbers[name][key])[:, -1].mean() for key in ("frechet", "class_kl"))
     means.append(f"{words} {frechet:.3g}, {kl:.2g}")
   return verdict(
-    holds,
+    blind == 0 and min(numbers["exercise"]["largest"]) > 0 and coupled > 0 and seeing > 0,
     f"The exercise's critic has a gradient of {blind:g} at most on the last six rows and columns,"
     f" of {coupled:.1g} at least through the batch's statistics; the others at least {seeing:.1g}"
     " at every pixel. Fréchet distance and KL of classes at the end, means over seeds:"
@@ -136,13 +130,6 @@ def _draw_curves(numbers, seeds):
   figure.supxlabel("generator updates")
   caption = f"Samples, and estimates as means of neighbouring updates; {seeds} seeds, a line each."
   return picture(figure, caption)
-
-
-def _draw_grids(grids):
-  figure, panels = make_panels(1, len(grids), size=(10, 3.6))
-  for axes, (name, images) in zip(panels, grids.items(), strict=True):
-    image_grid(axes, images, _WORDS[name])
-  return picture(figure, "64 samples of each at the end, seed 0.")
 
 
 CLAIM = Claim(

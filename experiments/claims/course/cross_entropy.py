@@ -1,6 +1,5 @@
 """Course, row 3: the binary cross-entropy and the minimax game, against what is known of them."""
 
-import functools
 import math
 
 import jax
@@ -11,10 +10,9 @@ import scipy.stats
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, picture
 from experiments.claims.summary import by_seed
-from wgan_jax import LOSSES, Config, Hparams, generate
+from wgan_jax import LOSSES, Config, Hparams, generate, transport
 from wgan_jax.data.toy import Mixture, fixed_generator, sample_mixture
 from wgan_jax.networks import mlp
-from wgan_jax.transport import jensen_shannon
 
 _CELL = 0.01
 _X = np.arange(-10, 10 + _CELL / 2, _CELL)
@@ -33,7 +31,7 @@ def _measure(lab, *, seeds, steps, width):
   scores = _train_discriminators(lab, seeds, steps, width)
   d = np.exp(-np.logaddexp(0, -scores))
   optimum = _P / (_P + _Q)
-  divergence = float(jensen_shannon(jnp.array(_P), jnp.array(_Q)))
+  divergence = float(transport.jensen_shannon(jnp.array(_P), jnp.array(_Q)))
   losses = _CELL * (_P * np.logaddexp(0, -scores) + _Q * np.logaddexp(0, scores)).sum(1)
   losses_of = {name: LOSSES[name].generator for name in _GAMES}
   slopes = {k: jax.vmap(jax.grad(lambda c, f=f: f(c[None])))(_SCORES) for k, f in losses_of.items()}
@@ -60,8 +58,8 @@ def _train_discriminators(lab, seeds, steps, width):
   pair = mlp((1,), latent_dim=1, width=width)._replace(generator=generator)
 
   def look(key, state, data):
-    apply = functools.partial(pair.critic.apply, state.critic_params)
-    return {"scores": jax.vmap(apply)(jnp.float32(_X[:, None]))}
+    scores = jax.vmap(lambda x: pair.critic.apply(state.critic_params, x))
+    return {"scores": scores(jnp.float32(_X[:, None]))}
 
   config = Config("minimax", "none", n_critic=1, batch_size=1024, fixed_generator=True)
   hparams = Hparams(1e-3, 0.5, 0.999, decay_steps=steps)

@@ -1,7 +1,5 @@
 """Course, row 4: the discriminator has the easier task and gets ahead of the generator."""
 
-import functools
-
 import jax
 import numpy as np
 
@@ -18,9 +16,9 @@ def _measure(lab, *, seeds, width, dataset, updates):
   discriminator = _observe(lab, dataset, "nonsaturating", "none", width, seeds, updates)
   critic = _observe(lab, dataset, "wasserstein", "gp", width, seeds, updates)
   probabilities = {name: sigmoid(scores) for name, scores in discriminator.seen.items()}
-  sides = zip(probabilities["real"], probabilities["fake"], strict=True)
-  overlap = [[_overlap(*look) for look in zip(*looks, strict=True)] for looks in sides]
-  numbers = {"updates": updates, "overlap": overlap}
+  shares = [np.apply_along_axis(_shares, -1, each) for each in probabilities.values()]
+  # The common area of two histograms, 1 for equal ones.
+  numbers = {"updates": updates, "overlap": np.minimum(*shares).sum(-1).tolist()}
   numbers |= {f"mean_d_{side}": each.mean(-1).tolist() for side, each in probabilities.items()}
   numbers |= {f"mean_c_{side}": each.mean(-1).tolist() for side, each in critic.seen.items()}
   numbers["critic_gradient_norm"] = critic.info.gradient_norm_mean[:, -10:].mean(1).tolist()
@@ -43,16 +41,14 @@ def _observe(lab, dataset, loss, penalty, width, seeds, updates):
     latents = jax.random.normal(key_latents, (_N, networks.latent_dim))
     params = state.generator_params, state.batch_stats
     fake, _ = networks.generator.apply(*params, latents, train=True)
-    scores = jax.vmap(functools.partial(networks.critic.apply, state.critic_params))
+    scores = jax.vmap(lambda x: networks.critic.apply(state.critic_params, x))
     return {"real": scores(sample_real(key_real, data, _N)), "fake": scores(fake)}
 
   return lab.observe_settings(runs, updates, look)
 
 
-def _overlap(real, fake):
-  """Computes the common area of two histograms of shares, 1 for equal ones."""
-  shares = [np.histogram(each, _BINS)[0] / len(each) for each in (real, fake)]
-  return float(np.minimum(*shares).sum())
+def _shares(values):
+  return np.histogram(values, _BINS)[0] / len(values)
 
 
 def _criterion(numbers):
@@ -61,9 +57,8 @@ def _criterion(numbers):
   start = (np.abs(gaps[:, 0]) < 0.1) & (overlap[:, 0] > 0.5)
   end = (real[:, -1] > 0.99) & (fake[:, -1] < 0.01) & (overlap[:, -1] < 0.01)
   critic = (c_gap[:, -1] > 1) & (slope > 0.5)
-  holds = bool(np.all(start & end & critic) and np.all(np.diff(gaps) > 0))
   return verdict(
-    holds,
+    np.all(start & end & critic) and np.all(np.diff(gaps) > 0),
     f"Mean d(real) and d(fake), all seeds: {real[:, 0].mean():.3f} and {fake[:, 0].mean():.3f} at"
     f" the start, their histograms overlapping by {overlap[:, 0].mean():.2f}; after"
     f" {numbers['updates'][-1]:,} updates {real[:, -1].mean():.4f} and {fake[:, -1].mean():.4f},"

@@ -1,16 +1,13 @@
 """Course, row 10: the penalty keeps gradient norms near 1 on the lines, softly."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import make_panels, mark, outline, picture
+from experiments.claims.figures import entitle, make_panels, mark, outline, picture
 from experiments.claims.summary import arrays, rows_by_seed
-from wgan_jax import generate, gradient_norms, interpolate
-from wgan_jax.lipschitz import largest_gradient_norm
+from wgan_jax import generate, gradient_norms, interpolate, lipschitz
 
 _N = 500  # Points on lines, of each member.
 _MEASURES = ("mean", "near", "largest_on_lines", "largest_in_box")
@@ -46,12 +43,12 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
 
   def look(key, state, train):
     key_real, key_fake, key_epsilon, key_search = jax.random.split(key, 4)
-    critic_fn = functools.partial(networks.critic.apply, state.critic_params)
+    critic_fn = jax.tree_util.Partial(networks.critic.apply, state.critic_params)
     real = data.sample_real(key_real, train, _N)
     fake = generate(networks, state, key_fake, _N)
     x_hat = interpolate(key_epsilon, real, fake)
     effort = {"n_points": 128, "n_climbers": 8, "n_steps": 20}
-    found, _ = largest_gradient_norm(key_search, critic_fn, -box, box, x_hat, **effort)
+    found, _ = lipschitz.largest_gradient_norm(key_search, critic_fn, -box, box, x_hat, **effort)
     return {"norms": gradient_norms(critic_fn, x_hat), "found": found}
 
   return lab.observe_settings(runs, [steps], look).seen
@@ -83,8 +80,7 @@ def _draw(norms, numbers, seeds, steps, image_steps):
     mark(axes, x=1)
     largest = [max(numbers[name][key]) for key in _MEASURES[2:]]
     title = f"{name}\nlargest {largest[0]:.3g} on the lines, {largest[1]:.3g} in the box"
-    axes.set_title(title, fontsize=9)
-    axes.set(xlabel="gradient norm on x_hat", ylabel="share of points in a bin of 0.04")
+    entitle(axes, title, xlabel="gradient norm on x_hat", ylabel="share of points in a bin of 0.04")
   caption = f"Ring, {steps:,} steps, {seeds} seeds; digits, {image_steps:,} steps, seed 0."
   return picture(figure, caption)
 

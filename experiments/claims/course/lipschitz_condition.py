@@ -1,7 +1,5 @@
 """Course, row 8: 1-Lipschitz is a gradient norm of at most 1 at every point of a stated domain."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,8 +30,7 @@ def _measure(lab, *, seeds, points):
     x = np.linspace(-half, half, points).astype(np.float32).astype(np.float64)
     y = np.asarray(function(x), np.float64)
     with np.errstate(invalid="ignore"):  # A point and itself have no secant.
-      steepest = np.nanmax(np.abs(y[:, None] - y) / np.abs(x[:, None] - x))
-    secant = float(steepest)
+      secant = float(np.nanmax(np.abs(y[:, None] - y) / np.abs(x[:, None] - x)))
     functions.append({"name": name, "constant": constant, "found": found, "secant": secant})
     table.append({"function": name, "true or certified": constant, "found": max(found)})
   for width in (16, 64):
@@ -42,24 +39,20 @@ def _measure(lab, *, seeds, points):
     for seed in range(seeds):
       key_params, key_search = jax.random.split(jax.random.key(seed))
       params = critic.init(key_params)
-      found = search(params, key_search)
+      found = float(search(params, key_search))
       bound = certify(critic.layers(params), (2,)).bound
-      critics.append({"width": width, "seed": seed, "found": float(found), "bound": bound})
+      critics.append({"width": width, "seed": seed, "found": found, "bound": bound})
       name = f"critic of 3 x {width}, seed {seed}"
-      table.append({"function": name, "true or certified": bound, "found": float(found)})
+      table.append({"function": name, "true or certified": bound, "found": found})
   numbers = {"functions": functions, "critics": critics}
   return Evidence(numbers, table, [_draw(functions), _draw_critics(critics, seeds)])
 
 
 def _searcher(apply, box):
   """Makes (params, key) -> the largest gradient norm found in the box, compiled once."""
-
-  @jax.jit
-  def search(params, key):
-    critic_fn = functools.partial(apply, params)
-    return largest_gradient_norm(key, critic_fn, -box, box)[0]
-
-  return search
+  return jax.jit(
+    lambda params, key: largest_gradient_norm(key, lambda x: apply(params, x), -box, box)[0]
+  )
 
 
 def _criterion(numbers):

@@ -1,18 +1,16 @@
 """Course, row 2: mode collapse, and a generator that moves on from mode to mode, for each loss."""
 
-import functools
-
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import make_panels, picture
+from experiments.claims.figures import entitle, make_panels, picture
 from experiments.claims.summary import by_seed, even_steps
 from experiments.measures.classes import load_classifier_measures
 from experiments.measures.samples import N_MODE_SAMPLES
+from wgan_jax import generate
 from wgan_jax.modes import mode_statistics
 from wgan_jax.networks.classifier import classify
-from wgan_jax.training import generate
 
 _METHODS = {"minimax": "cross-entropy, minimax", "nonsaturating": "cross-entropy, non-saturating"}
 _METHODS["gp"] = "W-loss with penalty"
@@ -36,8 +34,9 @@ def _measure(lab, *, seeds, steps, looks, image_set, image_methods, image_steps,
     return {"shares": counts / _N_IMAGES}
 
   def watch(runs, at, look, *more):
-    look = functools.partial(look, runs[0].networks())
-    return lab.observe_settings(runs, at, look, *more).seen["shares"].tolist()
+    networks = runs[0].networks()
+    watched = lab.observe_settings(runs, at, lambda *now: look(networks, *now), *more)
+    return watched.seen["shares"].tolist()
 
   shares, classes = {}, {}
   for method in _METHODS:
@@ -102,8 +101,7 @@ def _draw(shares, at, what, caption):
     for seed, axes in enumerate(row):
       colours = [f"C{i}" for i in range(10)]
       bands = axes.stackplot(at, np.array(each[seed]).T, colors=colours, linewidth=0)
-      axes.set(xlim=(0, at[-1]), ylim=(0, 1))
-      axes.set_title(f"{_METHODS[method]}, seed {seed}", fontsize=9)
+      entitle(axes, f"{_METHODS[method]}, seed {seed}", xlim=(0, at[-1]), ylim=(0, 1))
   figure.supxlabel("generator updates")
   figure.supylabel(f"share of each {what}")
   figure.legend(bands, range(len(bands)), title=what, loc="outside right center")

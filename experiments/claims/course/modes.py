@@ -10,6 +10,7 @@ from sklearn.manifold import TSNE
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, picture
+from experiments.claims.summary import columns
 from experiments.measures.classes import load_classifier_measures
 from experiments.measures.samples import N_MODE_SAMPLES
 from wgan_jax.data.images import to_unit
@@ -21,28 +22,24 @@ _FROM, _TO = 5, 7  # The path leads from the peak of one digit to that of the ot
 
 def _measure(lab, *, seeds, image_set, n_images, iterations):
   dataset = lab.load(image_set)
-  found, drawn = [], []
+  found = []
   for seed in range(seeds):
     chosen = np.random.default_rng(seed).permutation(len(dataset.images.train_images))[:n_images]
     pixels = dataset.images.train_images[chosen].reshape(len(chosen), -1) / 255
     labels = dataset.images.train_labels[chosen]
     linear = PCA(min(50, len(chosen)), random_state=seed).fit_transform(pixels)
     flat = TSNE(2, max_iter=iterations, random_state=seed).fit_transform(linear).astype(np.float64)
-    peaks, shown = _find_peaks(flat, labels)
-    found.append(peaks)
-    drawn.append(shown)
-  numbers = {name: [each[name] for each in found] for name in found[0]}
-  numbers |= _count_toys(lab) | _count_classes(dataset)
+    found.append(_find_peaks(flat, labels))
+  numbers = columns([peaks for peaks, _ in found]) | _count_toys(lab) | _count_classes(dataset)
   counted = numbers["found"] | numbers["found_classes"]
   table = [{"data": name, "modes found": n} for name, n in counted.items()]
-  return Evidence(numbers, table, [_draw(*drawn[0], image_set), _draw_path(numbers)])
+  return Evidence(numbers, table, [_draw(*found[0][1], image_set), _draw_path(numbers)])
 
 
 def _find_peaks(flat, labels) -> tuple[dict, tuple]:
   """Finds the density's peaks, their classes, and the density on the path between two of them."""
   density = scipy.stats.gaussian_kde(flat.T, 0.15)  # In standard deviations of the map.
-  ranges = zip(flat.min(0), flat.max(0), strict=True)
-  lines = [np.linspace(low, high, _SIDE) for low, high in ranges]
+  lines = list(np.linspace(flat.min(0), flat.max(0), _SIDE, axis=1))
   grid = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
   values = density(grid.reshape(-1, 2).T).reshape(_SIDE, _SIDE)
   peak = (values == scipy.ndimage.maximum_filter(values, 3)) & (values > 0.05 * values.max())
@@ -68,15 +65,14 @@ def _find_peaks(flat, labels) -> tuple[dict, tuple]:
 
 def _count_toys(lab):
   """Counts the modes in samples of the toy data themselves."""
-  found, known, quality = {}, {}, {}
+  counts = {"known": {}, "found": {}, "high_quality": {}}
   for key, name in enumerate(("ring", "grid")):
     toy = lab.load(name).toy
     samples = toy.sample_real(jax.random.key(key), toy.data, N_MODE_SAMPLES)
     own = mode_statistics(samples, *toy.modes)
-    known[name], found[name] = len(toy.modes.centres), int(own.n_modes)
-    quality[name] = float(own.high_quality)
-  perfect = float(perfect_high_quality())
-  return {"known": known, "found": found, "high_quality": quality, "perfect": perfect}
+    counts["known"][name], counts["found"][name] = len(toy.modes.centres), int(own.n_modes)
+    counts["high_quality"][name] = float(own.high_quality)
+  return counts | {"perfect": float(perfect_high_quality())}
 
 
 def _count_classes(dataset):
@@ -98,9 +94,8 @@ def _criterion(numbers):
   peaks = all(n == 10 for n in n_classes) and all(fall < 0.5 for fall in falls)
   whole = numbers["found"] == numbers["known"] and (images, stacked) == (10, 1000)
   perfect = all(abs(q - numbers["perfect"]) < 0.01 for q in numbers["high_quality"].values())
-  holds = peaks and whole and perfect
   return verdict(
-    holds,
+    peaks and whole and perfect,
     f"{min(n_classes)} of ten classes have a peak of the density, of {numbers['peaks'][0]} peaks in"
     f" all; from {_FROM} to {_TO} it falls to {max(falls):.2f} of the lower peak. Known modes"
     f" found: {numbers['found']['ring']} of 8 with {numbers['high_quality']['ring']:.3f} within 3"

@@ -24,15 +24,11 @@ def _measure(lab, *, seeds, dataset, steps, width, clip_values, lambdas):
     ends = [member.end for member in same if member.end]
     values = {key: [end[key] for end in ends] for key in _SHOWN}
     row = {"setting": name, "finished": f"{len(ends)} of {len(same)}"}
-    table.append(row | {_title(key): str(mean_interval(values[key])) for key in _SHOWN})
+    table.append(row | {compared()[key].title: str(mean_interval(values[key])) for key in _SHOWN})
     sliced = curves(same, "sliced_wasserstein")
     settings.append({"name": name, "penalty": run.penalty, "end": values, "sliced": sliced})
   numbers = {"seeds": seeds, "settings": settings}
   return Evidence(numbers, table, [_draw(numbers, dataset, steps)])
-
-
-def _title(name):
-  return compared()[name].title
 
 
 def _best(numbers, penalty):
@@ -58,13 +54,12 @@ def _criterion(numbers):
   p = float(scipy.stats.ttest_ind(*both, equal_var=False, alternative="less").pvalue)
   recall = [np.mean(end["recall"]) for end in (ours, theirs)]
   sliced = [np.mean(end["sliced_wasserstein"]) for end in (ours, theirs)]
-  holds = p < 0.05 and recall[0] > recall[1] and sliced[0] < sliced[1]
   measures = "; ".join(
-    f"{_title(key)} {mean_interval(ours[key])} against {mean_interval(theirs[key])}"
+    f"{compared()[key].title} {mean_interval(ours[key])} against {mean_interval(theirs[key])}"
     for key in _SHOWN[:4]
   )
   return verdict(
-    holds,
+    p < 0.05 and recall[0] > recall[1] and sliced[0] < sliced[1],
     f"The best penalty ({gp['name']}) against the best clipping ({clip['name']}), mean ± half the"
     f" 95 % interval of {numbers['seeds']} seeds: {measures}; Welch test that the penalty's Fréchet"
     f" distance is no less: p = {p:.2g}.",
@@ -74,14 +69,14 @@ def _criterion(numbers):
 
 def _draw(numbers, dataset, steps):
   figure, panels = make_panels(1, 4, size=(11, 3.8))
-  for i, each in enumerate(numbers["settings"]):
-    for axes, key in zip(panels[:3], _SHOWN, strict=False):
-      dots_with_interval(axes, i, each["end"][key], f"C{i}")
-    lines_by_seed(panels[3], None, each["sliced"], each["name"], color=f"C{i}")
   names = [each["name"].replace(", ", "\n") for each in numbers["settings"]]
+  for i, each in enumerate(numbers["settings"]):
+    lines_by_seed(panels[3], None, each["sliced"], each["name"], color=f"C{i}")
   for axes, key in zip(panels[:3], _SHOWN, strict=False):
+    for i, each in enumerate(numbers["settings"]):
+      dots_with_interval(axes, i, each["end"][key], f"C{i}")
     axes.set_xticks(range(len(names)), names, fontsize=7, rotation=60)
-    axes.set(ylabel=f"{_title(key)}\n({compared()[key].label})", xlim=(-0.5, len(names)))
+    axes.set(ylabel=f"{compared()[key].title}\n({compared()[key].label})", xlim=(-0.5, len(names)))
     axes.yaxis.label.set_fontsize(8)
   panels[3].set(yscale="log", xlabel="generator updates", ylabel="sliced distance (SW1)")
   caption = f"{dataset}, {steps:,} updates, {numbers['seeds']} seeds each, 95 % intervals."

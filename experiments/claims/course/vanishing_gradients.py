@@ -18,11 +18,21 @@ _CURVES = {
 
 def _measure(lab, *, seeds, steps, width, dataset):
   at = sorted({round(steps * share) for share in (0, 0.01, 0.02, *np.linspace(0.05, 1, 20))})
+  norms, estimates = {}, {}
   # Both cross-entropy losses are a generator's: their discriminator is the same.
-  trained = {loss: penalty for loss, penalty, _ in _CURVES.values()}
-  found = {each: _observe(lab, dataset, each, trained[each], width, seeds, at) for each in trained}
-  norms = {name: found[loss].seen[name].tolist() for name, (loss, _, _) in _CURVES.items()}
-  estimates = {loss: each.info.estimate[:, -1].tolist() for loss, each in found.items()}
+  for loss, penalty in {loss: penalty for loss, penalty, _ in _CURVES.values()}.items():
+    choices = {"loss": loss, "penalty": penalty, "width": width}
+    runs = lab.settings(dataset, seeds, n_critic=1, fixed_generator=True, **choices)
+    networks = runs[0].networks()
+
+    def look(key, state, data, networks=networks):
+      latents = jax.random.normal(key, (64, networks.latent_dim))
+      params = (state.critic_params, state.generator_params, state.batch_stats)
+      return generator_gradient_norms(networks, *params, latents)
+
+    found = lab.observe_settings(runs, at, look)
+    norms |= {k: found.seen[k].tolist() for k, (own, *_) in _CURVES.items() if own == loss}
+    estimates[loss] = found.info.estimate[:, -1].tolist()
   numbers = {"updates": at, "norms": norms, "jensen_shannon": estimates["nonsaturating"]}
   numbers["wasserstein"] = estimates["wasserstein"]
   table = [
@@ -31,19 +41,6 @@ def _measure(lab, *, seeds, steps, width, dataset):
     for i, step in enumerate(at)
   ]
   return Evidence(numbers, table, [_draw(numbers, dataset)])
-
-
-def _observe(lab, dataset, loss, penalty, width, seeds, at):
-  choices = {"loss": loss, "penalty": penalty, "width": width}
-  runs = lab.settings(dataset, seeds, n_critic=1, fixed_generator=True, **choices)
-  networks = runs[0].networks()
-
-  def look(key, state, data):
-    latents = jax.random.normal(key, (64, networks.latent_dim))
-    params = (state.critic_params, state.generator_params, state.batch_stats)
-    return generator_gradient_norms(networks, *params, latents)
-
-  return lab.observe_settings(runs, at, look)
 
 
 def _criterion(numbers):
@@ -59,9 +56,8 @@ def _criterion(numbers):
     levels = last["wasserstein"] / norms["wasserstein"][:, half]
     keeps = last["wasserstein"] / norms["wasserstein"][:, early]
   taught = (levels >= 0.5) & (levels <= 2) & (keeps >= 0.5)
-  holds = np.all((fall >= 20) & (apart >= 500) & (stays >= 1) & taught)
   return verdict(
-    bool(holds),
+    np.all((fall >= 20) & (apart >= 500) & (stays >= 1) & taught),
     f"After {updates[-1]:,} updates of the discriminator (JS estimate"
     f" {span(numbers['jensen_shannon'])} of .693) the minimax gradient is {span(fall)} times"
     f" smaller than at its largest and {span(apart)} times smaller than the non-saturating one,"

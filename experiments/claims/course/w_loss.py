@@ -1,6 +1,5 @@
 """Course, row 7: the W-loss; a critic's difference of mean scores is the Earth Mover's Distance."""
 
-import functools
 import math
 
 import jax
@@ -8,7 +7,7 @@ import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, overlaid_histograms, picture
-from experiments.claims.summary import by_seed, even_steps, sigmoid
+from experiments.claims.summary import arrays, by_seed, even_steps, sigmoid, span
 from wgan_jax import LOSSES, generate, wasserstein_critic_loss, wasserstein_estimate
 from wgan_jax.layers import Dense
 
@@ -18,17 +17,17 @@ _N = 4096  # New samples of each side.
 
 def _measure(lab, *, seeds, steps, width):
   at = [0, *even_steps(steps, 20)]
-  sets = ("two_gaussians", "funnels")
-  found = {name: _train(lab, name, seeds, at, steps, width) for name in sets}
-  numbers = {"updates": at, "sets": {name: each["numbers"] for name, each in found.items()}}
+  sets, scores = {}, {}
+  for name in ("two_gaussians", "funnels"):
+    sets[name], scores[name] = _train(lab, name, seeds, at, steps, width)
   table = [
     {"data": name, "exact W1": each["exact"]}
     | {f"{key}, by seed": by_seed([run[-1] for run in each[key]], ".3f") for key in _METHODS}
     | {f"{key}, by seed": by_seed(each[key], ".3f") for key in ("swapped", "lowest", "highest")}
-    for name, each in numbers["sets"].items()
+    for name, each in sets.items()
   ]
-  pictures = [_draw(numbers), _draw_scores(found["two_gaussians"]["scores"])]
-  return Evidence(numbers, table, pictures)
+  numbers = {"updates": at, "sets": sets}
+  return Evidence(numbers, table, [_draw(numbers), _draw_scores(scores["two_gaussians"])])
 
 
 def _train(lab, name, seeds, at, steps, width):
@@ -41,7 +40,7 @@ def _train(lab, name, seeds, at, steps, width):
 
     def look(key, state, data, networks=networks, dataset=dataset, loss=loss):
       key_real, key_latents = jax.random.split(key)
-      apply = jax.vmap(functools.partial(networks.critic.apply, state.critic_params))
+      apply = jax.vmap(lambda x: networks.critic.apply(state.critic_params, x))
       real = apply(dataset.sample_real(key_real, data, _N))
       fake = apply(generate(networks, state, key_latents, _N))
       estimate, swapped = LOSSES[loss].estimate(real, fake), wasserstein_estimate(fake, real)
@@ -64,7 +63,7 @@ def _train(lab, name, seeds, at, steps, width):
         "highest": both.max(1).tolist(),
         "last_layer_linear": isinstance(networks.critic.layers(first)[-1], Dense),
       }
-  return {"numbers": numbers, "scores": scores}
+  return numbers, scores
 
 
 def _softness(each: dict):
@@ -75,10 +74,9 @@ def _softness(each: dict):
 def _criterion(numbers):
   lines, holds = [], True
   for name, each in numbers["sets"].items():
-    critic, other = np.array(each["gp"])[:, -1], np.array(each["nonsaturating"])
-    swapped, loss = np.array(each["swapped"]), np.array(each["critic_loss"])
-    ratio = critic / each["exact"]
-    outside = np.maximum(-np.array(each["lowest"]), np.array(each["highest"]) - 1)
+    other, swapped, loss = arrays(each, "nonsaturating", "swapped", "critic_loss")
+    critic, (lowest, highest) = np.array(each["gp"])[:, -1], arrays(each, "lowest", "highest")
+    ratio, outside = critic / each["exact"], np.maximum(-lowest, highest - 1)
     # By the losses themselves, and by the scores: real ones are the higher.
     signs = [np.allclose(swapped, -critic, rtol=1e-4), np.allclose(loss, -critic, rtol=1e-4)]
     signs.append(np.allclose(each["real_above_fake"], critic, rtol=1e-3))
@@ -86,10 +84,9 @@ def _criterion(numbers):
     capped = (other <= math.log(2) + 1e-6).all() and each["last_layer_linear"]
     holds = holds and near.all() and all(signs) and capped
     lines.append(
-      f"{name}: W1 is {each['exact']:.3f}, the critic's estimate {ratio.min():.2f} to"
-      f" {ratio.max():.2f} times that (its soft penalty allows {_softness(each):.2f}), its scores"
-      f" {min(each['lowest']):.1f} to {max(each['highest']):.1f}, the cross-entropy's estimate"
-      f" {other[:, -1].mean():.3f}"
+      f"{name}: W1 is {each['exact']:.3f}, the critic's estimate {span(ratio, '.2f')} times that"
+      f" (its soft penalty allows {_softness(each):.2f}), its scores {lowest.min():.1f} to"
+      f" {highest.max():.1f}, the cross-entropy's estimate {other[:, -1].mean():.3f}"
     )
   ceiling = np.array(numbers["sets"]["two_gaussians"]["nonsaturating"])[:, -1] / math.log(2)
   holds = holds and (ceiling >= 0.95).all()

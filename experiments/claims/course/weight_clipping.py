@@ -1,7 +1,5 @@
 """Course, row 9: weight clipping limits the critic or does not constrain it."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +23,7 @@ def _measure(lab, *, seeds, steps, width, clip_values):
 
   def look(key, state, data):
     key_pairs, key_search = jax.random.split(key)
-    critic_fn = functools.partial(networks.critic.apply, state.critic_params)
+    critic_fn = jax.tree_util.Partial(networks.critic.apply, state.critic_params)
     pairs, scores = toy.sample_coupling(key_pairs, data, 1000), jax.vmap(critic_fn)
     largest = [jnp.abs(leaf).max() for leaf in jax.tree.leaves(state.critic_params)]
     return {
@@ -61,9 +59,8 @@ def _criterion(numbers):
   limited = bool(np.all(np.abs(estimate[0]) < 0.1 * true) and np.all(at_fake[0] < 0.01))
   loose = bool(np.all(estimate[-1] > 2 * true) and np.all(found[-1] > 10))
   near = np.all((estimate > true / _NEAR) & (estimate < true * _NEAR), axis=1)
-  holds = obeyed and limited and loose and 0 < near.mean() <= 0.25
   return verdict(
-    holds,
+    obeyed and limited and loose and 0 < near.mean() <= 0.25,
     f"True distance {true:g}. At {clip_values[0]:g} the estimate is at most {estimate[0].max():.2g}"
     f" and the gradient at the fakes {at_fake[0].max():.2g}; at {clip_values[-1]:g} the estimate is"
     f" at least {estimate[-1].min():.3g} and a gradient norm of {found[-1].min():.3g} is found."

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import image_grid, lines_by_seed, make_panels, mark, picture
+from experiments.claims.figures import image_grids, lines_by_seed, make_panels, mark, picture
 from experiments.claims.summary import arrays, even_steps, rows_by_seed
 from experiments.measures.samples import sliced_distance
 from wgan_jax.training import generate
@@ -35,24 +35,22 @@ def _measure(lab, *, seeds, dataset, steps, width):
     "norm": info["gradient_norm_mean"][:, -max(1, steps // 5) :].mean(1).tolist(),
     "finished": watched.alive.tolist(),
   }
-  columns = {"off": numbers["off"], "norm": numbers["norm"]}
-  columns |= {f"sliced at look {i}": watched.seen["sliced"][:, i] for i in (0, len(at) - 1)}
-  table = rows_by_seed({}, columns)
+  ends = {f"sliced at look {i}": watched.seen["sliced"][:, i] for i in (0, len(at) - 1)}
+  table = rows_by_seed({}, {"off": numbers["off"], "norm": numbers["norm"]} | ends)
   title = f"{dataset}, {steps:,} generator updates"
-  shown = watched.seen["samples"][0, [0, -1]]
-  return Evidence(numbers, table, [_draw(info, numbers, title), _draw_samples(shown, at, title)])
+  shown = {f"after {at[i]:,} updates": watched.seen["samples"][0, i] for i in (0, -1)}
+  samples = f"64 samples of seed 0 at the start and the end: {title}."
+  pictures = [_draw(info, numbers, title), image_grids(shown, samples, size=(8, 4.3))]
+  return Evidence(numbers, table, pictures)
 
 
 def _criterion(numbers):
   off, norm, sliced = arrays(numbers, "off", "norm", "sliced")
+  finished, penalty = arrays(numbers, "finished", "penalty_share")
   share = sliced[:, -1] / sliced[:, 0]
-  holds = (
-    all(numbers["finished"])
-    and np.all((off < 1e-5) & (np.array(numbers["penalty_share"]) > 1e-3))
-    and np.all((share < 0.5) & (norm > 0.8) & (norm < 1.25))
-  )
+  whole = finished & (off < 1e-5) & (penalty > 1e-3)
   return verdict(
-    holds,
+    np.all(whole & (share < 0.5) & (norm > 0.8) & (norm < 1.25)),
     f"The critic's loss is -(estimate) + {numbers['lambda_gp']:g} x penalty to {off.max():.1g} at"
     f" every step; the sliced distance falls to {share.min():.2f} to {share.max():.2f} of its"
     f" start; the mean norm on x_hat ends at {norm.min():.2f} to {norm.max():.2f}.",
@@ -75,13 +73,6 @@ def _draw(info, numbers, title):
   figure.supxlabel("generator updates")
   caption = f"{title}, {len(numbers['off'])} seeds; left, the critic's loss and its parts."
   return picture(figure, caption)
-
-
-def _draw_samples(samples, at, title):
-  figure, panels = make_panels(1, 2, size=(8, 4.3))
-  for axes, images, step in zip(panels, samples, (at[0], at[-1]), strict=True):
-    image_grid(axes, images, f"after {step:,} updates")
-  return picture(figure, f"64 samples of seed 0 at the start and the end: {title}.")
 
 
 CLAIM = Claim(

@@ -1,7 +1,5 @@
 """WGAN, section 4: a clipped critic can blow up with Adam's momentum, and a cosine shows it."""
 
-import functools
-
 import jax
 import numpy as np
 
@@ -25,13 +23,12 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rates):
   for optimizer, words in _WORDS.items():
     betas = {"beta1": 0.9, "beta2": 0.999} if optimizer == "adam" else {}
     runs = lab.settings("digits", seeds, optimizer=optimizer, **choices, **betas)
-    look = functools.partial(_look, runs[0].config(), runs[0].networks(), data.sample_real)
+    look = jax.tree_util.Partial(_look, runs[0].config(), runs[0].networks(), data.sample_real)
     observed = lab.observe_settings(runs, at, look)
     cosines, alive = observed.seen["cosine"], observed.alive
     estimates[optimizer] = np.where(alive[:, None], observed.info.estimate, np.nan)
-    changes = np.abs(np.diff(observed.info.estimate)).max(1, initial=0)
     numbers[optimizer] = {
-      "largest_change": changes.tolist(),
+      "largest_change": np.abs(np.diff(observed.info.estimate)).max(1, initial=0).tolist(),
       "learning_rate": [run.learning_rate for run in runs],
       "least_cosine": cosines.min(1).tolist(),
       "share_of_negative_cosines": (cosines < 0).mean(1).tolist(),
@@ -39,11 +36,9 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rates):
       "finite": alive.tolist(),
     }
     shown = ("least_cosine", "share_of_negative_cosines", "largest_change")
-    table += [
-      {"optimiser": words, "learning rate": f"{run.learning_rate:g}", "seed": run.seed}
-      | {name: numbers[optimizer][name][i] for name in shown}
-      for i, run in enumerate(runs)
-    ]
+    for i, run in enumerate(runs):
+      row = {"optimiser": words, "learning rate": f"{run.learning_rate:g}", "seed": run.seed}
+      table.append(row | {name: numbers[optimizer][name][i] for name in shown})
   return Evidence(numbers, table, [_draw(at, numbers, estimates, learning_rates, seeds)])
 
 
@@ -53,9 +48,8 @@ def _look(config, networks, sample_real, key, state, data):
   real = sample_real(key_real, data, config.batch_size)
   latents = jax.random.normal(key_latents, (config.batch_size, networks.latent_dim))
   fake, _ = networks.generator.apply(state.generator_params, state.batch_stats, latents, train=True)
-  objective = make_objectives(config.loss_row, config.penalty_row, networks).critic
-  gradient_fn = jax.grad(objective, has_aux=True)
-  gradients, _ = gradient_fn(state.critic_params, key_epsilon, real, fake, 0.0)
+  loss = make_objectives(config.loss_row, config.penalty_row, networks).critic
+  gradients, _ = jax.grad(loss, has_aux=True)(state.critic_params, key_epsilon, real, fake, 0.0)
   optimizer = make_optimizer(config, _HPARAMS[config.optimizer])
   updates, _ = optimizer.update(gradients, state.critic_opt_state, state.critic_params)
   return {"cosine": update_cosine(updates, gradients)}

@@ -36,9 +36,8 @@ def _measure(lab, *, seeds, steps, width):
         return jax.nn.sigmoid(score) if name == "discriminator" else score
 
       value, slope = jax.vmap(jax.value_and_grad(output))(jnp.asarray(_X, jnp.float32))
-      weights = jax.tree.map(lambda leaf: jnp.max(jnp.abs(leaf)), state.critic_params)
-      largest = jnp.max(jnp.stack(jax.tree.leaves(weights)))
-      return {"value": value, "slope": slope, "largest_weight": largest}
+      largest = [jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(state.critic_params)]
+      return {"value": value, "slope": slope, "largest_weight": jnp.max(jnp.stack(largest))}
 
     config = Config(**choices, n_critic=1, batch_size=256, fixed_generator=True)
     seen = lab.observe(config, networks, source, hparams, seeds, [steps], look).seen
@@ -71,9 +70,8 @@ def _criterion(numbers):
   largest = np.max(numbers["clipping"]["largest_weight"])
   critics = np.concatenate([least["clipping"], least["penalty"]])
   taught = least["discriminator"].max() < 0.01 and critics.min() > 0.2
-  holds = taught and linear > 0.95 and largest <= 0.01 * (1 + 1e-6)
   return verdict(
-    holds,
+    taught and linear > 0.95 and largest <= 0.01 * (1 + 1e-6),
     "Between the means, the least slope over the largest, worst seed: discriminator"
     f" {least['discriminator'].max():.2g}, critic by clipping {least['clipping'].min():.2f}, by"
     f" penalty {least['penalty'].min():.2f}; the critics' correlation with x is at least"

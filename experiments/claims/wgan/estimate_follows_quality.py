@@ -1,6 +1,5 @@
 """WGAN, figures 3 and 4: which estimate falls as samples improve."""
 
-import functools
 import math
 
 import numpy as np
@@ -25,13 +24,18 @@ def _measure(lab, *, seeds, steps, width, mlp_width, batch_size):
       choices = {"methods": loss, "architecture": architecture, "batch_size": batch_size}
       choices["width"] = mlp_width if architecture == "mlp" else width
       runs = lab.settings("digits", seeds, **choices)
-      look = functools.partial(_look, runs[0].networks(), held_out)
+      networks = runs[0].networks()
+
+      def look(key, state, data, networks=networks):
+        samples = generate(networks, state, key, len(held_out))
+        return {"sliced": sliced_distance(samples, held_out)}
+
       observed = lab.observe_settings(runs, at, look)
       # Filtered as in the paper, by a median of 101 steps.
       estimates = np.asarray(observed.info.estimate, float)
       filtered = scipy.ndimage.median_filter(estimates, (1, 101), mode="nearest")
       quality = observed.seen["sliced"]
-      curves[architecture, loss] = (at, filtered, quality)
+      curves[f"{words}: {estimate}"] = (filtered, quality)
       own = {
         "rank_correlation": [_rank(at, *pair) for pair in zip(filtered, quality, strict=True)],
         "estimate": filtered[:, np.array(at) - 1].tolist(),
@@ -42,12 +46,7 @@ def _measure(lab, *, seeds, steps, width, mlp_width, batch_size):
       columns = {"rank correlation": own["rank_correlation"], "largest": filtered.max(1)}
       columns |= {"at the end": filtered[:, -1], "sliced at the end": quality[:, -1]}
       table += rows_by_seed({"networks": words, "estimate": estimate}, columns)
-  return Evidence(numbers, table, [_draw(curves, seeds)])
-
-
-def _look(networks, held_out, key, state, data):
-  fake = generate(networks, state, key, len(held_out))
-  return {"sliced": sliced_distance(fake, held_out)}
+  return Evidence(numbers, table, [_draw(at, curves, seeds)])
 
 
 def _rank(at, filtered, quality):
@@ -74,18 +73,18 @@ def _criterion(numbers):
   return verdict(holds, f"Rank correlation with the samples' distance. {'; '.join(seen)}.")
 
 
-def _draw(curves, seeds):
+def _draw(at, curves, seeds):
   figure, panels = make_panels(2, 2, sharex=True, size=(10, 6.4))
-  for axes, ((architecture, loss), curve) in zip(panels.ravel(), curves.items(), strict=True):
-    at, filtered, quality = curve
+  for axes, (title, (filtered, quality)) in zip(panels.ravel(), curves.items(), strict=True):
     other = axes.twinx()
     lines_by_seed(axes, range(1, at[-1] + 1), filtered, "estimate", color="tab:blue")
     lines_by_seed(other, at, quality, "sliced distance", marker=".--", color="tab:orange")
-    if loss == "nonsaturating":
+    nats = "Jensen-Shannon" in title
+    if nats:
       mark(axes, y=math.log(2), label="log 2")
-    axes.set_ylabel("estimate (units of score)" if loss == "gp" else "estimate (nats)")
+    axes.set_ylabel("estimate (nats)" if nats else "estimate (units of score)")
     other.set_ylabel("samples to held out, SW1")
-    axes.set_title(f"{_ARCHITECTURES[architecture]}: {_LOSSES[loss]}", fontsize=9)
+    axes.set_title(title, fontsize=9)
     legend_of_twins(axes, other)
   figure.supxlabel("step (generator updates)")
   caption = f"Estimates, medians of 101 steps, and distance of samples; {seeds} seeds, a line each."

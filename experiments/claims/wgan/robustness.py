@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import image_grid, make_panels, picture
+from experiments.claims.figures import image_grids
 from experiments.claims.summary import rows_by_seed
 from experiments.measures.classes import N_FEATURES_OF, load_classifier_measures
 from experiments.measures.draws import generate_many
@@ -31,21 +31,18 @@ def _measure(lab, *, seeds, steps, width, mlp_width, batch_size):
       other = mlp(shape, latent_dim=64, width=mlp_width, depth=4, output=jnp.tanh)
       networks = networks._replace(generator=other.generator)
     for loss, (config, hparams) in methods.items():
-      observed = lab.observe(config, networks, source, hparams, seeds, [steps], _no_look)
-      found = []
+      observed = lab.observe(config, networks, source, hparams, seeds, [steps], lambda *now: {})
+      images = []
       for seed in range(seeds):
         state = jax.tree.map(lambda leaf, i=seed: leaf[i], observed.state)
-        images = generate_many(networks, state, jax.random.key(seed), N_FEATURES_OF)
-        grids.setdefault((generator, loss), images[:36])
-        found.append(judge.measure(judge.inspect(images)))
+        images.append(generate_many(networks, state, jax.random.key(seed), N_FEATURES_OF))
+      found = [judge.measure(judge.inspect(each)) for each in images]
       own = {name: [each[name] for each in found] for name in _SCORES}
       numbers[f"{generator}_{loss}"] = own | {"finite": observed.alive.tolist()}
       table += rows_by_seed({"generator": words, "loss": _LOSSES[loss]}, own)
-  return Evidence(numbers, table, [_draw(grids, numbers, steps)])
-
-
-def _no_look(key, state, data):
-  return {"step": state.step}
+      grids[f"{words}\n{_LOSSES[loss]}: {own['frechet'][0]:.0f}"] = images[0][:36]
+  caption = f"Samples after {steps:,} updates, seed 0, with classifier Fréchet distances."
+  return Evidence(numbers, table, [image_grids(grids, caption, size=(7, 7.4), rows=2)])
 
 
 def _criterion(numbers):
@@ -68,15 +65,6 @@ def _criterion(numbers):
     f"After {numbers['steps']:,} updates, cross-entropy against W-loss. {'; '.join(seen)}.",
     conclusive=not too_early,
   )
-
-
-def _draw(grids, numbers, steps):
-  figure, panels = make_panels(len(_GENERATORS), len(_LOSSES), size=(7, 7.4))
-  for axes, ((generator, loss), images) in zip(panels.ravel(), grids.items(), strict=True):
-    frechet = numbers[f"{generator}_{loss}"]["frechet"][0]
-    image_grid(axes, images, f"{_GENERATORS[generator]}\n{_LOSSES[loss]}: {frechet:.0f}")
-  caption = f"Samples after {steps:,} updates, seed 0, with classifier Fréchet distances."
-  return picture(figure, caption)
 
 
 CLAIM = Claim(

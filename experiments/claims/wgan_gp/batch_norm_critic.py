@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import log_map, make_panels, picture
-from experiments.claims.summary import rows_by_seed
+from experiments.claims.figures import entitle, log_map, make_panels, picture
+from experiments.claims.summary import arrays, rows_by_seed, span
 from wgan_jax.penalties import gradient_norms
 
 _WORDS = {"batch": "batch normalisation", "layer": "layer normalisation", "none": "neither"}
@@ -18,9 +18,9 @@ def _measure(lab, *, seeds, width, batch_size):
   numbers, table, shown = {}, [], {}
   for normalisation, words in _WORDS.items():
     seen = [_look(normalisation, seed, x, width) for seed in range(seeds)]
-    shown[normalisation] = seen[0][0]
-    numbers[normalisation] = {"off_diagonal": [float(off) for _, off, _ in seen]}
-    numbers[normalisation]["norm_error"] = [float(error) for _, _, error in seen]
+    sizes, off, error = zip(*seen, strict=True)
+    shown[normalisation] = sizes[0]
+    numbers[normalisation] = {"off_diagonal": list(off), "norm_error": list(error)}
     table += rows_by_seed({"critic": words}, numbers[normalisation])
   return Evidence(numbers, table, [_draw(shown, batch_size)])
 
@@ -49,19 +49,18 @@ def _look(normalisation, seed, x, width):
   usual = jnp.linalg.norm(jnp.sum(jacobian, axis=0), axis=1)  # The gradient of the scores' sum.
   if normalisation != "batch":
     own = gradient_norms(lambda one: scores(one[None])[0], x)  # Functions of one sample.
-  return np.asarray(sizes), off, jnp.max(jnp.abs(usual - own)) / jnp.mean(own)
+  error = jnp.max(jnp.abs(usual - own)) / jnp.mean(own)
+  return np.asarray(sizes), float(off), float(error)
 
 
 def _criterion(numbers):
-  off = {name: np.array(own["off_diagonal"]) for name, own in numbers.items()}
-  wrong = {name: np.array(own["norm_error"]) for name, own in numbers.items()}
-  others = np.max([values[name] for values in (off, wrong) for name in ("layer", "none")])
-  holds = np.all((off["batch"] > 0.1) & (wrong["batch"] > 0.01)) and others < 1e-3
+  off, wrong = arrays(numbers["batch"], "off_diagonal", "norm_error")
+  others = np.max([list(numbers[name].values()) for name in ("layer", "none")])
   return verdict(
-    bool(holds),
-    f"With batch normalisation {off['batch'].min():.2f} to {off['batch'].max():.2f} of the Jacobian"
-    " lies off its diagonal, and the gradient of the scores' sum is off the sample's own by up to"
-    f" {wrong['batch'].max():.0%} of the mean norm; without it, or by layers, {others:.1g}.",
+    np.all((off > 0.1) & (wrong > 0.01)) and others < 1e-3,
+    f"With batch normalisation {span(off, '.2f')} of the Jacobian lies off its diagonal, and the"
+    f" gradient of the scores' sum is off the sample's own by up to {wrong.max():.0%} of the mean"
+    f" norm; without it, or by layers, {others:.1g}.",
   )
 
 
@@ -69,8 +68,8 @@ def _draw(shown, batch_size):
   figure, panels = make_panels(1, len(shown), size=(10, 3.4), sharey=True)
   for axes, (normalisation, sizes) in zip(panels, shown.items(), strict=True):
     drawn = log_map(axes, np.maximum(sizes / sizes.max(), 1e-9)[:_SHOWN, :_SHOWN])
-    axes.set_title(_WORDS[normalisation], fontsize=9)
-    axes.set(xlabel="sample j", xticks=range(0, _SHOWN, 5), yticks=range(0, _SHOWN, 5))
+    ticks = range(0, _SHOWN, 5)
+    entitle(axes, _WORDS[normalisation], xlabel="sample j", xticks=ticks, yticks=ticks)
   panels[0].set_ylabel("score of sample i")
   figure.colorbar(drawn, ax=panels, label="|d score i / d sample j|, over the largest", shrink=0.9)
   caption = f"How the score of one image depends on others of its batch of {batch_size}, seed 0."

@@ -1,7 +1,5 @@
 """WGAN-GP, figure 1b: gradients layer by layer, and the weights, of deep critics."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +7,10 @@ from jax.flatten_util import ravel_pytree
 from matplotlib.figure import Figure
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import lines_by_seed, picture
+from experiments.claims.figures import entitle, lines_by_seed, picture
 from experiments.claims.summary import arrays, rows_by_seed
-from wgan_jax import Config, Hparams, generate, wasserstein_critic_loss
+from wgan_jax import Config, Hparams, diagnostics, generate, wasserstein_critic_loss
 from wgan_jax.data.toy import load_toy
-from wgan_jax.diagnostics import activation_gradient_norms, clipped_share
 from wgan_jax.networks.mlp import mlp
 
 _METHODS = {
@@ -32,28 +29,28 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
   clip = Config(penalty="clip", optimizer="rmsprop", batch_size=batch_size)
   gp = Config(penalty="gp", batch_size=batch_size)
   clipping = [Hparams(learning_rate, 0.0, 0.99, 0.0, value) for value in (0.1, 0.01, 0.001)]
-  programs = {clip: clipping, gp: [Hparams(learning_rate, 0.0, 0.9, 10.0)]}
-  norms, weights, piled = [], [], []
-  look, source = functools.partial(_look, pair, toy), (toy.sample_real, toy.data)
-  for config, hparams in programs.items():
-    observed = lab.observe(config, pair, source, hparams, seeds, at, look)
-    norms += list(observed.seen["norms"][:, 1:])
-    piled += list(observed.seen["piled"][:, [0, -1]])
-    weights += list(observed.seen["weights"][:, -1])
+  penalty = [Hparams(learning_rate, 0.0, 0.9, 10.0)]
+  look, source = jax.tree_util.Partial(_look, pair, toy), (toy.sample_real, toy.data)
+  both = [
+    lab.observe(config, pair, source, hparams, seeds, at, look).seen
+    for config, hparams in ((clip, clipping), (gp, penalty))  # As `_METHODS` are ordered.
+  ]
+  seen = {key: np.concatenate([each[key] for each in both]) for key in both[0]}
   table, numbers, shown = [], {}, {}
   for i, (method, (words, _)) in enumerate(_METHODS.items()):
     own = slice(i * seeds, (i + 1) * seeds)
     # [seeds, looks, layers] -> [seeds, layers]
-    logs = np.log(np.maximum(np.stack(norms[own]), np.finfo(np.float32).tiny)).mean(1)
-    shown[method] = logs, weights[i * seeds]
+    logs = np.log(np.maximum(seen["norms"][own, 1:], np.finfo(np.float32).tiny)).mean(1)
+    piled, weights = seen["piled"][own], seen["weights"][own, -1]
+    shown[method] = logs, weights[0]
     numbers[method] = {
       "log_norms": logs.tolist(),
       "slope": [_fit(each)[0] for each in logs],
       "correlation": [_fit(each)[1] for each in logs],
-      "share_at_bound_at_first": [float(first) for first, _ in piled[own]],
-      "share_at_bound": [float(last) for _, last in piled[own]],
-      "ends_over_middle": [_ends_over_middle(each) for each in weights[own]],
-      "largest_weight": [float(np.abs(each).max()) for each in weights[own]],
+      "share_at_bound_at_first": piled[:, 0].tolist(),
+      "share_at_bound": piled[:, -1].tolist(),
+      "ends_over_middle": [_ends_over_middle(each) for each in weights],
+      "largest_weight": np.abs(weights).max(1).tolist(),
     }
     columns = {key: each for key, each in numbers[method].items() if key != "log_norms"}
     table += rows_by_seed({"critic": words}, columns)
@@ -68,9 +65,9 @@ def _look(pair, toy, key, state, data):
   layers = pair.critic.layers(state.critic_params)
   weights, _ = ravel_pytree(state.critic_params)
   return {
-    "norms": activation_gradient_norms(layers, wasserstein_critic_loss, real, fake),
+    "norms": diagnostics.activation_gradient_norms(layers, wasserstein_critic_loss, real, fake),
     # Within 1 % of the largest: the bound of clipping, whatever there is of the penalty.
-    "piled": clipped_share(state.critic_params, 0.99 * jnp.max(jnp.abs(weights))),
+    "piled": diagnostics.clipped_share(state.critic_params, 0.99 * jnp.max(jnp.abs(weights))),
     "weights": weights,
   }
 
@@ -128,8 +125,7 @@ def _draw(shown, seeds):
     limit = 1.15 * np.quantile(np.abs(weights), 0.999)
     counts, edges = np.histogram(weights, np.linspace(-limit, limit, 93))
     axes.stairs(counts / len(weights), edges, fill=True, color=colour)
-    axes.set_title(words, fontsize=9)
-    axes.set(ylabel="share of weights", xlabel="weight")
+    entitle(axes, words, ylabel="share of weights", xlabel="weight")
   caption = f"Gradients at each layer's output, {seeds} seeds; weights at the end, seed 0."
   return picture(figure, caption)
 

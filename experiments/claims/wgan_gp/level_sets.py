@@ -1,7 +1,5 @@
 """WGAN-GP, figure 1a: level sets of critics by clipping and by the penalty, near their optimum."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +7,9 @@ import numpy as np
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import make_panels, picture
 from experiments.claims.summary import rows_by_seed
-from wgan_jax import Config, Hparams, wasserstein_estimate
+from wgan_jax import Config, Hparams, lipschitz, transport, wasserstein_estimate
 from wgan_jax.data.toy import Toy, fixed_generator, load_toy
-from wgan_jax.lipschitz import largest_gradient_norm
 from wgan_jax.networks.mlp import mlp
-from wgan_jax.transport import transport_plan
 
 _SETS = {"ring": "8 Gaussians", "grid": "25 Gaussians", "swiss_roll": "Swiss roll"}
 _METHODS = {"clip 0.01": "clipping, c = 0.01", "clip 0.1": "clipping, c = 0.1"}
@@ -54,10 +50,13 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
     real = toy.sample_real(key_real, toy.data, _SAMPLES)
     latents = jax.random.normal(key_latents, (_SAMPLES, pair.latent_dim))
     fake, _ = pair.generator.apply({}, {}, latents, train=False)
-    plan = transport_plan(real, fake)
+    plan = transport.transport_plan(real, fake)
     fake = fake[np.argmax(plan.plan, axis=1)]  # Now each beside the real one it is paired with.
-    surrogate = _same_moments(jax.random.key(2), real)
-    look = functools.partial(_look, pair.critic, real, fake, surrogate)
+    # Points of the normal density with the data's mean and covariance.
+    scale = jnp.linalg.cholesky(jnp.cov(real.T))
+    normal = jax.random.normal(jax.random.key(2), (4000, 2)) @ scale.T
+    surrogate = jnp.mean(real, axis=0, keepdims=True) + normal
+    look = jax.tree_util.Partial(_look, pair.critic, real, fake, surrogate)
     looks, source = [], (toy.sample_real, toy.data)
     for config, hparams in ((clip, clipping), (gp, penalty)):  # As `_METHODS` are ordered.
       seen = lab.observe(config, pair, source, hparams, seeds, [steps], look).seen
@@ -78,12 +77,6 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
   return Evidence(numbers, table, [_draw(shown, numbers)])
 
 
-def _same_moments(key, real):
-  """Draws points of the normal density with the data's mean and covariance."""
-  scale = jnp.linalg.cholesky(jnp.cov(real.T))
-  return jnp.mean(real, axis=0, keepdims=True) + jax.random.normal(key, (4000, 2)) @ scale.T
-
-
 def _ratio(part, whole):
   """Divides, and gives 0 for 0 / 0: a flat critic."""
   return float(part / whole) if whole != 0 else 0.0
@@ -92,12 +85,12 @@ def _ratio(part, whole):
 def _look(critic, real, fake, surrogate, key, state, data):
   """Measures the critic on the panel, on optimally paired samples, and between the pairs."""
   key_search, key_epsilon = jax.random.split(key)
-  critic_fn = functools.partial(critic.apply, state.critic_params)
+  critic_fn = jax.tree_util.Partial(critic.apply, state.critic_params)
   scores = jax.vmap(critic_fn)
   # All samples lie in the box, so that the difference over the norm there is compared with W1.
   starts = jnp.concatenate([real, fake])
   box = jnp.full(2, jnp.max(jnp.abs(starts)))
-  largest, _ = largest_gradient_norm(key_search, critic_fn, -box, box, starts)
+  largest, _ = lipschitz.largest_gradient_norm(key_search, critic_fn, -box, box, starts)
   epsilon = jax.random.uniform(key_epsilon, (len(real), 1))
   gradients = jax.vmap(jax.grad(critic_fn))(epsilon * real + (1 - epsilon) * fake)
   lengths = [jnp.linalg.norm(each, axis=1) for each in (gradients, real - fake)]

@@ -16,17 +16,14 @@ def _measure(lab, *, seeds, dataset, steps, width):
   choices = {"methods": tuple(_WORDS), "width": width, "decay_steps": steps}
   lengths = {"steps": steps, "log_every": max(1, steps // 10), "slow_every": steps}
   members = lab.sweep(dataset, choices, seeds=seeds, **lengths)
-  numbers, sliced = {"seeds": seeds}, {}
-  for penalty in _WORDS:
+  numbers, table, sliced = {"seeds": seeds}, [], {}
+  for penalty, words in _WORDS.items():
     own = [member for member in members if member.run.penalty == penalty]
     ends = [member.end for member in own if member.end]
     numbers[penalty] = {name: [end[name] for end in ends] for name in _MEASURES}
     sliced[penalty] = curves(own, "sliced_wasserstein")
-  table = [
-    {"penalty": _WORDS[penalty]}
-    | {name: str(mean_interval(numbers[penalty][name])) for name in _MEASURES}
-    for penalty in _WORDS
-  ]
+    row = {name: str(mean_interval(values)) for name, values in numbers[penalty].items()}
+    table.append({"penalty": words} | row)
   return Evidence(numbers, table, [_draw(numbers, sliced, dataset, steps)])
 
 

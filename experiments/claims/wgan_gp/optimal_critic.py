@@ -1,29 +1,19 @@
 """WGAN-GP, proposition 1: on the lines of the optimal coupling the critic's slope is 1."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import make_panels, mark, outline, picture
-from experiments.claims.summary import rows_by_seed
+from experiments.claims.figures import entitle, make_panels, mark, outline, picture
+from experiments.claims.summary import arrays, columns, rows_by_seed, span
 from wgan_jax import Config, Hparams, gradient_norms
-from wgan_jax.data.toy import Coupling, fixed_generator, load_toy
+from wgan_jax.data.toy import Coupling, Toy, fixed_generator, load_toy
 from wgan_jax.networks.mlp import mlp
 
 _PENALTIES = {"gp": "two-sided", "gp_one_sided": "one-sided"}
 _TITLES = {"line": "on the line", "plane": "in the plane, 4 funnels"}
 _PAIRS = 2000
-
-
-def _problem(name):
-  """Gives (data, sample_coupling, generator, dim); the generator is the coupling's other side."""
-  if name == "plane":
-    toy = load_toy("funnels", n_funnels=4)
-    return toy.data, toy.sample_coupling, toy.generator, toy.dim
-  return {}, _couple_on_line, fixed_generator(_two_heaps), 1
 
 
 def _two_heaps(latents):
@@ -37,16 +27,20 @@ def _couple_on_line(key, data, n):
   return Coupling(fake + jnp.sign(latents), fake, jnp.sign(latents))
 
 
+def _draw_on_line(key, data, n):
+  return _couple_on_line(key, data, n).real
+
+
 def _measure(lab, *, seeds, steps, width, batch_size):
   hparams = Hparams(1e-3, 0.0, 0.9, 10.0, decay_steps=steps)
+  line = Toy("line", 1, {}, _draw_on_line, None, fixed_generator(_two_heaps), _couple_on_line)
+  toys = {"line": line, "plane": load_toy("funnels", n_funnels=4)}
   numbers, table, found = {}, [], {}
-  for name, title in _TITLES.items():
-    data, couple, generator, dim = _problem(name)
-    pair = mlp((dim,), latent_dim=dim, width=width, depth=3)._replace(generator=generator)
-    source = (lambda key, data, n, couple=couple: couple(key, data, n).real, data)
+  for name, toy in toys.items():
+    pair = mlp((toy.dim,), latent_dim=toy.dim, width=width)._replace(generator=toy.generator)
     for penalty, words in _PENALTIES.items():
       config = Config(penalty=penalty, n_critic=5, batch_size=batch_size, fixed_generator=True)
-      look = functools.partial(_look, pair.critic, couple)
+      look, source = jax.tree_util.Partial(_look, pair.critic, toy), (toy.sample_real, toy.data)
       looked = lab.observe(config, pair, source, hparams, seeds, [steps], look).seen
       found[name, penalty] = seen = {key: values[:, 0] for key, values in looked.items()}
       within = {key: (np.abs(seen[key] - 1) < 0.2).mean(1) for key in ("optimal", "random")}
@@ -58,16 +52,16 @@ def _measure(lab, *, seeds, steps, width, batch_size):
         "cosine": seen["cosines"].mean(1),
       }
       numbers[f"{name}_{penalty}"] = {key: values.tolist() for key, values in own.items()}
-      table += rows_by_seed({"problem": title, "penalty": words}, own)
+      table += rows_by_seed({"problem": _TITLES[name], "penalty": words}, own)
   return Evidence(numbers, table, [_draw(found, seeds)])
 
 
-def _look(critic, couple, key, state, data):
+def _look(critic, toy, key, state, data):
   """Measures the gradients between the pairs of the optimal coupling, and of a random one."""
   key_pairs, key_epsilon, key_order = jax.random.split(key, 3)
-  pairs = couple(key_pairs, data, _PAIRS)
+  pairs = toy.sample_coupling(key_pairs, data, _PAIRS)
   epsilon = jax.random.uniform(key_epsilon, (_PAIRS, 1))
-  critic_fn = functools.partial(critic.apply, state.critic_params)
+  critic_fn = jax.tree_util.Partial(critic.apply, state.critic_params)
   fake = jax.random.permutation(key_order, pairs.fake)
   x_hat = epsilon * pairs.real + (1 - epsilon) * pairs.fake
   norms = gradient_norms(critic_fn, x_hat)
@@ -82,17 +76,15 @@ def _look(critic, couple, key, state, data):
 def _criterion(numbers):
   holds, seen = True, []
   for name, title in _TITLES.items():
-    own = [numbers[f"{name}_{penalty}"] for penalty in _PENALTIES]
-    keys = ("norm", "cosine", "within_a_fifth")
-    norms, cosines, within = (np.array([each[key] for each in own]) for key in keys)
+    own = columns([numbers[f"{name}_{penalty}"] for penalty in _PENALTIES])
+    norms, cosines, within = arrays(own, "norm", "cosine", "within_a_fifth")
     near = (norms >= 0.9) & (norms <= 1.1) & (within >= 0.75)
     holds &= bool(np.all(near & (cosines >= (0.95 if name == "line" else 0.8))))
-    elsewhere = np.mean(own[1]["within_a_fifth_on_random_lines"])
+    elsewhere = np.mean(own["within_a_fifth_on_random_lines"][1])
     seen.append(
-      f"{title}: mean norms {norms.min():.3f} to {norms.max():.3f}, {within.min():.0%} to"
-      f" {within.max():.0%} of them within a fifth of 1, mean cosines {cosines.min():.3f} to"
-      f" {cosines.max():.3f} (one-sided, on the lines of random pairs, {elsewhere:.0%} within a"
-      " fifth)"
+      f"{title}: mean norms {span(norms, '.3f')}, {span(within, '.0%')} of them within a fifth of"
+      f" 1, mean cosines {span(cosines, '.3f')} (one-sided, on the lines of random pairs,"
+      f" {elsewhere:.0%} within a fifth)"
     )
   return verdict(holds, "; ".join(seen) + ".")
 
@@ -106,12 +98,11 @@ def _draw(found, seeds):
         label = None if seed else f"lines of {lines} pairs"
         outline(axes, norms, edges, label, color=colour, alpha=0.75)
     mark(axes, x=1)
-    axes.set_title(f"{_TITLES[name]}; {_PENALTIES[penalty]} penalty", fontsize=9)
-    axes.set(yscale="log", ylim=(3e-4, 1.2))
+    title = f"{_TITLES[name]}; {_PENALTIES[penalty]} penalty"
+    entitle(axes, title, yscale="log", ylim=(3e-4, 1.2))
   figure.supxlabel("gradient norm (score per unit of data)")
   figure.supylabel("share of points in a bin of 0.025")
-  caption = f"Norms at {_PAIRS:,} points of the lines between pairs; {seeds} seeds."
-  return picture(figure, caption)
+  return picture(figure, f"Norms at {_PAIRS:,} points of the lines between pairs; {seeds} seeds.")
 
 
 CLAIM = Claim(

@@ -24,7 +24,7 @@ def _measure(
   data = lab.load(dataset)
   judge, source = ClassifierMeasures(data), (data.sample_real, data.train)
   drawn = _draw_architectures(architectures, depths, widths)
-  scores, shown = ({method: [] for method in _METHODS} for _ in range(2))
+  table, (scores, shown) = [], ({method: [] for method in _METHODS} for _ in range(2))
   for choices in drawn:
     pair = variant(data.sample_shape, latent_dim=32, **choices)
     for method, (_, config, beta2) in _METHODS.items():
@@ -37,12 +37,9 @@ def _measure(
       samples = observed.seen["samples"][:, 0]
       scores[method].append([_score(judge, each) for each in samples])
       shown[method].append(samples[0, :8])
+    means = {f"score, {method}": float(np.mean(own[-1])) for method, own in scores.items()}
+    table.append({name: str(value) for name, value in choices.items()} | means)
   numbers = {"thresholds": list(_THRESHOLDS), "scores": scores, "architectures": drawn}
-  table = [
-    {name: str(value) for name, value in choices.items()}
-    | {f"score, {name}": float(np.mean(own[i])) for name, own in scores.items()}
-    for i, choices in enumerate(drawn)
-  ]
   return Evidence(numbers, table, [_draw(numbers, seeds), _draw_samples(drawn, shown)])
 
 
@@ -75,13 +72,11 @@ def _score(judge, samples):
 
 def _counts(numbers) -> dict[str, list[int]]:
   """Counts, at each threshold, how many architectures' mean scores succeed with what (table 2)."""
-  gan, wgan = (np.mean(numbers["scores"][method], axis=1) for method in ("gan", "wgan_gp"))
-  rows = {"only GAN": [], "only WGAN-GP": [], "both": [], "neither": []}
-  for threshold in numbers["thresholds"]:
-    a, b = gan > threshold, wgan > threshold
-    for name, holds in zip(rows, (a & ~b, b & ~a, a & b, ~a & ~b), strict=True):
-      rows[name].append(int(holds.sum()))
-  return rows
+  least = np.array(numbers["thresholds"])[:, None]
+  gan, wgan = (np.mean(numbers["scores"][method], axis=1) > least for method in _METHODS)
+  rows = {"only GAN": gan & ~wgan, "only WGAN-GP": wgan & ~gan}
+  rows |= {"both": gan & wgan, "neither": ~gan & ~wgan}
+  return {name: each.sum(axis=1).tolist() for name, each in rows.items()}
 
 
 def _criterion(numbers):
@@ -89,13 +84,12 @@ def _criterion(numbers):
   gan, wgan = np.array(counts["only GAN"]), np.array(counts["only WGAN-GP"])
   n = len(numbers["architectures"])
   most = (wgan > gan).sum() > (gan + wgan > 0).sum() / 2
-  holds = most and wgan.sum() - gan.sum() >= n / 4
   rows = "; ".join(
     f"above {threshold:g}: {a}, {b}, {both}, {neither}"
     for threshold, a, b, both, neither in zip(numbers["thresholds"], *counts.values(), strict=True)
   )
   return verdict(
-    holds,
+    most and wgan.sum() - gan.sum() >= n / 4,
     f"Of {n} architectures, only with GAN, only with WGAN-GP, both, neither, by score: {rows}.",
   )
 
