@@ -52,10 +52,7 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
     fake, _ = pair.generator.apply({}, {}, latents, train=False)
     plan = transport.transport_plan(real, fake)
     fake = fake[np.argmax(plan.plan, axis=1)]  # Now each beside the real one it is paired with.
-    # Points of the normal density with the data's mean and covariance.
-    scale = jnp.linalg.cholesky(jnp.cov(real.T))
-    normal = jax.random.normal(jax.random.key(2), (4000, 2)) @ scale.T
-    surrogate = jnp.mean(real, axis=0, keepdims=True) + normal
+    surrogate = _same_moments(jax.random.key(2), real)
     look = jax.tree_util.Partial(_look, pair.critic, real, fake, surrogate)
     looks, source = [], (toy.sample_real, toy.data)
     for config, hparams in ((clip, clipping), (gp, penalty)):  # As `_METHODS` are ordered.
@@ -75,6 +72,12 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
       table += rows_by_seed({"data": title, "critic": words}, numbers[name][method])
     shown[name, "real"] = np.asarray(real)
   return Evidence(numbers, table, [_draw(shown, numbers)])
+
+
+def _same_moments(key, real):
+  """Draws points of the normal density with the data's mean and covariance."""
+  scale = jnp.linalg.cholesky(jnp.cov(real.T))
+  return jnp.mean(real, axis=0, keepdims=True) + jax.random.normal(key, (4000, 2)) @ scale.T
 
 
 def _ratio(part, whole):
