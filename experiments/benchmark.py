@@ -29,16 +29,10 @@ def register(flag_values: flags.FlagValues) -> None:
   default = tuple(row.name for row in ROWS.values() if row.default)
   text = "Rows: " + "; ".join(f"{row.name}: {row.title}" for row in ROWS.values()) + "."
   shared_flags.register_list(flag_values, "rows", default, text, flags.EnumParser(list(ROWS)))
-  flags.DEFINE_string(
-    "workdir", "runs/benchmark", "The folder for benchmark.json.", flag_values=flag_values
-  )
-  flags.DEFINE_integer(
-    "rounds",
-    5,
-    "Rounds, in each of which every way has its turn.",
-    lower_bound=1,
-    upper_bound=10**6,
-    flag_values=flag_values,
+  shared_flags.register_rows(
+    flag_values,
+    ("workdir", "runs/benchmark", "The folder for benchmark.json."),
+    ("rounds", 5, "Rounds, in each of which every way has its turn.", (1, 10**6)),
   )
 
 

@@ -40,6 +40,7 @@ from experiments.spec.flags import (
   check_data_dir,
   refuse_empty,
   register_options,
+  register_rows,
 )
 from wgan_jax.data.images import to_uint8
 
@@ -48,29 +49,27 @@ _MAX_N = 100_000
 
 def register(flag_values: flags.FlagValues) -> None:
   """Registers this launcher's flags."""
-  text = "The run folder whose checkpoint is measured."
-  flags.DEFINE_string("workdir", None, text, flag_values=flag_values)
-  text = "Step of the checkpoint; if not given, the newest that verifies."
-  flags.DEFINE_integer(
-    "step", None, text, lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values
+  register_rows(
+    flag_values,
+    ("workdir", None, "The run folder whose checkpoint is measured."),
+    (
+      "step",
+      None,
+      "Step of the checkpoint; if not given, the newest that verifies.",
+      (1, MAX_STEPS),
+    ),
+    ("samples", None, "An .npz with samples from elsewhere, instead of a run."),
+    ("dataset", None, "Data set of --samples; a run's folder records its own.", [*IMAGES, *POINTS]),
+    ("data_dir", None, "TFDS folder; if not given, TFDS_DATA_DIR, or else TFDS's own."),
   )
-  text = "An .npz with samples from elsewhere, instead of a run."
-  flags.DEFINE_string("samples", None, text, flag_values=flag_values)
-  text = "Data set of --samples; a run's folder records its own."
-  flags.DEFINE_enum("dataset", None, [*IMAGES, *POINTS], text, flag_values=flag_values)
-  text = "TFDS folder; if not given, TFDS_DATA_DIR, or else TFDS's own."
-  flags.DEFINE_string("data_dir", None, text, flag_values=flag_values)
   register_options(flag_values)
   text = "Samples to draw; if not given 2,000, of stacked images 26,000, of points 2,500."
-  flags.DEFINE_integer(
-    "n", None, text, lower_bound=LEAST, upper_bound=_MAX_N, flag_values=flag_values
+  register_rows(
+    flag_values,
+    ("n", None, text, (LEAST, _MAX_N)),
+    ("seed", 0, "Seed of the latents, and of everything else that is drawn.", (0, MAX_SEED)),
+    ("out", None, "The folder to write to; if not given, the run's."),
   )
-  text = "Seed of the latents, and of everything else that is drawn."
-  flags.DEFINE_integer(
-    "seed", 0, text, lower_bound=0, upper_bound=MAX_SEED, flag_values=flag_values
-  )
-  text = "The folder to write to; if not given, the run's."
-  flags.DEFINE_string("out", None, text, flag_values=flag_values)
 
 
 def main(flag_values: flags.FlagValues) -> None:

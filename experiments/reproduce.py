@@ -29,41 +29,24 @@ from experiments.spec import flags as shared_flags
 
 def register(flag_values: flags.FlagValues) -> None:
   """Defines this launcher's flags."""
-  text = "The claims to run, by name."
-  shared_flags.register_list(
-    flag_values, "claim", None, text, flags.EnumParser(sorted(find_names()))
+  parser = flags.EnumParser(sorted(find_names()))
+  shared_flags.register_list(flag_values, "claim", None, "The claims to run, by name.", parser)
+  seeds = "Seeds of each setting; by default as many as the claim has at this scale."
+  data_dir = "TFDS folder of the full scale; else TFDS_DATA_DIR, else TFDS's own."
+  cache = (
+    "Where compiled programs are kept for the next start: a folder or none; by default in the"
+    " user's cache folder."
   )
-  flags.DEFINE_enum(
-    "scale",
-    "quick",
-    list(SCALES),
-    "quick is for 2 CPU cores, full for a GPU and hours.",
-    flag_values=flag_values,
-  )
-  flags.DEFINE_integer(
-    "seeds",
-    None,
-    "Seeds of each setting; by default as many as the claim has at this scale.",
-    lower_bound=1,
-    upper_bound=1000,
-    flag_values=flag_values,
-  )
-  for name, default, text in [
+  shared_flags.register_rows(
+    flag_values,
+    ("scale", "quick", "quick is for 2 CPU cores, full for a GPU and hours.", list(SCALES)),
+    ("seeds", None, seeds, (1, 1000)),
     ("workdir", "runs/reproduction", "The folder to write."),
-    ("data_dir", None, "TFDS folder of the full scale; else TFDS_DATA_DIR, else TFDS's own."),
-    (
-      "compilation_cache",
-      None,
-      "Where compiled programs are kept for the next start: a folder or none; by default in the"
-      " user's cache folder.",
-    ),
-  ]:
-    flags.DEFINE_string(name, default, text, flag_values=flag_values)
-  for name, text in [
-    ("all", "Run all claims."),
-    ("again", "Also run claims that are there already."),
-  ]:
-    flags.DEFINE_boolean(name, False, text, flag_values=flag_values)
+    ("data_dir", None, data_dir),
+    ("compilation_cache", None, cache),
+    ("all", False, "Run all claims."),
+    ("again", False, "Also run claims that are there already."),
+  )
 
 
 def main(flag_values: flags.FlagValues) -> None:

@@ -22,7 +22,7 @@ from experiments.host.errors import UserError
 from experiments.host.files import write_bytes
 from experiments.measures.draws import generate_many
 from experiments.spec.datasets import POINTS
-from experiments.spec.flags import MAX_SEED, MAX_STEPS, refuse_empty
+from experiments.spec.flags import MAX_SEED, MAX_STEPS, refuse_empty, register_rows
 from wgan_jax.data.images import to_uint8
 
 _MAX_GRID = 2500
@@ -31,31 +31,18 @@ _MAX_N = 1_000_000
 
 def register(flag_values: flags.FlagValues) -> None:
   """Registers this launcher's flags."""
-  flags.DEFINE_string("workdir", None, "The run folder.", flag_values=flag_values)
-  flags.DEFINE_integer(
-    "n", 64, "How many samples.", lower_bound=1, upper_bound=_MAX_N, flag_values=flag_values
-  )
-  flags.DEFINE_integer(
-    "step",
-    None,
-    "Step of the checkpoint; if not given, the newest that verifies.",
-    lower_bound=1,
-    upper_bound=MAX_STEPS,
-    flag_values=flag_values,
-  )
-  flags.DEFINE_integer(
-    "seed",
-    0,
-    "Seed of the latents.",
-    lower_bound=0,
-    upper_bound=MAX_SEED,
-    flag_values=flag_values,
-  )
-  flags.DEFINE_string(
-    "out",
-    None,
-    "Where to write; if not given, WORKDIR/samples-stepSTEP-seedSEED-nN.png.",
-    flag_values=flag_values,
+  register_rows(
+    flag_values,
+    ("workdir", None, "The run folder."),
+    ("n", 64, "How many samples.", (1, _MAX_N)),
+    (
+      "step",
+      None,
+      "Step of the checkpoint; if not given, the newest that verifies.",
+      (1, MAX_STEPS),
+    ),
+    ("seed", 0, "Seed of the latents.", (0, MAX_SEED)),
+    ("out", None, "Where to write; if not given, WORKDIR/samples-stepSTEP-seedSEED-nN.png."),
   )
 
 

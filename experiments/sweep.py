@@ -45,32 +45,21 @@ def register(flag_values: flags.FlagValues) -> None:
   shared_flags.register_images(flag_values, *IMAGES, *POINTS)
   shared_flags.register_settings(flag_values, (*IMAGES, *POINTS), lists=True)
   shared_flags.register_run(flag_values, sample_every=None)
-  for name, default, high, text in [
-    ("seeds", 1, shared_flags.MAX_SEED, "How many seeds: 0, 1, ... of each combination."),
-    (
-      "members_at_once",
-      None,
-      10**6,
-      "Members in one call; as many as memory allows, if not given.",
-    ),
-  ]:
-    flags.DEFINE_integer(
-      name, default, text, lower_bound=1, upper_bound=high, flag_values=flag_values
-    )
-  flags.DEFINE_enum(
-    "batching",
-    None,
-    list(BATCHING),
+  batching = (
     "Members of a call all at once, or one after another in the program; if not given map on a CPU,"
-    " where it is faster and a member has the bits of the run alone, and vmap elsewhere.",
-    flag_values=flag_values,
+    " where it is faster and a member has the bits of the run alone, and vmap elsewhere."
   )
-  for name, text in [
-    ("dry_run", "Print the plan, measured, and write nothing."),
-    ("report_only", "Write results and report again, from the files in --workdir."),
-    ("yes", f"Go on with more than {_MANY} members."),
-  ]:
-    flags.DEFINE_boolean(name, False, text, flag_values=flag_values)
+  at_once = "Members in one call; as many as memory allows, if not given."
+  n_seeds = "How many seeds: 0, 1, ... of each combination."
+  shared_flags.register_rows(
+    flag_values,
+    ("seeds", 1, n_seeds, (1, shared_flags.MAX_SEED)),
+    ("members_at_once", None, at_once, (1, 10**6)),
+    ("batching", None, batching, list(BATCHING)),
+    ("dry_run", False, "Print the plan, measured, and write nothing."),
+    ("report_only", False, "Write results and report again, from the files in --workdir."),
+    ("yes", False, f"Go on with more than {_MANY} members."),
+  )
 
 
 def main(flag_values: flags.FlagValues) -> None:

@@ -24,16 +24,13 @@ _STEPS = {None: 5000, "paper": 100_000}
 
 def register(flag_values: flags.FlagValues) -> None:
   """Registers this launcher's flags."""
-  flags.DEFINE_enum("dataset", "ring", list(POINTS), "The points.", flag_values=flag_values)
+  shared_flags.register_rows(flag_values, ("dataset", "ring", "The points.", list(POINTS)))
   shared_flags.register_settings(flag_values, POINTS)
-  flags.DEFINE_enum(
-    "preset",
-    None,
-    ["paper"],
+  preset = (
     "paper: the settings of the gradient penalty's authors, 100,000 steps of 3 x 512 units, hours;"
-    " a flag that is given decides against it.",
-    flag_values=flag_values,
+    " a flag that is given decides against it."
   )
+  shared_flags.register_rows(flag_values, ("preset", None, preset, ["paper"]))
   shared_flags.register_run(
     flag_values,
     steps=None,
