@@ -16,6 +16,7 @@ import numpy as np
 from absl import flags
 
 from experiments.engine.folder import RunFolder
+from experiments.engine.opening import check_data
 from experiments.figures.evaluation import draw_evaluation
 from experiments.host import cli
 from experiments.host.environment import describe_environment
@@ -36,7 +37,7 @@ from experiments.report.evaluation import (
 from experiments.spec.datasets import DATASETS, IMAGES, POINTS, load_dataset
 from experiments.spec.flags import (
   MAX_SEED,
-  MAX_STEPS,
+  STEP_ROW,
   check_data_dir,
   refuse_empty,
   register_options,
@@ -52,12 +53,7 @@ def register(flag_values: flags.FlagValues) -> None:
   register_rows(
     flag_values,
     ("workdir", None, "The run folder whose checkpoint is measured."),
-    (
-      "step",
-      None,
-      "Step of the checkpoint; if not given, the newest that verifies.",
-      (1, MAX_STEPS),
-    ),
+    STEP_ROW,
     ("samples", None, "An .npz with samples from elsewhere, instead of a run."),
     ("dataset", None, "Data set of --samples; a run's folder records its own.", [*IMAGES, *POINTS]),
     ("data_dir", None, "TFDS folder; if not given, TFDS_DATA_DIR, or else TFDS's own."),
@@ -86,7 +82,7 @@ def main(flag_values: flags.FlagValues) -> None:
   check_data_dir(flag_values, name)
   if settings is not None:
     dataset = settings.load(flag_values.data_dir)
-    folder.check_data(dataset)
+    check_data(folder.config, dataset.digest())
     title = f"{folder.path.resolve().name}, step {int(state.step)}"
   else:
     options = {option: flag_values[option].value for option in DATASETS[name].options}

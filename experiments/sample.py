@@ -22,7 +22,7 @@ from experiments.host.errors import UserError
 from experiments.host.files import write_bytes
 from experiments.measures.draws import generate_many
 from experiments.spec.datasets import POINTS
-from experiments.spec.flags import MAX_SEED, MAX_STEPS, refuse_empty, register_rows
+from experiments.spec.flags import MAX_SEED, STEP_ROW, refuse_empty, register_rows
 from wgan_jax.data.images import to_uint8
 
 _MAX_GRID = 2500
@@ -35,12 +35,7 @@ def register(flag_values: flags.FlagValues) -> None:
     flag_values,
     ("workdir", None, "The run folder."),
     ("n", 64, "How many samples.", (1, _MAX_N)),
-    (
-      "step",
-      None,
-      "Step of the checkpoint; if not given, the newest that verifies.",
-      (1, MAX_STEPS),
-    ),
+    STEP_ROW,
     ("seed", 0, "Seed of the latents.", (0, MAX_SEED)),
     ("out", None, "Where to write; if not given, WORKDIR/samples-stepSTEP-seedSEED-nN.png."),
   )

@@ -13,14 +13,9 @@ import sys
 
 from absl import flags
 
-from experiments.engine.groups import (
-  SweepFolder,
-  check_sweep_folder,
-  open_sweep,
-  recorded_sweep_dataset,
-)
+from experiments.engine.groups import SweepFolder, check_sweep_folder, open_sweep
 from experiments.engine.loop import Intervals
-from experiments.engine.opening import locked
+from experiments.engine.opening import locked, recorded_dataset
 from experiments.engine.planning import default_batching, describe_devices, print_plan
 from experiments.engine.sweep import train_sweep
 from experiments.host import cli
@@ -79,7 +74,7 @@ def main(flag_values: flags.FlagValues) -> None:
     return pathlib.Path(flag_values.workdir or f"runs/sweep-{dataset}").expanduser()
 
   name = shared_flags.choose_dataset(
-    flag_values, lambda name: recorded_sweep_dataset(path_of(name))
+    flag_values, lambda name: recorded_dataset(path_of(name), "sweep")
   )
   path = path_of(name)
   runs = Grid(name, choices).settings(range(flag_values.seeds))

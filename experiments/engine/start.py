@@ -8,8 +8,9 @@ from absl import flags
 
 from experiments.engine.display import Display, check_tensorboard
 from experiments.engine.engine import Engine, run_title
-from experiments.engine.folder import RunFolder, check_folder, open_run
+from experiments.engine.folder import RunFolder, check_folder
 from experiments.engine.loop import Intervals, train
+from experiments.engine.opening import locked, write_record
 from experiments.engine.places import RunPlace
 from experiments.host import checkpoints
 from experiments.host.environment import describe_environment, use_compilation_cache
@@ -43,14 +44,18 @@ def start(
   use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
   check_folder(path, settings)  # Before minutes go into data for a folder that cannot be used.
-  kept = checkpoints.steps(RunFolder(path).checkpoints)
+  folder = RunFolder(path)
+  kept = checkpoints.steps(folder.checkpoints)
   if kept and kept[-1] > steps:
     print(f"{path} is at step {kept[-1]} already: --steps={steps} asks for nothing more")
     return
   dataset = settings.load(data_dir)
   intervals = Intervals.of_flags(flag_values)
-  with open_run(path, settings, dataset, flag_values.flag_values_dict(), environment) as folder:
-    print(f"run folder {folder.path}")
+  with locked(path):
+    check_folder(path, settings)  # Another process may have begun a run in the meantime.
+    record = {"settings": dataclasses.asdict(settings), "flags": flag_values.flag_values_dict()}
+    write_record(folder.config, record, dataset.digest(), environment)
+    print(f"run folder {path}")
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     print(f"{settings.dataset}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))

@@ -18,6 +18,8 @@ from wgan_jax.data.images import resolve_auto
 DEFAULT_STEPS = 1200
 MAX_STEPS = 10**8
 MAX_SEED = SETTINGS["seed"].high
+_STEP = "Step of the checkpoint; if not given, the newest that verifies."
+STEP_ROW = ("step", None, _STEP, (1, MAX_STEPS))
 
 
 def register_rows(flag_values: flags.FlagValues, *rows: tuple) -> None:
