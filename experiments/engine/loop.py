@@ -12,9 +12,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.engine.display import Display
+from experiments.engine.display import Display, write_events
 from experiments.engine.engine import Engine
 from experiments.engine.places import Place
+from experiments.host import files
 from experiments.host.errors import Stopped, UserError
 from experiments.host.signals import Stop
 from experiments.measures.training import rows_of
@@ -61,13 +62,7 @@ class Intervals:
 
 
 def train(
-  engine: Engine,
-  place: Place,
-  *,
-  steps: int,
-  intervals: Intervals,
-  display: Display,
-  stop: Stop,
+  engine: Engine, place: Place, *, steps: int, intervals: Intervals, display: Display, stop: Stop
 ) -> None:
   """Trains members from where their place has them to `steps`.
 
@@ -92,7 +87,6 @@ def train(
   alive, own_steps = members.alive.tolist(), members.state.step.tolist()
   for folder, own_step, rows in zip(place.folders, own_steps, pending, strict=True):
     folder.rewind(own_step, len(rows))
-  place.begin(step - max(map(len, pending)))
   members = engine.lay_out(members)
   measuring = 0.0
 
@@ -102,7 +96,10 @@ def train(
     lines = engine.lines(members, pending, alive, slow=intervals.is_slow(step))
     measuring = time.perf_counter() - started
     lines = [None if line is None else {"step": step, **line} for line in lines]
-    place.write_lines(lines)
+    for folder, line in zip(place.folders, lines, strict=True):
+      if line is not None:
+        files.append_line(folder.metrics, line)
+        write_events(place.events, line)
     return lines
 
   display.begin(place.title, step, alive)
@@ -131,21 +128,19 @@ def train(
     stopping = stop.signal if not last else 0
     if step % intervals.checkpoint == 0 or last or stopping:
       place.save(step, engine.fetch(members), pending)
-    place.write_timing(
-      {
-        "step": step,
-        "steps": step - first,
-        "time": time.time(),
-        "chunk_seconds": seconds,
-        "steps_per_second": (step - first) / seconds,
-        "host_seconds": time.perf_counter() - started - seconds,
-        "measure_seconds": measuring,  # Included in host_seconds.
-      }
-    )
+    timing = {
+      "step": step,
+      "steps": step - first,
+      "time": time.time(),
+      "chunk_seconds": seconds,
+      "steps_per_second": (step - first) / seconds,
+      "host_seconds": time.perf_counter() - started - seconds,
+      "measure_seconds": measuring,  # Included in host_seconds.
+    }
+    files.append_line(place.timing, place.details | timing)
     if stopping:
       place.stop(step)
-      raise Stopped(
-        f"stopped at step {step}, saved; the same command goes on from there", 128 + stopping
-      )
+      message = f"stopped at step {step}, saved; the same command goes on from there"
+      raise Stopped(message, 128 + stopping)
   display.end(steps - step)
   place.finish(engine, members, pending)

@@ -6,7 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from experiments.engine.display import open_events, write_events, write_image
+from experiments.engine.display import open_events, write_image
 from experiments.engine.engine import Engine
 from experiments.engine.folder import RunFolder
 from experiments.engine.groups import Group, SweepFolder
@@ -31,48 +31,38 @@ class RunPlace:
 
   def __init__(self, folder: RunFolder, title: str, replay: str, *, tensorboard: bool = False):
     self.path, self.folders, self.title = folder.path, [folder], title
+    self.timing, self.details, self.events = folder.timing, {}, None
     self._folder, self._replay, self._tensorboard = folder, replay, tensorboard
-    self._events, self._curves_due = None, 0.0
+    self._curves_due = 0.0
 
-  def restore(self, engine: Engine) -> tuple[int, Members, list[list[dict]]]:
+  def restore(self, engine: Engine) -> Checkpoint:
     """Returns the step, the members and their pending rows, of the newest checkpoint or the start.
+
+    It also prepares the folder for the steps after them.
 
     Raises:
       UserError: there are checkpoints, and none verifies.
     """
     start = engine.fetch(engine.init())
-    checkpoint = checkpoints.restore_newest(self._folder.checkpoints, _one_like(start.state))
-    if checkpoint is None:
-      return 0, start, [[]]
-    return checkpoint.step, Members(_stack([checkpoint.state]), start.alive), [checkpoint.pending]
-
-  def begin(self, logged: int) -> None:
-    """Prepares the folder for steps after the last line that it keeps, that of step `logged`."""
+    kept = checkpoints.restore_newest(self._folder.checkpoints, _one_like(start.state))
+    restored = Checkpoint(0, start, [[]]) if kept is None else _join([kept], start)
     self._folder.summary.unlink(missing_ok=True)
     self._folder.samples.mkdir(exist_ok=True)
     if self._tensorboard:
-      self._events = open_events(self._folder.tensorboard, logged)
+      logged = restored.step - len(restored.pending[0])
+      self.events = open_events(self._folder.tensorboard, logged)
+    return restored
 
   def close(self) -> None:
     """Closes the events."""
-    if self._events is not None:
-      self._events.close()
-
-  def write_lines(self, lines: list[dict | None]) -> None:
-    """Appends the run's line of metrics."""
-    (line,) = lines
-    files.append_line(self._folder.metrics, line)
-    write_events(self._events, line)
-
-  def write_timing(self, row: dict) -> None:
-    """Appends a line of wall-clock figures."""
-    files.append_line(self._folder.timing, row)
+    if self.events is not None:
+      self.events.close()
 
   def draw(self, engine: Engine, members: Members, step: int, *, last: bool = False) -> None:
     """Draws samples, and curves as often as they hold up training little."""
     engine.draw(members, self.folders)
     if step:
-      write_image(self._events, self._folder.sample(step), step)
+      write_image(self.events, self._folder.sample(step), step)
     started = time.perf_counter()
     rows = files.read_lines(self._folder.metrics)  # None before the first line.
     if rows and (last or started >= self._curves_due):
@@ -122,9 +112,10 @@ class GroupPlace:
   def __init__(self, folder: SweepFolder, group: Group, title: str, details: dict):
     self.path, self.title = folder.path, title
     self.folders = [folder.member(run) for run in group.runs]
-    self._sweep, self._group, self._details = folder, group, details
+    self.timing, self.details, self.events = folder.timing, details, None
+    self._sweep, self._group = folder, group
 
-  def restore(self, engine: Engine) -> tuple[int, Members, list[list[dict]]]:
+  def restore(self, engine: Engine) -> Checkpoint:
     """Returns the step, the members and their pending rows: of the group, else of its members.
 
     Raises:
@@ -149,22 +140,7 @@ class GroupPlace:
         raise UserError(
           f"{error}; remove {folder.path} to train this member from the start"
         ) from error
-    states = _stack([each.state for each in kept])
-    pending = [each.pending for each in kept]
-    return Checkpoint(self._group.start, Members(states, start.alive), pending)
-
-  def begin(self, logged: int) -> None:
-    """Needs nothing: the members' folders are made with the sweep's."""
-
-  def write_lines(self, lines: list[dict | None]) -> None:
-    """Appends the line of metrics of each member that has one."""
-    for folder, line in zip(self.folders, lines, strict=True):
-      if line is not None:
-        files.append_line(folder.metrics, line)
-
-  def write_timing(self, row: dict) -> None:
-    """Appends a line of wall-clock figures to the sweep's."""
-    files.append_line(self._sweep.timing, self._details | row)
+    return _join(kept, start)
 
   def draw(self, engine: Engine, members: Members, step: int) -> None:
     """Draws each member's samples."""
@@ -201,6 +177,12 @@ def _one_like(states: chex.ArrayTree) -> chex.ArrayTree:
 def _take(states: chex.ArrayTree, i: int) -> chex.ArrayTree:
   """Takes one member's state of those of all members; one program for all leaves."""
   return jax.tree.map(lambda leaf: leaf[i], states)
+
+
+def _join(kept: list[Checkpoint], start: Members) -> Checkpoint:
+  """Joins checkpoints of one step, of a member each, to one of all members."""
+  states = _stack([each.state for each in kept])
+  return Checkpoint(kept[0].step, Members(states, start.alive), [each.pending for each in kept])
 
 
 @jax.jit
