@@ -16,7 +16,7 @@ from absl import flags
 from experiments.engine.groups import SweepFolder, check_sweep_folder, open_sweep
 from experiments.engine.loop import Intervals
 from experiments.engine.opening import locked, recorded_dataset
-from experiments.engine.planning import default_batching, describe_devices, print_plan
+from experiments.engine.planning import default_batching, print_plan
 from experiments.engine.sweep import train_sweep
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
@@ -86,7 +86,8 @@ def main(flag_values: flags.FlagValues) -> None:
   dataset = load(runs[0])
   intervals = Intervals.of_flags(flag_values)
   print(
-    f"{len(runs)} members on {environment['platform']}, {describe_devices()};"
+    f"{len(runs)} members on {environment['platform']},"
+    f" {environment['devices']} x {environment['device']};"
     f" {name}: {dataset.description}"
   )
   for note in dict.fromkeys(note for run in runs for note in notes(run, flag_values.steps)):

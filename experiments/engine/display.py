@@ -26,13 +26,9 @@ class Display:
     self._n_members, self._steps, self._n_diverged = n_members, steps, n_diverged
     self._rate = None  # Member steps a second, of the last chunks.
     self._alive = []
+    # On standard error, and only if that is a terminal.
     self._bar = tqdm.tqdm(
-      initial=done,
-      total=n_members * steps,
-      unit="step",
-      file=sys.stderr,
-      dynamic_ncols=True,
-      disable=not sys.stderr.isatty(),
+      initial=done, total=n_members * steps, unit="step", dynamic_ncols=True, disable=None
     )
     self._left = n_members * steps - done
 

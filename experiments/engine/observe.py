@@ -78,7 +78,7 @@ def observe_training(
   capacity = max(1, min(int(gaps.max()), _LONGEST_CHUNK))
   program = Program(training, data, members, capacity)
   look_all = program.mapped(
-    lambda state, key, data: look(jax.random.fold_in(key, state.step), state, data), 2
+    lambda state, key, data: look(jax.random.fold_in(key, state.step), state, data)
   )
   current, seen, infos = program.init(), [], []
   for gap in map(int, gaps):

@@ -26,12 +26,6 @@ def default_batching() -> str:
   return "map" if jax.default_backend() == "cpu" else "vmap"
 
 
-def describe_devices() -> str:
-  """Returns the number and kind of the local devices."""
-  devices = jax.local_devices()
-  return f"{len(devices)} x {devices[0].device_kind}"
-
-
 def by_program(runs: Sequence[Settings]) -> dict[str, list[Settings]]:
   """Groups runs by the program that they compile to."""
   programs = {}

@@ -21,10 +21,7 @@ from experiments.spec.settings import Settings
 
 
 def start(
-  flag_values: flags.FlagValues,
-  settings: Settings,
-  path: pathlib.Path,
-  data_dir: str | None = None,
+  flag_values: flags.FlagValues, settings: Settings, path: pathlib.Path, data_dir: str | None = None
 ) -> None:
   """Trains as the flags of `register_run` and `register_single` ask for.
 

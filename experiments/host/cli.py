@@ -47,10 +47,7 @@ def run(
     print(ending, file=sys.stderr)
     return ending.status
   except KeyboardInterrupt:
-    print(
-      "interrupted; the same command goes on from what is written",
-      file=sys.stderr,
-    )
+    print("interrupted; the same command goes on from what is written", file=sys.stderr)
     return 130
   except ImportError as error:
     if "pip install" not in str(error):
