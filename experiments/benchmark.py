@@ -58,16 +58,8 @@ def main(flag_values: flags.FlagValues) -> None:
       continue
     interval = f" ({value.low:.3g} to {value.high:.3g})" if value.low < value.high else ""
     print(f"{heading} {value.median:6.3g} {unit}{interval}", flush=True)
-    written.append(
-      {
-        "row": name,
-        "what": row.title,
-        "unit": unit,
-        "value": value,
-        "details": details,
-        "load": os.getloadavg()[0],
-      }
-    )
+    shown = {"row": name, "what": row.title, "unit": unit, "value": value, "details": details}
+    written.append(shown | {"load": os.getloadavg()[0]})
     write_json(folder / "benchmark.json", {"environment": environment, "rows": written})
   if written:
     print(f"written: {folder}/benchmark.json")

@@ -72,22 +72,19 @@ def main(flag_values: flags.FlagValues) -> None:
   """Measures, prints and writes."""
   _check(flag_values)
   out = pathlib.Path(flag_values.out or flag_values.workdir).expanduser()
+  settings = state = params = shares = None
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
     settings, state = folder.read_settings(), folder.read_state(flag_values.step)
-    name = settings.dataset
-  else:
-    settings = state = None
-    name = flag_values.dataset
-  check_data_dir(flag_values, name)
-  if settings is not None:
-    dataset = settings.load(flag_values.data_dir)
+    check_data_dir(flag_values, settings.dataset)
+    dataset, params = settings.load(flag_values.data_dir), state.critic_params
     check_data(folder.config, dataset.digest())
     title = f"{folder.path.resolve().name}, step {int(state.step)}"
   else:
-    options = {option: flag_values[option].value for option in DATASETS[name].options}
-    options = {option: value for option, value in options.items() if value is not None}
-    dataset = load_dataset(name, flag_values.data_dir, **options)
+    check_data_dir(flag_values, flag_values.dataset)
+    options = {name: flag_values[name].value for name in DATASETS[flag_values.dataset].options}
+    options = {name: value for name, value in options.items() if value is not None}
+    dataset = load_dataset(flag_values.dataset, flag_values.data_dir, **options)
     path = pathlib.Path(flag_values.samples).expanduser()
     samples, title = read_samples(path, dataset), path.name
   try:
@@ -106,10 +103,11 @@ def main(flag_values: flags.FlagValues) -> None:
   train, held_out = real_samples(dataset, key_real, len(samples))
   measured = evaluate_samples(dataset, classifier, samples, held_out)
   real = evaluate_samples(dataset, classifier, train, held_out)
-  critic = {}
+  critic, snapshot = {}, Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
   if settings is not None:
     exact = measured.measures["exact_wasserstein"]
     critic = evaluate_critic(settings, dataset, state, samples, held_out, exact)
+    snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
   print(
     f"{title}: {len(samples)} samples and {len(train)} training data, both against"
@@ -127,13 +125,8 @@ def main(flag_values: flags.FlagValues) -> None:
     "flags": flag_values.flag_values_dict(),
     "environment": describe_environment(),
   }
-  snapshot = Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
-  if settings is not None:
-    snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
-  shares = None
   if classifier is not None:
     shares = {"samples": measured.shares, "training data": classifier.shares}
-  params = None if state is None else state.critic_params
   try:
     write_json(out / "evaluation.json", record)
     draw_evaluation(out / "evaluation.png", title, snapshot, dataset, shares, critic, params)
@@ -148,16 +141,17 @@ def _check(flag_values: flags.FlagValues) -> None:
     raise UserError("name either a run with --workdir, or a file with --samples")
   options = dict.fromkeys(option for row in DATASETS.values() for option in row.options)
   idle = ("dataset", *options) if flag_values.workdir else ("step", "n")
+  given = "workdir" if flag_values.workdir else "samples"
   for name in idle:
     if flag_values[name].value is not None:
-      other = "workdir" if flag_values.workdir else "samples"
-      raise UserError(f"--{name} does nothing with --{other}: leave it out")
-  if flag_values.samples and (flag_values.dataset is None or flag_values.out is None):
+      raise UserError(f"--{name} does nothing with --{given}: leave it out")
+  if flag_values.workdir:
+    return
+  if flag_values.dataset is None or flag_values.out is None:
     raise UserError("--samples needs --dataset, their data set, and --out, a folder to write to")
-  if flag_values.samples:
-    for name in options:
-      if flag_values[name].present and name not in DATASETS[flag_values.dataset].options:
-        raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
+  for name in options:
+    if flag_values[name].present and name not in DATASETS[flag_values.dataset].options:
+      raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
 
 
 def _print_table(samples, real, critic):

@@ -1,6 +1,5 @@
 """What a run shows while it goes on: a bar in a terminal, plain lines elsewhere, TensorBoard."""
 
-import importlib.util
 import pathlib
 import sys
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from experiments.host.errors import UserError
 from experiments.measures.table import short_names
 
 
@@ -81,18 +79,6 @@ class Display:
 
   def _write(self, line):
     self._bar.write(line, file=sys.stderr)
-
-
-def check_tensorboard(wanted: bool) -> None:
-  """Refuses --tensorboard where events cannot be written.
-
-  Raises:
-    UserError: tensorboardX is not installed.
-  """
-  if wanted and importlib.util.find_spec("tensorboardX") is None:
-    raise UserError(
-      "--tensorboard needs tensorboardX: install the extra, pip install -e '.[tensorboard]'"
-    )
 
 
 def open_events(directory: pathlib.Path, first_step: int) -> Any:

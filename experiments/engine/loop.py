@@ -37,12 +37,8 @@ class Intervals:
   @classmethod
   def of_flags(cls, flag_values: flags.FlagValues) -> "Intervals":
     """Reads them from the flags of a run; without --sample_every only the end is drawn."""
-    return cls(
-      flag_values.log_every,
-      flag_values.sample_every or MAX_STEPS,
-      flag_values.checkpoint_every,
-      flag_values.slow_every,
-    )
+    sample = flag_values.sample_every or MAX_STEPS
+    return cls(flag_values.log_every, sample, flag_values.checkpoint_every, flag_values.slow_every)
 
   def capacity(self) -> int:
     """Returns the most steps of one chunk."""

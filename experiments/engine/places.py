@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from experiments.engine.display import open_events, write_image
-from experiments.engine.engine import Engine
+from experiments.engine.engine import Engine, run_title
 from experiments.engine.folder import RunFolder
 from experiments.engine.groups import Group, SweepFolder
 from experiments.host import checkpoints, files
 from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import Stopped, UserError
+from experiments.spec.settings import Settings
 from wgan_jax.sweep import Members
 
 # Curves take up to a second to draw; while training goes on they may take this share of the time.
@@ -24,15 +25,14 @@ class RunPlace:
 
   Args:
     folder: the run's folder, open.
-    title: names the run above its curves.
-    replay: the flags, besides --steps, with which a run that diverged is replayed.
+    run: its settings.
     tensorboard: whether to write events, too.
   """
 
-  def __init__(self, folder: RunFolder, title: str, replay: str, *, tensorboard: bool = False):
-    self.path, self.folders, self.title = folder.path, [folder], title
+  def __init__(self, folder: RunFolder, run: Settings, *, tensorboard: bool = False):
+    self.path, self.folders, self.title = folder.path, [folder], run_title(run)
     self.timing, self.details, self.events = folder.timing, {}, None
-    self._folder, self._replay, self._tensorboard = folder, replay, tensorboard
+    self._folder, self._seed, self._tensorboard = folder, run.seed, tensorboard
     self._curves_due = 0.0
 
   def restore(self, engine: Engine) -> Checkpoint:
@@ -93,8 +93,8 @@ class RunPlace:
     if not alive:
       raise Stopped(
         f"diverged: a loss or a parameter turned non-finite at step {step + 1}; replay it with"
-        f" {self._replay} --steps={step + 1} and the same other flags; the last good checkpoint is"
-        f" step {step}",
+        f" --seed={self._seed} --steps={step + 1} and the same other flags; the last good"
+        f" checkpoint is step {step}",
         3,
       )
 
@@ -105,14 +105,14 @@ class GroupPlace:
   Args:
     folder: the sweep's folder, open.
     group: the members.
-    title: names the group in the terminal.
-    details: what each line of the sweep's timing.jsonl holds besides the wall-clock figures.
   """
 
-  def __init__(self, folder: SweepFolder, group: Group, title: str, details: dict):
-    self.path, self.title = folder.path, title
-    self.folders = [folder.member(run) for run in group.runs]
-    self.timing, self.details, self.events = folder.timing, details, None
+  def __init__(self, folder: SweepFolder, group: Group):
+    run, n = group.runs[0], len(group.runs)
+    self.path, self.folders = folder.path, [folder.member(run) for run in group.runs]
+    self.title = f"{run.loss}, {run.penalty}, {run.architecture}, {group.batching}"
+    self.details = {"program": run.program_name(), "batching": group.batching, "members": n}
+    self.timing, self.events = folder.timing, None
     self._sweep, self._group = folder, group
 
   def restore(self, engine: Engine) -> Checkpoint:
@@ -166,6 +166,8 @@ class GroupPlace:
 
 
 Place = RunPlace | GroupPlace
+"""Both have `path`, the `title` and the `folders` of the members, `timing`, a file whose lines all
+hold `details`, and TensorBoard's `events` or None."""
 
 
 def _one_like(states: chex.ArrayTree) -> chex.ArrayTree:

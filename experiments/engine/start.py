@@ -2,18 +2,20 @@
 
 import contextlib
 import dataclasses
+import importlib.util
 import pathlib
 
 from absl import flags
 
-from experiments.engine.display import Display, check_tensorboard
-from experiments.engine.engine import Engine, run_title
+from experiments.engine.display import Display
+from experiments.engine.engine import Engine
 from experiments.engine.folder import RunFolder, check_folder
 from experiments.engine.loop import Intervals, train
 from experiments.engine.opening import locked, write_record
 from experiments.engine.places import RunPlace
 from experiments.host import checkpoints
 from experiments.host.environment import describe_environment, use_compilation_cache
+from experiments.host.errors import UserError
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
 from experiments.spec.notes import notes
@@ -36,7 +38,10 @@ def start(
     DataError: the data cannot be had.
     Stopped: the run ended before its time.
   """
-  check_tensorboard(flag_values.tensorboard)
+  if flag_values.tensorboard and importlib.util.find_spec("tensorboardX") is None:
+    raise UserError(
+      "--tensorboard needs tensorboardX: install the extra, pip install -e '.[tensorboard]'"
+    )
   path, steps = path.expanduser(), flag_values.steps
   use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
@@ -60,13 +65,8 @@ def start(
       print(f"note: {note}")
     classifier = load_classifier_measures(dataset) if intervals.slow else None
     engine = Engine([settings], dataset, intervals.capacity(), classifier=classifier)
-    title, replay = run_title(settings), f"--seed={settings.seed}"
-    place = RunPlace(folder, title, replay, tensorboard=flag_values.tensorboard)
-    done = kept[-1] if kept else 0
-    with (
-      contextlib.closing(place),
-      contextlib.closing(Display(1, steps, done)) as display,
-      stop_signals() as stop,
-    ):
+    place = RunPlace(folder, settings, tensorboard=flag_values.tensorboard)
+    display = Display(1, steps, kept[-1] if kept else 0)
+    with contextlib.closing(place), contextlib.closing(display), stop_signals() as stop:
       train(engine, place, steps=steps, intervals=intervals, display=display, stop=stop)
     print(f"done: {path} (samples/{folder.sample(steps).name}, curves.png, metrics.jsonl)")

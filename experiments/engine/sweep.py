@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import sys
 from collections.abc import Callable
 
@@ -45,17 +44,15 @@ def next_group(
   as_now = begun is not None and begun.batching == batching
   if as_now and len(begun.runs) <= at_once(begun.runs[0].program_name()):
     return begun
-  waiting = []
+  waiting = {}  # By program and step, in the order of the grid.
   for run in runs:
     step, diverged = folder.member(run).reached()
     if step < steps and not diverged:
-      waiting.append((run.program_name(), step, run))
-  # One program after another, in the order of the grid; members that are equally far.
-  order = list(dict.fromkeys(each[:2] for each in waiting))
-  waiting.sort(key=lambda each: order.index(each[:2]))
-  for (program, step), members in itertools.groupby(waiting, key=lambda each: each[:2]):
-    return Group([run for *_, run in itertools.islice(members, at_once(program))], step, batching)
-  return None
+      waiting.setdefault((run.program_name(), step), []).append(run)
+  if not waiting:
+    return None
+  (program, step), members = next(iter(waiting.items()))
+  return Group(members[: at_once(program)], step, batching)
 
 
 def train_sweep(
@@ -111,21 +108,14 @@ def train_sweep(
         folder.write_group(group)
       dataset = load(group.runs[0])
       engine = Engine(group.runs, dataset, intervals.capacity(), group.batching, classifier)
-      _warn_of_memory(engine, dataset)
-      program, run = group.runs[0].program_name(), group.runs[0]
-      compiled = {"program": program, "compile_seconds": engine.program.compile_seconds}
-      files.append_line(folder.timing, compiled)
-      details = {"program": program, "batching": group.batching, "members": len(group.runs)}
-      title = f"{run.loss}, {run.penalty}, {run.architecture}, {group.batching}"
-      place = GroupPlace(folder, group, title, details)
+      needed, free = bytes_of(engine, dataset), free_bytes(engine.program.n_devices)
+      if needed > free:
+        print(
+          f"warning: {len(group.runs)} members at once need some {needed / 1e9:.2g} GB, of"
+          f" {free / 1e9:.2g} GB that are free: lower --members_at_once, --batch_size or --width",
+          file=sys.stderr,
+        )
+      place, compiled = GroupPlace(folder, group), engine.program.compile_seconds
+      program = {"program": place.details["program"], "compile_seconds": compiled}
+      files.append_line(folder.timing, program)
       train(engine, place, steps=steps, intervals=intervals, display=display, stop=stop)
-
-
-def _warn_of_memory(engine: Engine, dataset: Dataset) -> None:
-  needed, free = bytes_of(engine, dataset), free_bytes(engine.program.n_devices)
-  if needed > free:
-    print(
-      f"warning: {len(engine.runs)} members at once need some {needed / 1e9:.2g} GB, of"
-      f" {free / 1e9:.2g} GB that are free: lower --members_at_once, --batch_size or --width",
-      file=sys.stderr,
-    )
