@@ -11,7 +11,6 @@ writes it to benchmark.json. PyTorch is in the extra `benchmark`.
 
 import os
 import pathlib
-import sys
 
 from absl import flags
 
@@ -66,4 +65,4 @@ def main(flag_values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, __doc__))
+  raise SystemExit(cli.run(main, register, __doc__))

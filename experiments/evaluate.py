@@ -9,7 +9,6 @@ distance and the ceiling of each share. Writes evaluation.json and evaluation.pn
 """
 
 import pathlib
-import sys
 
 import jax
 import numpy as np
@@ -26,23 +25,9 @@ from experiments.measures.classes import load_classifier_measures
 from experiments.measures.draws import Snapshot, generate_many, make_snapshot
 from experiments.measures.samples import N_MODE_SAMPLES
 from experiments.measures.table import all_rows
-from experiments.report.evaluation import (
-  LEAST,
-  N_EXACT,
-  evaluate_critic,
-  evaluate_samples,
-  read_samples,
-  real_samples,
-)
+from experiments.report import evaluation
+from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import DATASETS, IMAGES, POINTS, load_dataset
-from experiments.spec.flags import (
-  MAX_SEED,
-  STEP_ROW,
-  check_data_dir,
-  refuse_empty,
-  register_options,
-  register_rows,
-)
 from wgan_jax.data.images import to_uint8
 
 _MAX_N = 100_000
@@ -50,20 +35,21 @@ _MAX_N = 100_000
 
 def register(flag_values: flags.FlagValues) -> None:
   """Registers this launcher's flags."""
-  register_rows(
+  shared_flags.register_rows(
     flag_values,
     ("workdir", None, "The run folder whose checkpoint is measured."),
-    STEP_ROW,
+    shared_flags.STEP_ROW,
     ("samples", None, "An .npz with samples from elsewhere, instead of a run."),
     ("dataset", None, "Data set of --samples; a run's folder records its own.", [*IMAGES, *POINTS]),
     ("data_dir", None, "TFDS folder; if not given, TFDS_DATA_DIR, or else TFDS's own."),
   )
-  register_options(flag_values)
-  text = "Samples to draw; if not given 2,000, of stacked images 26,000, of points 2,500."
-  register_rows(
+  shared_flags.register_options(flag_values)
+  n = "Samples to draw; if not given 2,000, of stacked images 26,000, of points 2,500."
+  seed = "Seed of the latents, and of everything else that is drawn."
+  shared_flags.register_rows(
     flag_values,
-    ("n", None, text, (LEAST, _MAX_N)),
-    ("seed", 0, "Seed of the latents, and of everything else that is drawn.", (0, MAX_SEED)),
+    ("n", None, n, (evaluation.LEAST, _MAX_N)),
+    ("seed", 0, seed, (0, shared_flags.MAX_SEED)),
     ("out", None, "The folder to write to; if not given, the run's."),
   )
 
@@ -76,17 +62,17 @@ def main(flag_values: flags.FlagValues) -> None:
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
     settings, state = folder.read_settings(), folder.read_state(flag_values.step)
-    check_data_dir(flag_values, settings.dataset)
+    shared_flags.check_data_dir(flag_values, settings.dataset)
     dataset, params = settings.load(flag_values.data_dir), state.critic_params
     check_data(folder.config, dataset.digest())
     title = f"{folder.path.resolve().name}, step {int(state.step)}"
   else:
-    check_data_dir(flag_values, flag_values.dataset)
+    shared_flags.check_data_dir(flag_values, flag_values.dataset)
     options = {name: flag_values[name].value for name in DATASETS[flag_values.dataset].options}
     options = {name: value for name, value in options.items() if value is not None}
     dataset = load_dataset(flag_values.dataset, flag_values.data_dir, **options)
     path = pathlib.Path(flag_values.samples).expanduser()
-    samples, title = read_samples(path, dataset), path.name
+    samples, title = evaluation.read_samples(path, dataset), path.name
   try:
     out.mkdir(parents=True, exist_ok=True)  # Before measuring, which takes minutes.
   except OSError as error:
@@ -100,24 +86,24 @@ def main(flag_values: flags.FlagValues) -> None:
     samples = generate_many(settings.networks(), state, key_latents, n)
     if not np.isfinite(samples).all():
       raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
-  train, held_out = real_samples(dataset, key_real, len(samples))
-  measured = evaluate_samples(dataset, classifier, samples, held_out)
-  real = evaluate_samples(dataset, classifier, train, held_out)
+  train, held_out = evaluation.real_samples(dataset, key_real, len(samples))
+  measured = evaluation.evaluate_samples(dataset, classifier, samples, held_out)
+  real = evaluation.evaluate_samples(dataset, classifier, train, held_out)
   critic, snapshot = {}, Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
   if settings is not None:
     exact = measured.measures["exact_wasserstein"]
-    critic = evaluate_critic(settings, dataset, state, samples, held_out, exact)
+    critic = evaluation.evaluate_critic(settings, dataset, state, samples, held_out, exact)
     snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
   print(
     f"{title}: {len(samples)} samples and {len(train)} training data, both against"
     f" {len(held_out)} held out of {dataset.name}; distances and the critic's measures take at most"
-    f" {N_EXACT} of each"
+    f" {evaluation.N_EXACT} of each"
   )
   _print_table(measured.measures, real.measures, critic)
   record = {
     "title": title,
-    "counts": counts | {"distances_of_at_most": N_EXACT},
+    "counts": counts | {"distances_of_at_most": evaluation.N_EXACT},
     "samples": measured.measures,
     "training_data": real.measures,
     "critic": critic,
@@ -136,7 +122,7 @@ def main(flag_values: flags.FlagValues) -> None:
 
 
 def _check(flag_values: flags.FlagValues) -> None:
-  refuse_empty(flag_values, "workdir", "samples", "out")
+  shared_flags.refuse_empty(flag_values, "workdir", "samples", "out")
   if (flag_values.workdir is None) == (flag_values.samples is None):
     raise UserError("name either a run with --workdir, or a file with --samples")
   options = dict.fromkeys(option for row in DATASETS.values() for option in row.options)
@@ -167,4 +153,4 @@ def _print_table(samples, real, critic):
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, __doc__))
+  raise SystemExit(cli.run(main, register, __doc__))

@@ -7,7 +7,6 @@ on where the run stopped; a larger --steps extends it.
 """
 
 import pathlib
-import sys
 
 from absl import flags
 
@@ -42,4 +41,4 @@ def main(flag_values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, f"{__doc__}\n{defaults_table('mnist')}"))
+  raise SystemExit(cli.run(main, register, f"{__doc__}\n{defaults_table('mnist')}"))

@@ -11,7 +11,6 @@ which it stopped. A claim that is there at the same scale is run again only with
 import json
 import pathlib
 import shutil
-import sys
 import time
 
 from absl import flags
@@ -107,4 +106,4 @@ def _list(scale: str) -> None:
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, __doc__))
+  raise SystemExit(cli.run(main, register, __doc__))

@@ -9,7 +9,6 @@ PNGs, for images only.
 
 import io
 import pathlib
-import sys
 
 import jax
 import numpy as np
@@ -94,4 +93,4 @@ def _write(out, samples, title, settings):
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, __doc__))
+  raise SystemExit(cli.run(main, register, __doc__))

@@ -9,7 +9,6 @@ seeds or a larger --steps extend it.
 """
 
 import pathlib
-import sys
 
 from absl import flags
 
@@ -84,12 +83,8 @@ def main(flag_values: flags.FlagValues) -> None:
   environment = describe_environment()
   load = make_loader(flag_values.data_dir)
   dataset = load(runs[0])
-  intervals = Intervals.of_flags(flag_values)
-  print(
-    f"{len(runs)} members on {environment['platform']},"
-    f" {environment['devices']} x {environment['device']};"
-    f" {name}: {dataset.description}"
-  )
+  where = "{platform}, {devices} x {device}".format(**environment)
+  print(f"{len(runs)} members on {where}; {name}: {dataset.description}")
   for note in dict.fromkeys(note for run in runs for note in notes(run, flag_values.steps)):
     print(f"note: {note}")
   if flag_values.slow_every and flag_values.steps % flag_values.slow_every:
@@ -99,23 +94,15 @@ def main(flag_values: flags.FlagValues) -> None:
     )
 
   batching = flag_values.batching or default_batching()
-  at_once = flag_values.members_at_once
+  at_once, intervals = flag_values.members_at_once, Intervals.of_flags(flag_values)
   if flag_values.dry_run:
     print_plan(runs, load, batching, at_once, steps=flag_values.steps)
     return None
-  flags_given = flag_values.flag_values_dict()
-  with open_sweep(path, runs, dataset, flags_given, environment) as folder:
+  with open_sweep(path, runs, dataset, flag_values.flag_values_dict(), environment) as folder:
     print(f"sweep folder {path}", flush=True)
     try:
-      train_sweep(
-        folder,
-        runs,
-        load,
-        batching=batching,
-        at_once=at_once,
-        steps=flag_values.steps,
-        intervals=intervals,
-      )
+      how = {"batching": batching, "at_once": at_once, "intervals": intervals}
+      train_sweep(folder, runs, load, steps=flag_values.steps, **how)
     except Stopped:
       write_results(folder, read_members(folder))
       raise
@@ -141,6 +128,5 @@ def _report_only(flag_values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-  sys.exit(
-    cli.run(main, register, f"{__doc__}\n{defaults_table('mnist')}\n\n{defaults_table('ring')}")
-  )
+  tables = f"{defaults_table('mnist')}\n\n{defaults_table('ring')}"
+  raise SystemExit(cli.run(main, register, f"{__doc__}\n{tables}"))

@@ -9,7 +9,6 @@ critic's level sets.
 """
 
 import pathlib
-import sys
 
 from absl import flags
 
@@ -31,15 +30,9 @@ def register(flag_values: flags.FlagValues) -> None:
     " a flag that is given decides against it."
   )
   shared_flags.register_rows(flag_values, ("preset", None, preset, ["paper"]))
-  shared_flags.register_run(
-    flag_values,
-    steps=None,
-    steps_text=" 5,000, or 100,000 with --preset, if not given.",
-    slow_every=None,
-    log_every=100,
-    sample_every=500,
-    checkpoint_every=1000,
-  )
+  steps = " 5,000, or 100,000 with --preset, if not given."
+  every = {"log_every": 100, "sample_every": 500, "checkpoint_every": 1000, "slow_every": None}
+  shared_flags.register_run(flag_values, steps=None, steps_text=steps, **every)
   shared_flags.register_single(flag_values)
 
 
@@ -50,12 +43,10 @@ def main(flag_values: flags.FlagValues) -> None:
   shared_flags.check_run(flag_values)
   if flag_values.steps is None:
     flag_values.steps = _STEPS[flag_values.preset]
-  preset = None
-  if flag_values.preset:
-    preset = paper_preset(flag_values.penalty, flag_values.optimizer)
+  preset = paper_preset(flag_values.penalty, flag_values.optimizer) if flag_values.preset else None
   settings = shared_flags.read_settings(flag_values, flag_values.dataset, preset)
   start(flag_values, settings, pathlib.Path(flag_values.workdir or f"runs/{settings.run_name()}"))
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, f"{__doc__}\n{defaults_table('ring')}"))
+  raise SystemExit(cli.run(main, register, f"{__doc__}\n{defaults_table('ring')}"))

@@ -1,10 +1,7 @@
 """What a run shows while it goes on: a bar in a terminal, plain lines elsewhere, TensorBoard."""
 
-import pathlib
 import sys
-from typing import Any
 
-import numpy as np
 import tqdm
 
 from experiments.measures.table import short_names
@@ -81,25 +78,9 @@ class Display:
     self._bar.write(line, file=sys.stderr)
 
 
-def open_events(directory: pathlib.Path, first_step: int) -> Any:
-  """Opens a TensorBoard writer; events past `first_step` of an earlier start are purged."""
-  from tensorboardX import SummaryWriter  # An extra, and slow to import.
-
-  return SummaryWriter(str(directory), purge_step=first_step + 1)
-
-
 def write_events(writer, row: dict) -> None:
   """Writes a line of metrics as scalars."""
   if writer is not None:
     for name, value in row.items():
       if name != "step":
         writer.add_scalar(name, value, row["step"])
-
-
-def write_image(writer, path: pathlib.Path, step: int) -> None:
-  """Writes a picture of samples."""
-  if writer is not None:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-      writer.add_image("samples", np.asarray(picture.convert("RGB")), step, dataformats="HWC")

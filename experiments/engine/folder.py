@@ -124,12 +124,11 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
   """
   if is_unused(path, "run"):
     return
-  folder = RunFolder(path)
-  recorded = folder.read_settings()
+  there, here = map(dataclasses.asdict, (RunFolder(path).read_settings(), settings))
   differ = [
-    f"--{field.name} ({getattr(recorded, field.name)} there, {getattr(settings, field.name)} here)"
-    for field in dataclasses.fields(Settings)
-    if getattr(recorded, field.name) != getattr(settings, field.name)
+    f"--{name} ({there[name]} there, {here[name]} here)"
+    for name in here
+    if there[name] != here[name]
   ]
   if differ:
     raise UserError(

@@ -131,10 +131,8 @@ def open_sweep(
   """Makes a sweep's folder, or opens that of an earlier start, perhaps of fewer members; locked.
 
   Args:
-    path: the folder; made where it does not exist.
-    runs: the members.
+    path, runs, flags: as in `check_sweep_folder`; all flags are recorded.
     dataset: must be the recorded one.
-    flags: all flags, recorded.
     environment: `describe_environment()`, recorded; a change is reported.
 
   Yields:

@@ -124,15 +124,10 @@ def train(
     stopping = stop.signal if not last else 0
     if step % intervals.checkpoint == 0 or last or stopping:
       place.save(step, engine.fetch(members), pending)
-    timing = {
-      "step": step,
-      "steps": step - first,
-      "time": time.time(),
-      "chunk_seconds": seconds,
-      "steps_per_second": (step - first) / seconds,
-      "host_seconds": time.perf_counter() - started - seconds,
-      "measure_seconds": measuring,  # Included in host_seconds.
-    }
+    timing = {"step": step, "steps": step - first, "time": time.time(), "chunk_seconds": seconds}
+    timing["steps_per_second"] = (step - first) / seconds
+    timing["host_seconds"] = time.perf_counter() - started - seconds
+    timing["measure_seconds"] = measuring  # Included in host_seconds.
     files.append_line(place.timing, place.details | timing)
     if stopping:
       place.stop(step)

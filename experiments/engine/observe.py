@@ -88,10 +88,6 @@ def observe_training(
       gap -= capacity
     seen.append(jax.device_get(look_all(current.state, program.keys, program.data)))
   current = program.fetch(current)
-  return Observed(
-    at=list(at),
-    seen=jax.tree.map(lambda *looks: np.stack(looks, 1)[: program.n_members], *seen),
-    info=jax.tree.map(lambda *rows: np.concatenate(rows, 1), *infos),
-    alive=np.asarray(current.alive),
-    state=current.state,
-  )
+  seen = jax.tree.map(lambda *looks: np.stack(looks, 1)[: program.n_members], *seen)
+  info = jax.tree.map(lambda *rows: np.concatenate(rows, 1), *infos)
+  return Observed(list(at), seen, info, np.asarray(current.alive), current.state)

@@ -5,8 +5,8 @@ import time
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from experiments.engine.display import open_events, write_image
 from experiments.engine.engine import Engine, run_title
 from experiments.engine.folder import RunFolder
 from experiments.engine.groups import Group, SweepFolder
@@ -49,8 +49,10 @@ class RunPlace:
     self._folder.summary.unlink(missing_ok=True)
     self._folder.samples.mkdir(exist_ok=True)
     if self._tensorboard:
-      logged = restored.step - len(restored.pending[0])
-      self.events = open_events(self._folder.tensorboard, logged)
+      from tensorboardX import SummaryWriter  # An extra, and slow to import.
+
+      logged = restored.step - len(restored.pending[0])  # Later events come again.
+      self.events = SummaryWriter(str(self._folder.tensorboard), purge_step=logged + 1)
     return restored
 
   def close(self) -> None:
@@ -61,8 +63,12 @@ class RunPlace:
   def draw(self, engine: Engine, members: Members, step: int, *, last: bool = False) -> None:
     """Draws samples, and curves as often as they hold up training little."""
     engine.draw(members, self.folders)
-    if step:
-      write_image(self.events, self._folder.sample(step), step)
+    if step and self.events is not None:
+      from PIL import Image
+
+      with Image.open(self._folder.sample(step)) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+      self.events.add_image("samples", pixels, step, dataformats="HWC")
     started = time.perf_counter()
     rows = files.read_lines(self._folder.metrics)  # None before the first line.
     if rows and (last or started >= self._curves_due):

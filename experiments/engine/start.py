@@ -27,11 +27,7 @@ def start(
 ) -> None:
   """Trains as the flags of `register_run` and `register_single` ask for.
 
-  Args:
-    flag_values: the launcher's flags, recorded.
-    settings: of the run.
-    path: the run folder.
-    data_dir: TFDS folder of images; None for the usual one.
+  All flags are recorded. `data_dir` is the TFDS folder of images; None for the usual one.
 
   Raises:
     UserError: a flag or the folder cannot be used.

@@ -10,21 +10,16 @@ from experiments.engine.engine import Engine
 from experiments.engine.groups import Group, SweepFolder
 from experiments.engine.loop import Intervals, train
 from experiments.engine.places import GroupPlace
-from experiments.engine.planning import by_program, bytes_of, free_bytes, members_at_once
+from experiments.engine.planning import Loader, by_program, bytes_of, free_bytes, members_at_once
 from experiments.host import checkpoints, files
 from experiments.host.errors import Stopped
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
-from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 
 
 def next_group(
-  folder: SweepFolder,
-  runs: list[Settings],
-  at_once: Callable[[str], int],
-  batching: str,
-  steps: int,
+  folder: SweepFolder, runs: list[Settings], most: Callable[[str], int], batching: str, steps: int
 ) -> Group | None:
   """Returns what to train next: what was begun, else the first members that lack steps.
 
@@ -32,17 +27,14 @@ def next_group(
   may be what memory did not suffice for.
 
   Args:
-    folder: the sweep's.
-    runs: all members.
-    at_once: (program's name) -> the most members of a group; called for what is to be trained only.
-    batching: one of `wgan_jax.sweep.BATCHING`.
-    steps: what each member is to reach.
+    most: (program's name) -> the most members of a group; called for what is to be trained only.
+    folder, runs, batching, steps: as in `train_sweep`.
   """
   begun = folder.read_group()
   if begun is not None and checkpoints.steps(folder.group_checkpoints):
     return begun
   as_now = begun is not None and begun.batching == batching
-  if as_now and len(begun.runs) <= at_once(begun.runs[0].program_name()):
+  if as_now and len(begun.runs) <= most(begun.runs[0].program_name()):
     return begun
   waiting = {}  # By program and step, in the order of the grid.
   for run in runs:
@@ -52,13 +44,13 @@ def next_group(
   if not waiting:
     return None
   (program, step), members = next(iter(waiting.items()))
-  return Group(members[: at_once(program)], step, batching)
+  return Group(members[: most(program)], step, batching)
 
 
 def train_sweep(
   folder: SweepFolder,
   runs: list[Settings],
-  load: Callable[[Settings], Dataset],
+  load: Loader,
   *,
   batching: str,
   at_once: int | None,
@@ -70,7 +62,7 @@ def train_sweep(
   Args:
     folder: the sweep's, open.
     runs: its members.
-    load: loads the data of a member, such as that of `make_loader`.
+    load: loads the data of a member.
     batching: one of `wgan_jax.sweep.BATCHING`.
     at_once: the most members of a group; None for what memory allows.
     steps: what each member is to reach.

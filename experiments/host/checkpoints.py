@@ -66,12 +66,8 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
       " With room made, the same command goes on from the one before"
     ) from error
   folder = directory / str(checkpoint.step)
-  digests = {
-    "files": _digest_files(folder, checkpoint.pending),
-    "state": digest_state(checkpoint.state),
-    "pending": checkpoint.pending,
-  }
-  write_json(folder / _DIGEST, digests)
+  files, state = _digest_files(folder, checkpoint.pending), digest_state(checkpoint.state)
+  write_json(folder / _DIGEST, {"files": files, "state": state, "pending": checkpoint.pending})
 
 
 def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpoint:
