@@ -87,8 +87,7 @@ def main(flag_values: flags.FlagValues) -> None:
       runs = folder / "runs" / f"{name}-{flag_values.scale}{seeds}"
       if flag_values.again and runs.exists():
         shutil.rmtree(runs)
-      lab = Lab(runs, flag_values.data_dir, environment)
-      evidence = claim.measure(lab, **arguments)
+      evidence = claim.measure(Lab(runs, flag_values.data_dir, environment), **arguments)
       verdict = claim.criterion(evidence.numbers)
       seconds = time.perf_counter() - started
       reproduction.record(claim, asked, evidence, verdict, seconds, environment)

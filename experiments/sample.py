@@ -48,7 +48,6 @@ def main(flag_values: flags.FlagValues) -> None:
   folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
   settings = folder.read_settings()
   state = folder.read_state(flag_values.step)
-  pair = settings.networks()
   step, n, seed = int(state.step), flag_values.n, flag_values.seed
   default = folder.path / f"samples-step{step}-seed{seed}-n{n}.png"
   out = pathlib.Path(flag_values.out or default).expanduser()
@@ -65,7 +64,7 @@ def main(flag_values: flags.FlagValues) -> None:
   # A stream of its own, not that of a run with this seed.
   key = jax.random.fold_in(jax.random.key(seed), 0x73616D70)
   transform = {} if points else {"transform": to_uint8}
-  samples = generate_many(pair, state, key, n, **transform)
+  samples = generate_many(settings.networks(), state, key, n, **transform)
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, step {step}, seed {seed}"
   try:
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -64,8 +64,7 @@ def main(flag_values: flags.FlagValues) -> None:
   if flag_values.report_only:
     return _report_only(flag_values)
   choices = shared_flags.read_choices(flag_values)
-  grid = Grid(flag_values.dataset, choices)
-  n_members = grid.size * flag_values.seeds
+  n_members = Grid(flag_values.dataset, choices).size * flag_values.seeds
   if n_members > _MANY and not flag_values.yes:
     raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
 

@@ -25,6 +25,7 @@ class Display:
     self._bar = tqdm.tqdm(
       initial=done, total=n_members * steps, unit="step", dynamic_ncols=True, disable=None
     )
+    self.close = self._bar.close  # Leaves the bar as it stands.
     self._left = n_members * steps - done
 
   def begin(self, title: str, step: int, alive: list[bool]) -> None:
@@ -65,10 +66,6 @@ class Display:
   def end(self, n_steps: int) -> None:
     """Moves the bar by the steps that members do not need to do, as all of them diverged."""
     self._move(n_steps * len(self._alive))
-
-  def close(self) -> None:
-    """Leaves the bar as it stands."""
-    self._bar.close()
 
   def _move(self, n):
     self._left -= n

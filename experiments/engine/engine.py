@@ -24,14 +24,11 @@ class Engine:
   Args:
     runs: settings that differ in seed and hyperparameters only.
     dataset: their data.
-    capacity: the most steps of one call of `chunk`.
-    batching: one of `wgan_jax.sweep.BATCHING`.
+    capacity, batching: as in `Program`.
     classifier: for the slow measures of images; None without them.
 
   Attributes:
-    runs: as given.
-    program: the compiled program.
-    init, chunk, fetch, lay_out: those of `program`.
+    program: the compiled program; `init`, `chunk`, `fetch` and `lay_out` are its own.
   """
 
   def __init__(

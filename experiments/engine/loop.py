@@ -120,7 +120,7 @@ def train(
       # A line at the last step may be of a part of its interval: a longer run makes it whole.
       pending = [[] if lives else rows for lives, rows in zip(alive, pending, strict=True)]
     if step % intervals.sample == 0 and not last:
-      place.draw(engine, members, step)
+      place.draw(engine, members)
     stopping = stop.signal if not last else 0
     if step % intervals.checkpoint == 0 or last or stopping:
       place.save(step, engine.fetch(members), pending)

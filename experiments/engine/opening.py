@@ -1,4 +1,7 @@
-"""Opens the folder of a run or a sweep: refuses others, locks it, reads and writes config.json."""
+"""Opens the folder of a run or a sweep: refuses others, locks it, reads and writes config.json.
+
+A `kind` is "run" or "sweep": what a folder should hold.
+"""
 
 import contextlib
 import fcntl
@@ -15,11 +18,7 @@ _BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before confi
 
 
 def is_unused(path: pathlib.Path, kind: str) -> bool:
-  """Whether nothing was begun in a folder yet.
-
-  Args:
-    path: the folder, which need not exist.
-    kind: names what it should hold, a "run" or a "sweep".
+  """Whether nothing was begun yet in a folder, which need not exist.
 
   Raises:
     UserError: it is a file, or holds other files.
@@ -34,11 +33,7 @@ def is_unused(path: pathlib.Path, kind: str) -> bool:
 
 
 def read_settings(config: pathlib.Path, kind: str) -> list[Settings]:
-  """Reads the settings of a run, or of all members of a sweep.
-
-  Args:
-    config: the config.json in its folder.
-    kind: what it should be of, a "run" or a "sweep".
+  """Reads the settings of a run, or of all members of a sweep, from its config.json.
 
   Raises:
     UserError: the file is missing, damaged, or of the other kind.
@@ -109,7 +104,6 @@ def write_record(
   Args:
     path: the file; if it exists, the environments in it are kept.
     record: settings or members, and flags.
-    data_sha256: digest of the data.
     environment: `describe_environment()`.
     warn: whether to warn that the environment changed since the last start.
 

@@ -60,9 +60,10 @@ class RunPlace:
     if self.events is not None:
       self.events.close()
 
-  def draw(self, engine: Engine, members: Members, step: int, *, last: bool = False) -> None:
+  def draw(self, engine: Engine, members: Members, *, last: bool = False) -> None:
     """Draws samples, and curves as often as they hold up training little."""
     engine.draw(members, self.folders)
+    (step,) = members.state.step.tolist()
     if step and self.events is not None:
       from PIL import Image
 
@@ -94,7 +95,7 @@ class RunPlace:
     """
     del pending
     (step,), (alive,) = members.state.step.tolist(), members.alive.tolist()
-    self.draw(engine, members, step, last=True)
+    self.draw(engine, members, last=True)
     self._folder.write_summary(step, alive=alive)
     if not alive:
       raise Stopped(
@@ -106,12 +107,7 @@ class RunPlace:
 
 
 class GroupPlace:
-  """Keeps the members of a sweep that are trained side by side, then hands each its run folder.
-
-  Args:
-    folder: the sweep's folder, open.
-    group: the members.
-  """
+  """Keeps the members of an open sweep's group, then hands each its run folder."""
 
   def __init__(self, folder: SweepFolder, group: Group):
     run, n = group.runs[0], len(group.runs)
@@ -148,9 +144,8 @@ class GroupPlace:
         ) from error
     return _join(kept, start)
 
-  def draw(self, engine: Engine, members: Members, step: int) -> None:
+  def draw(self, engine: Engine, members: Members) -> None:
     """Draws each member's samples."""
-    del step
     engine.draw(members, self.folders)
 
   def save(self, step: int, members: Members, pending: list[list[dict]]) -> None:
