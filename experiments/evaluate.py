@@ -61,7 +61,7 @@ def main(flag_values: flags.FlagValues) -> None:
   settings = state = params = shares = None
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
-    settings, state = folder.read_settings(), folder.read_state(flag_values.step)
+    settings, state = folder.restore(flag_values.step)
     shared_flags.check_data_dir(flag_values, settings.dataset)
     dataset, params = settings.load(flag_values.data_dir), state.critic_params
     check_data(folder.config, dataset.digest())

@@ -55,12 +55,16 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--claim does nothing with --all: leave one of them out")
   if flag_values["data_dir"].present and flag_values.scale == "quick":
     raise UserError("--data_dir does nothing with --scale=quick, which needs no download")
+  claims, scale = load_claims(), flag_values.scale
   if not flag_values.claim and not flag_values.all:
     for name in ("seeds", "again"):
       if flag_values[name].present:
         raise UserError(f"--{name} does nothing without --claim or --all: add one of them")
-    return _list(flag_values.scale)
-  claims = load_claims()
+    for name, claim in claims.items():
+      print(f"{name}  ({claim.source}; {claim.minutes[scale]:g} min)\n    {claim.sentence}")
+    total = sum(claim.minutes[scale] for claim in claims.values())
+    print(f"{len(claims)} claims, about {total:.0f} minutes with --all --scale={scale}")
+    return
   names = list(claims) if flag_values.all else flag_values.claim
   if flag_values.seeds and not any("seeds" in claims[each].quick for each in names):
     raise UserError(f"--seeds does nothing with --claim={','.join(names)}: nothing in it is drawn")
@@ -73,18 +77,17 @@ def main(flag_values: flags.FlagValues) -> None:
   with locked(folder):
     reproduction = Reproduction(folder, list(claims))
     for i, name in enumerate(names, 1):
-      claim, arguments = claims[name], claims[name].arguments(flag_values.scale)
+      claim, arguments = claims[name], claims[name].arguments(scale)
       if flag_values.seeds and "seeds" in arguments:
         arguments |= {"seeds": flag_values.seeds}
-      asked = json.loads(json.dumps({"scale": flag_values.scale} | arguments))  # As recorded.
+      asked = json.loads(json.dumps({"scale": scale} | arguments))  # As recorded.
       if reproduction.has(name, asked) and not flag_values.again:
         print(f"[{i}/{len(names)}] {name}: there already ({reproduction.results[name]['verdict']})")
         continue
-      minutes = claim.minutes[flag_values.scale]
-      print(f"[{i}/{len(names)}] {name}: about {minutes:g} minutes", flush=True)
+      print(f"[{i}/{len(names)}] {name}: about {claim.minutes[scale]:g} minutes", flush=True)
       started = time.perf_counter()
       seeds = f"-{arguments['seeds']}" if "seeds" in arguments else ""
-      runs = folder / "runs" / f"{name}-{flag_values.scale}{seeds}"
+      runs = folder / "runs" / f"{name}-{scale}{seeds}"
       if flag_values.again and runs.exists():
         shutil.rmtree(runs)
       evidence = claim.measure(Lab(runs, flag_values.data_dir, environment), **arguments)
@@ -93,15 +96,6 @@ def main(flag_values: flags.FlagValues) -> None:
       reproduction.record(claim, asked, evidence, verdict, seconds, environment)
       print(f"  {verdict.outcome}, {seconds:.0f} s: {verdict.seen}", flush=True)
   print(f"written: {folder}/report.html, verdicts.md, results.json, figures/")
-  return None
-
-
-def _list(scale: str) -> None:
-  claims = load_claims()
-  for name, claim in claims.items():
-    print(f"{name}  ({claim.source}; {claim.minutes[scale]:g} min)\n    {claim.sentence}")
-  total = sum(claim.minutes[scale] for claim in claims.values())
-  print(f"{len(claims)} claims, about {total:.0f} minutes with --all --scale={scale}")
 
 
 if __name__ == "__main__":

@@ -46,8 +46,7 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--workdir is missing: name a run folder")
   refuse_empty(flag_values, "workdir", "out")
   folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
-  settings = folder.read_settings()
-  state = folder.read_state(flag_values.step)
+  settings, state = folder.restore(flag_values.step)
   step, n, seed = int(state.step), flag_values.n, flag_values.seed
   default = folder.path / f"samples-step{step}-seed{seed}-n{n}.png"
   out = pathlib.Path(flag_values.out or default).expanduser()

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a bar in a terminal, plain lines elsewhere, TensorBoard."""
+"""What a run shows while it goes on: a bar in a terminal, and plain lines elsewhere."""
 
 import sys
 
@@ -54,9 +54,10 @@ class Display:
     """Shows a line of metrics: the figures of a run alone, or how many of many go on."""
     if self._n_members == 1:
       (line,) = lines
-      words = "  ".join(
+      figures = [
         f"{short} {line[name]:.4g}" for name, short in short_names().items() if name in line
-      )
+      ]
+      words = "  ".join(figures)
     else:
       left = tqdm.tqdm.format_interval(self._left / self._rate)
       words = f"{sum(self._alive)} of {len(self._alive)} alive, {self._n_diverged} diverged in all"
@@ -73,11 +74,3 @@ class Display:
 
   def _write(self, line):
     self._bar.write(line, file=sys.stderr)
-
-
-def write_events(writer, row: dict) -> None:
-  """Writes a line of metrics as scalars."""
-  if writer is not None:
-    for name, value in row.items():
-      if name != "step":
-        writer.add_scalar(name, value, row["step"])

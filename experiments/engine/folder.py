@@ -38,18 +38,13 @@ class RunFolder:
     """Returns the path of the picture of a step."""
     return self.samples / f"step_{step:06d}.png"
 
-  def read_settings(self) -> Settings:
-    """Reads the settings of the run; errors as in `opening.read_settings`."""
-    (settings,) = read_settings(self.config, "run")
-    return settings
-
-  def read_state(self, step: int | None = None) -> State:
-    """The training state of a checkpoint of the run that is here; the newest, if none is named.
+  def restore(self, step: int | None = None) -> tuple[Settings, State]:
+    """Returns the settings and the state of a checkpoint; the newest, if none is named.
 
     Raises:
       UserError: there is no run, no such checkpoint, or none that verifies.
     """
-    settings = self.read_settings()
+    (settings,) = read_settings(self.config, "run")
     # Only the shapes: no data are needed for it.
     training = make_training(settings.config(), settings.networks(), sample_real=None)
     like = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())
@@ -57,12 +52,12 @@ class RunFolder:
       checkpoint = checkpoints.restore_newest(self.checkpoints, like)
       if checkpoint is None:
         raise UserError(f"{self.checkpoints} holds no checkpoint: train the run first")
-      return checkpoint.state
+      return settings, checkpoint.state
     kept = checkpoints.steps(self.checkpoints)
     if step not in kept:
       there = f"there are {', '.join(map(str, kept))}" if kept else "there is none"
       raise UserError(f"--step={step} has no checkpoint; {there}")
-    return checkpoints.restore(self.checkpoints, step, like).state
+    return settings, checkpoints.restore(self.checkpoints, step, like).state
 
   def rewind(self, step: int, n_pending: int) -> None:
     """Makes the folder what it was when the checkpoint of `step` was saved.
@@ -83,11 +78,7 @@ class RunFolder:
       )
 
   def save_state(self, state: State, pending: list[dict]) -> None:
-    """Saves a checkpoint of a state, if there is none of its step yet.
-
-    Args:
-      state: the training state.
-      pending: the rows of its steps since the last line of metrics.
+    """Saves a checkpoint of a state and its pending rows, if there is none of its step yet.
 
     Raises:
       UserError: it cannot be saved.
@@ -124,7 +115,8 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
   """
   if is_unused(path, "run"):
     return
-  there, here = map(dataclasses.asdict, (RunFolder(path).read_settings(), settings))
+  recorded = read_settings(path / "config.json", "run")
+  there, here = map(dataclasses.asdict, [*recorded, settings])
   differ = [
     f"--{name} ({there[name]} there, {here[name]} here)"
     for name in here

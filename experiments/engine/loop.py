@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.engine.display import Display, write_events
+from experiments.engine.display import Display
 from experiments.engine.engine import Engine
 from experiments.engine.places import Place
 from experiments.host import files
@@ -47,10 +47,6 @@ class Intervals:
   def next(self, step: int, last: int) -> int:
     """Returns where the chunk from `step` ends: at a multiple of an interval, or the last step."""
     return min(*((step // n + 1) * n for n in self._ends), last)
-
-  def is_slow(self, step: int) -> bool:
-    """Whether the line at a step holds the slow measures."""
-    return self.slow > 0 and step % self.slow == 0
 
   @property
   def _ends(self):
@@ -89,13 +85,15 @@ def train(
   def log():
     nonlocal measuring
     started = time.perf_counter()
-    lines = engine.lines(members, pending, alive, slow=intervals.is_slow(step))
+    slow = intervals.slow > 0 and step % intervals.slow == 0
+    lines = engine.lines(members, pending, alive, slow=slow)
     measuring = time.perf_counter() - started
-    lines = [None if line is None else {"step": step, **line} for line in lines]
     for folder, line in zip(place.folders, lines, strict=True):
       if line is not None:
-        files.append_line(folder.metrics, line)
-        write_events(place.events, line)
+        files.append_line(folder.metrics, {"step": step} | line)
+        if place.events is not None:
+          for name, value in line.items():
+            place.events.add_scalar(name, value, step)
     return lines
 
   display.begin(place.title, step, alive)

@@ -21,13 +21,7 @@ _CURVES_SHARE = 0.01
 
 
 class RunPlace:
-  """Keeps a run alone in its run folder, which also has its curves and events.
-
-  Args:
-    folder: the run's folder, open.
-    run: its settings.
-    tensorboard: whether to write events, too.
-  """
+  """Keeps a run alone in its open folder, which also has curves and, with `tensorboard`, events."""
 
   def __init__(self, folder: RunFolder, run: Settings, *, tensorboard: bool = False):
     self.path, self.folders, self.title = folder.path, [folder], run_title(run)

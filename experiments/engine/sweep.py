@@ -28,7 +28,6 @@ def next_group(
 
   Args:
     most: (program's name) -> the most members of a group; called for what is to be trained only.
-    folder, runs, batching, steps: as in `train_sweep`.
   """
   begun = folder.read_group()
   if begun is not None and checkpoints.steps(folder.group_checkpoints):
@@ -57,11 +56,9 @@ def train_sweep(
   steps: int,
   intervals: Intervals,
 ) -> None:
-  """Trains all members to `steps`, group after group, from where each of them is.
+  """Trains all members of an open sweep, group after group, from where each of them is.
 
   Args:
-    folder: the sweep's, open.
-    runs: its members.
     load: loads the data of a member.
     batching: one of `wgan_jax.sweep.BATCHING`.
     at_once: the most members of a group; None for what memory allows.

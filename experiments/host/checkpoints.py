@@ -74,7 +74,7 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
   """Reads the checkpoint of `step`, and verifies its digests.
 
   Args:
-    directory: the folder of the run's checkpoints.
+    directory: the folder of the checkpoints.
     step: one of `steps(directory)`.
     like: a state, or the shapes and types of one, of the same structure.
 
@@ -132,9 +132,7 @@ def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint 
 def clear_after(directory: pathlib.Path, step: int) -> None:
   """Makes room to save later steps again: deletes unfinished checkpoints, renames damaged ones.
 
-  Args:
-    directory: the folder of the run's checkpoints.
-    step: the step that the run resumes from; later checkpoints did not verify.
+  The run resumes from `step`: later checkpoints did not verify.
   """
   whole = steps(directory)
   for later in _all_steps(directory):
