@@ -31,7 +31,6 @@ def register(flag_values: flags.FlagValues) -> None:
   parser = flags.EnumParser(sorted(find_names()))
   shared_flags.register_list(flag_values, "claim", None, "The claims to run, by name.", parser)
   seeds = "Seeds of each setting; by default as many as the claim has at this scale."
-  data_dir = "TFDS folder of the full scale; else TFDS_DATA_DIR, else TFDS's own."
   cache = (
     "Where compiled programs are kept for the next start: a folder or none; by default in the"
     " user's cache folder."
@@ -41,7 +40,7 @@ def register(flag_values: flags.FlagValues) -> None:
     ("scale", "quick", "quick is for 2 CPU cores, full for a GPU and hours.", list(SCALES)),
     ("seeds", None, seeds, (1, 1000)),
     ("workdir", "runs/reproduction", "The folder to write."),
-    ("data_dir", None, data_dir),
+    ("data_dir", None, "TFDS folder of the full scale; else TFDS_DATA_DIR, else TFDS's own."),
     ("compilation_cache", None, cache),
     ("all", False, "Run all claims."),
     ("again", False, "Also run claims that are there already."),

@@ -44,10 +44,9 @@ def register(flag_values: flags.FlagValues) -> None:
     " where it is faster and a member has the bits of the run alone, and vmap elsewhere."
   )
   at_once = "Members in one call; as many as memory allows, if not given."
-  n_seeds = "How many seeds: 0, 1, ... of each combination."
   shared_flags.register_rows(
     flag_values,
-    ("seeds", 1, n_seeds, (1, shared_flags.MAX_SEED)),
+    ("seeds", 1, "How many seeds: 0, 1, ... of each combination.", (1, shared_flags.MAX_SEED)),
     ("members_at_once", None, at_once, (1, 10**6)),
     ("batching", None, batching, list(BATCHING)),
     ("dry_run", False, "Print the plan, measured, and write nothing."),
@@ -116,14 +115,13 @@ def main(flag_values: flags.FlagValues) -> None:
 def _report_only(flag_values: flags.FlagValues) -> None:
   if flag_values.workdir is None:
     raise UserError("--report_only needs --workdir: name a sweep's folder")
-  path = pathlib.Path(flag_values.workdir).expanduser()
-  folder = SweepFolder(path)
+  folder = SweepFolder(pathlib.Path(flag_values.workdir).expanduser())
   folder.read_runs()
-  with locked(path):
+  with locked(folder.path):
     members = read_members(folder)
     write_results(folder, members)
     write_report(folder, members)
-  print(f"written again: {path}/results.csv, results.json, report.html")
+  print(f"written again: {folder.path}/results.csv, results.json, report.html")
 
 
 if __name__ == "__main__":

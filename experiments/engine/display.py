@@ -20,7 +20,6 @@ class Display:
   def __init__(self, n_members: int, steps: int, done: int = 0, n_diverged: int = 0):
     self._n_members, self._steps, self._n_diverged = n_members, steps, n_diverged
     self._rate = None  # Member steps a second, of the last chunks.
-    self._alive = []
     # On standard error, and only if that is a terminal.
     self._bar = tqdm.tqdm(
       initial=done, total=n_members * steps, unit="step", dynamic_ncols=True, disable=None

@@ -115,12 +115,11 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
         f"--{name}={flags[name]}, but the sweep in {path} has {there.get(name)}: its members would"
         " not compare; agree with it or name another folder"
       )
-  for run in runs:
-    step, _ = folder.member(run).reached()
+  for own in map(folder.member, runs):
+    step, _ = own.reached()
     if step > flags["steps"]:
       raise UserError(
-        f"{folder.member(run).path} is at step {step} already: --steps={flags['steps']} asks for"
-        " less"
+        f"{own.path} is at step {step} already: --steps={flags['steps']} asks for less"
       )
 
 
