@@ -11,7 +11,6 @@ writes it to benchmark.json. PyTorch is in the extra `benchmark`.
 
 import os
 import pathlib
-import sys
 
 from absl import flags
 
@@ -29,16 +28,10 @@ def register(flag_values: flags.FlagValues) -> None:
   default = tuple(row.name for row in ROWS.values() if row.default)
   text = "Rows: " + "; ".join(f"{row.name}: {row.title}" for row in ROWS.values()) + "."
   shared_flags.register_list(flag_values, "rows", default, text, flags.EnumParser(list(ROWS)))
-  flags.DEFINE_string(
-    "workdir", "runs/benchmark", "The folder for benchmark.json.", flag_values=flag_values
-  )
-  flags.DEFINE_integer(
-    "rounds",
-    5,
-    "Rounds, in each of which every way has its turn.",
-    lower_bound=1,
-    upper_bound=10**6,
-    flag_values=flag_values,
+  shared_flags.register_rows(
+    flag_values,
+    ("workdir", "runs/benchmark", "The folder for benchmark.json."),
+    ("rounds", 5, "Rounds, in each of which every way has its turn.", (1, 10**6)),
   )
 
 
@@ -64,20 +57,12 @@ def main(flag_values: flags.FlagValues) -> None:
       continue
     interval = f" ({value.low:.3g} to {value.high:.3g})" if value.low < value.high else ""
     print(f"{heading} {value.median:6.3g} {unit}{interval}", flush=True)
-    written.append(
-      {
-        "row": name,
-        "what": row.title,
-        "unit": unit,
-        "value": value,
-        "details": details,
-        "load": os.getloadavg()[0],
-      }
-    )
+    shown = {"row": name, "what": row.title, "unit": unit, "value": value, "details": details}
+    written.append(shown | {"load": os.getloadavg()[0]})
     write_json(folder / "benchmark.json", {"environment": environment, "rows": written})
   if written:
     print(f"written: {folder}/benchmark.json")
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, __doc__))
+  raise SystemExit(cli.run(main, register, __doc__))

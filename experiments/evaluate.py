@@ -9,13 +9,13 @@ distance and the ceiling of each share. Writes evaluation.json and evaluation.pn
 """
 
 import pathlib
-import sys
 
 import jax
 import numpy as np
 from absl import flags
 
 from experiments.engine.folder import RunFolder
+from experiments.engine.opening import check_data
 from experiments.figures.evaluation import draw_evaluation
 from experiments.host import cli
 from experiments.host.environment import describe_environment
@@ -25,22 +25,9 @@ from experiments.measures.classes import load_classifier_measures
 from experiments.measures.draws import Snapshot, generate_many, make_snapshot
 from experiments.measures.samples import N_MODE_SAMPLES
 from experiments.measures.table import all_rows
-from experiments.report.evaluation import (
-  LEAST,
-  N_EXACT,
-  evaluate_critic,
-  evaluate_samples,
-  read_samples,
-  real_samples,
-)
+from experiments.report import evaluation
+from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import DATASETS, IMAGES, POINTS, load_dataset
-from experiments.spec.flags import (
-  MAX_SEED,
-  MAX_STEPS,
-  check_data_dir,
-  refuse_empty,
-  register_options,
-)
 from wgan_jax.data.images import to_uint8
 
 _MAX_N = 100_000
@@ -48,53 +35,44 @@ _MAX_N = 100_000
 
 def register(flag_values: flags.FlagValues) -> None:
   """Registers this launcher's flags."""
-  text = "The run folder whose checkpoint is measured."
-  flags.DEFINE_string("workdir", None, text, flag_values=flag_values)
-  text = "Step of the checkpoint; if not given, the newest that verifies."
-  flags.DEFINE_integer(
-    "step", None, text, lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values
+  shared_flags.register_rows(
+    flag_values,
+    ("workdir", None, "The run folder whose checkpoint is measured."),
+    shared_flags.STEP_ROW,
+    ("samples", None, "An .npz with samples from elsewhere, instead of a run."),
+    ("dataset", None, "Data set of --samples; a run's folder records its own.", [*IMAGES, *POINTS]),
+    ("data_dir", None, "TFDS folder; if not given, TFDS_DATA_DIR, or else TFDS's own."),
   )
-  text = "An .npz with samples from elsewhere, instead of a run."
-  flags.DEFINE_string("samples", None, text, flag_values=flag_values)
-  text = "Data set of --samples; a run's folder records its own."
-  flags.DEFINE_enum("dataset", None, [*IMAGES, *POINTS], text, flag_values=flag_values)
-  text = "TFDS folder; if not given, TFDS_DATA_DIR, or else TFDS's own."
-  flags.DEFINE_string("data_dir", None, text, flag_values=flag_values)
-  register_options(flag_values)
-  text = "Samples to draw; if not given 2,000, of stacked images 26,000, of points 2,500."
-  flags.DEFINE_integer(
-    "n", None, text, lower_bound=LEAST, upper_bound=_MAX_N, flag_values=flag_values
+  shared_flags.register_options(flag_values)
+  n = "Samples to draw; if not given 2,000, of stacked images 26,000, of points 2,500."
+  seed = "Seed of the latents, and of everything else that is drawn."
+  shared_flags.register_rows(
+    flag_values,
+    ("n", None, n, (evaluation.LEAST, _MAX_N)),
+    ("seed", 0, seed, (0, shared_flags.MAX_SEED)),
+    ("out", None, "The folder to write to; if not given, the run's."),
   )
-  text = "Seed of the latents, and of everything else that is drawn."
-  flags.DEFINE_integer(
-    "seed", 0, text, lower_bound=0, upper_bound=MAX_SEED, flag_values=flag_values
-  )
-  text = "The folder to write to; if not given, the run's."
-  flags.DEFINE_string("out", None, text, flag_values=flag_values)
 
 
 def main(flag_values: flags.FlagValues) -> None:
   """Measures, prints and writes."""
   _check(flag_values)
   out = pathlib.Path(flag_values.out or flag_values.workdir).expanduser()
+  settings = state = params = shares = None
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
-    settings, state = folder.read_settings(), folder.read_state(flag_values.step)
-    name = settings.dataset
-  else:
-    settings = state = None
-    name = flag_values.dataset
-  check_data_dir(flag_values, name)
-  if settings is not None:
-    dataset = settings.load(flag_values.data_dir)
-    folder.check_data(dataset)
+    settings, state = folder.restore(flag_values.step)
+    shared_flags.check_data_dir(flag_values, settings.dataset)
+    dataset, params = settings.load(flag_values.data_dir), state.critic_params
+    check_data(folder.config, dataset.digest())
     title = f"{folder.path.resolve().name}, step {int(state.step)}"
   else:
-    options = {option: flag_values[option].value for option in DATASETS[name].options}
-    options = {option: value for option, value in options.items() if value is not None}
-    dataset = load_dataset(name, flag_values.data_dir, **options)
+    shared_flags.check_data_dir(flag_values, flag_values.dataset)
+    options = {name: flag_values[name].value for name in DATASETS[flag_values.dataset].options}
+    options = {name: value for name, value in options.items() if value is not None}
+    dataset = load_dataset(flag_values.dataset, flag_values.data_dir, **options)
     path = pathlib.Path(flag_values.samples).expanduser()
-    samples, title = read_samples(path, dataset), path.name
+    samples, title = evaluation.read_samples(path, dataset), path.name
   try:
     out.mkdir(parents=True, exist_ok=True)  # Before measuring, which takes minutes.
   except OSError as error:
@@ -108,23 +86,24 @@ def main(flag_values: flags.FlagValues) -> None:
     samples = generate_many(settings.networks(), state, key_latents, n)
     if not np.isfinite(samples).all():
       raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
-  train, held_out = real_samples(dataset, key_real, len(samples))
-  measured = evaluate_samples(dataset, classifier, samples, held_out)
-  real = evaluate_samples(dataset, classifier, train, held_out)
-  critic = {}
+  train, held_out = evaluation.real_samples(dataset, key_real, len(samples))
+  measured = evaluation.evaluate_samples(dataset, classifier, samples, held_out)
+  real = evaluation.evaluate_samples(dataset, classifier, train, held_out)
+  critic, snapshot = {}, Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
   if settings is not None:
     exact = measured.measures["exact_wasserstein"]
-    critic = evaluate_critic(settings, dataset, state, samples, held_out, exact)
+    critic = evaluation.evaluate_critic(settings, dataset, state, samples, held_out, exact)
+    snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
   print(
     f"{title}: {len(samples)} samples and {len(train)} training data, both against"
     f" {len(held_out)} held out of {dataset.name}; distances and the critic's measures take at most"
-    f" {N_EXACT} of each"
+    f" {evaluation.N_EXACT} of each"
   )
   _print_table(measured.measures, real.measures, critic)
   record = {
     "title": title,
-    "counts": counts | {"distances_of_at_most": N_EXACT},
+    "counts": counts | {"distances_of_at_most": evaluation.N_EXACT},
     "samples": measured.measures,
     "training_data": real.measures,
     "critic": critic,
@@ -132,13 +111,8 @@ def main(flag_values: flags.FlagValues) -> None:
     "flags": flag_values.flag_values_dict(),
     "environment": describe_environment(),
   }
-  snapshot = Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
-  if settings is not None:
-    snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
-  shares = None
   if classifier is not None:
     shares = {"samples": measured.shares, "training data": classifier.shares}
-  params = None if state is None else state.critic_params
   try:
     write_json(out / "evaluation.json", record)
     draw_evaluation(out / "evaluation.png", title, snapshot, dataset, shares, critic, params)
@@ -148,21 +122,22 @@ def main(flag_values: flags.FlagValues) -> None:
 
 
 def _check(flag_values: flags.FlagValues) -> None:
-  refuse_empty(flag_values, "workdir", "samples", "out")
+  shared_flags.refuse_empty(flag_values, "workdir", "samples", "out")
   if (flag_values.workdir is None) == (flag_values.samples is None):
     raise UserError("name either a run with --workdir, or a file with --samples")
   options = dict.fromkeys(option for row in DATASETS.values() for option in row.options)
   idle = ("dataset", *options) if flag_values.workdir else ("step", "n")
+  given = "workdir" if flag_values.workdir else "samples"
   for name in idle:
     if flag_values[name].value is not None:
-      other = "workdir" if flag_values.workdir else "samples"
-      raise UserError(f"--{name} does nothing with --{other}: leave it out")
-  if flag_values.samples and (flag_values.dataset is None or flag_values.out is None):
+      raise UserError(f"--{name} does nothing with --{given}: leave it out")
+  if flag_values.workdir:
+    return
+  if flag_values.dataset is None or flag_values.out is None:
     raise UserError("--samples needs --dataset, their data set, and --out, a folder to write to")
-  if flag_values.samples:
-    for name in options:
-      if flag_values[name].present and name not in DATASETS[flag_values.dataset].options:
-        raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
+  for name in options:
+    if flag_values[name].present and name not in DATASETS[flag_values.dataset].options:
+      raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
 
 
 def _print_table(samples, real, critic):
@@ -178,4 +153,4 @@ def _print_table(samples, real, critic):
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, __doc__))
+  raise SystemExit(cli.run(main, register, __doc__))

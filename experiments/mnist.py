@@ -7,11 +7,10 @@ on where the run stopped; a larger --steps extends it.
 """
 
 import pathlib
-import sys
 
 from absl import flags
 
-from experiments.engine.folder import recorded_dataset
+from experiments.engine.opening import recorded_dataset
 from experiments.engine.start import start
 from experiments.host import cli
 from experiments.spec import flags as shared_flags
@@ -37,9 +36,9 @@ def main(flag_values: flags.FlagValues) -> None:
   def path(dataset):
     return pathlib.Path(flag_values.workdir or f"runs/{settings(dataset).run_name()}").expanduser()
 
-  name = shared_flags.choose_dataset(flag_values, lambda name: recorded_dataset(path(name)))
+  name = shared_flags.choose_dataset(flag_values, lambda name: recorded_dataset(path(name), "run"))
   start(flag_values, settings(name), path(name), flag_values.data_dir)
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, f"{__doc__}\n{defaults_table('mnist')}"))
+  raise SystemExit(cli.run(main, register, f"{__doc__}\n{defaults_table('mnist')}"))

@@ -11,7 +11,6 @@ which it stopped. A claim that is there at the same scale is run again only with
 import json
 import pathlib
 import shutil
-import sys
 import time
 
 from absl import flags
@@ -29,41 +28,23 @@ from experiments.spec import flags as shared_flags
 
 def register(flag_values: flags.FlagValues) -> None:
   """Defines this launcher's flags."""
-  text = "The claims to run, by name."
-  shared_flags.register_list(
-    flag_values, "claim", None, text, flags.EnumParser(sorted(find_names()))
+  parser = flags.EnumParser(sorted(find_names()))
+  shared_flags.register_list(flag_values, "claim", None, "The claims to run, by name.", parser)
+  seeds = "Seeds of each setting; by default as many as the claim has at this scale."
+  cache = (
+    "Where compiled programs are kept for the next start: a folder or none; by default in the"
+    " user's cache folder."
   )
-  flags.DEFINE_enum(
-    "scale",
-    "quick",
-    list(SCALES),
-    "quick is for 2 CPU cores, full for a GPU and hours.",
-    flag_values=flag_values,
-  )
-  flags.DEFINE_integer(
-    "seeds",
-    None,
-    "Seeds of each setting; by default as many as the claim has at this scale.",
-    lower_bound=1,
-    upper_bound=1000,
-    flag_values=flag_values,
-  )
-  for name, default, text in [
+  shared_flags.register_rows(
+    flag_values,
+    ("scale", "quick", "quick is for 2 CPU cores, full for a GPU and hours.", list(SCALES)),
+    ("seeds", None, seeds, (1, 1000)),
     ("workdir", "runs/reproduction", "The folder to write."),
     ("data_dir", None, "TFDS folder of the full scale; else TFDS_DATA_DIR, else TFDS's own."),
-    (
-      "compilation_cache",
-      None,
-      "Where compiled programs are kept for the next start: a folder or none; by default in the"
-      " user's cache folder.",
-    ),
-  ]:
-    flags.DEFINE_string(name, default, text, flag_values=flag_values)
-  for name, text in [
-    ("all", "Run all claims."),
-    ("again", "Also run claims that are there already."),
-  ]:
-    flags.DEFINE_boolean(name, False, text, flag_values=flag_values)
+    ("compilation_cache", None, cache),
+    ("all", False, "Run all claims."),
+    ("again", False, "Also run claims that are there already."),
+  )
 
 
 def main(flag_values: flags.FlagValues) -> None:
@@ -73,12 +54,16 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--claim does nothing with --all: leave one of them out")
   if flag_values["data_dir"].present and flag_values.scale == "quick":
     raise UserError("--data_dir does nothing with --scale=quick, which needs no download")
+  claims, scale = load_claims(), flag_values.scale
   if not flag_values.claim and not flag_values.all:
     for name in ("seeds", "again"):
       if flag_values[name].present:
         raise UserError(f"--{name} does nothing without --claim or --all: add one of them")
-    return _list(flag_values.scale)
-  claims = load_claims()
+    for name, claim in claims.items():
+      print(f"{name}  ({claim.source}; {claim.minutes[scale]:g} min)\n    {claim.sentence}")
+    total = sum(claim.minutes[scale] for claim in claims.values())
+    print(f"{len(claims)} claims, about {total:.0f} minutes with --all --scale={scale}")
+    return
   names = list(claims) if flag_values.all else flag_values.claim
   if flag_values.seeds and not any("seeds" in claims[each].quick for each in names):
     raise UserError(f"--seeds does nothing with --claim={','.join(names)}: nothing in it is drawn")
@@ -91,37 +76,26 @@ def main(flag_values: flags.FlagValues) -> None:
   with locked(folder):
     reproduction = Reproduction(folder, list(claims))
     for i, name in enumerate(names, 1):
-      claim, arguments = claims[name], claims[name].arguments(flag_values.scale)
+      claim, arguments = claims[name], claims[name].arguments(scale)
       if flag_values.seeds and "seeds" in arguments:
         arguments |= {"seeds": flag_values.seeds}
-      asked = json.loads(json.dumps({"scale": flag_values.scale} | arguments))  # As recorded.
+      asked = json.loads(json.dumps({"scale": scale} | arguments))  # As recorded.
       if reproduction.has(name, asked) and not flag_values.again:
         print(f"[{i}/{len(names)}] {name}: there already ({reproduction.results[name]['verdict']})")
         continue
-      minutes = claim.minutes[flag_values.scale]
-      print(f"[{i}/{len(names)}] {name}: about {minutes:g} minutes", flush=True)
+      print(f"[{i}/{len(names)}] {name}: about {claim.minutes[scale]:g} minutes", flush=True)
       started = time.perf_counter()
       seeds = f"-{arguments['seeds']}" if "seeds" in arguments else ""
-      runs = folder / "runs" / f"{name}-{flag_values.scale}{seeds}"
+      runs = folder / "runs" / f"{name}-{scale}{seeds}"
       if flag_values.again and runs.exists():
         shutil.rmtree(runs)
-      lab = Lab(runs, flag_values.data_dir, environment)
-      evidence = claim.measure(lab, **arguments)
+      evidence = claim.measure(Lab(runs, flag_values.data_dir, environment), **arguments)
       verdict = claim.criterion(evidence.numbers)
       seconds = time.perf_counter() - started
       reproduction.record(claim, asked, evidence, verdict, seconds, environment)
       print(f"  {verdict.outcome}, {seconds:.0f} s: {verdict.seen}", flush=True)
   print(f"written: {folder}/report.html, verdicts.md, results.json, figures/")
-  return None
-
-
-def _list(scale: str) -> None:
-  claims = load_claims()
-  for name, claim in claims.items():
-    print(f"{name}  ({claim.source}; {claim.minutes[scale]:g} min)\n    {claim.sentence}")
-  total = sum(claim.minutes[scale] for claim in claims.values())
-  print(f"{len(claims)} claims, about {total:.0f} minutes with --all --scale={scale}")
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, __doc__))
+  raise SystemExit(cli.run(main, register, __doc__))

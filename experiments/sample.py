@@ -9,7 +9,6 @@ PNGs, for images only.
 
 import io
 import pathlib
-import sys
 
 import jax
 import numpy as np
@@ -22,7 +21,7 @@ from experiments.host.errors import UserError
 from experiments.host.files import write_bytes
 from experiments.measures.draws import generate_many
 from experiments.spec.datasets import POINTS
-from experiments.spec.flags import MAX_SEED, MAX_STEPS, refuse_empty
+from experiments.spec.flags import MAX_SEED, STEP_ROW, refuse_empty, register_rows
 from wgan_jax.data.images import to_uint8
 
 _MAX_GRID = 2500
@@ -31,31 +30,13 @@ _MAX_N = 1_000_000
 
 def register(flag_values: flags.FlagValues) -> None:
   """Registers this launcher's flags."""
-  flags.DEFINE_string("workdir", None, "The run folder.", flag_values=flag_values)
-  flags.DEFINE_integer(
-    "n", 64, "How many samples.", lower_bound=1, upper_bound=_MAX_N, flag_values=flag_values
-  )
-  flags.DEFINE_integer(
-    "step",
-    None,
-    "Step of the checkpoint; if not given, the newest that verifies.",
-    lower_bound=1,
-    upper_bound=MAX_STEPS,
-    flag_values=flag_values,
-  )
-  flags.DEFINE_integer(
-    "seed",
-    0,
-    "Seed of the latents.",
-    lower_bound=0,
-    upper_bound=MAX_SEED,
-    flag_values=flag_values,
-  )
-  flags.DEFINE_string(
-    "out",
-    None,
-    "Where to write; if not given, WORKDIR/samples-stepSTEP-seedSEED-nN.png.",
-    flag_values=flag_values,
+  register_rows(
+    flag_values,
+    ("workdir", None, "The run folder."),
+    ("n", 64, "How many samples.", (1, _MAX_N)),
+    STEP_ROW,
+    ("seed", 0, "Seed of the latents.", (0, MAX_SEED)),
+    ("out", None, "Where to write; if not given, WORKDIR/samples-stepSTEP-seedSEED-nN.png."),
   )
 
 
@@ -65,9 +46,7 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--workdir is missing: name a run folder")
   refuse_empty(flag_values, "workdir", "out")
   folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
-  settings = folder.read_settings()
-  state = folder.read_state(flag_values.step)
-  pair = settings.networks()
+  settings, state = folder.restore(flag_values.step)
   step, n, seed = int(state.step), flag_values.n, flag_values.seed
   default = folder.path / f"samples-step{step}-seed{seed}-n{n}.png"
   out = pathlib.Path(flag_values.out or default).expanduser()
@@ -84,7 +63,7 @@ def main(flag_values: flags.FlagValues) -> None:
   # A stream of its own, not that of a run with this seed.
   key = jax.random.fold_in(jax.random.key(seed), 0x73616D70)
   transform = {} if points else {"transform": to_uint8}
-  samples = generate_many(pair, state, key, n, **transform)
+  samples = generate_many(settings.networks(), state, key, n, **transform)
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, step {step}, seed {seed}"
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -112,4 +91,4 @@ def _write(out, samples, title, settings):
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, __doc__))
+  raise SystemExit(cli.run(main, register, __doc__))

@@ -9,19 +9,13 @@ seeds or a larger --steps extend it.
 """
 
 import pathlib
-import sys
 
 from absl import flags
 
-from experiments.engine.groups import (
-  SweepFolder,
-  check_sweep_folder,
-  open_sweep,
-  recorded_sweep_dataset,
-)
+from experiments.engine.groups import SweepFolder, check_sweep_folder, open_sweep
 from experiments.engine.loop import Intervals
-from experiments.engine.opening import locked
-from experiments.engine.planning import default_batching, describe_devices, print_plan
+from experiments.engine.opening import locked, recorded_dataset
+from experiments.engine.planning import default_batching, print_plan
 from experiments.engine.sweep import train_sweep
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
@@ -45,32 +39,20 @@ def register(flag_values: flags.FlagValues) -> None:
   shared_flags.register_images(flag_values, *IMAGES, *POINTS)
   shared_flags.register_settings(flag_values, (*IMAGES, *POINTS), lists=True)
   shared_flags.register_run(flag_values, sample_every=None)
-  for name, default, high, text in [
-    ("seeds", 1, shared_flags.MAX_SEED, "How many seeds: 0, 1, ... of each combination."),
-    (
-      "members_at_once",
-      None,
-      10**6,
-      "Members in one call; as many as memory allows, if not given.",
-    ),
-  ]:
-    flags.DEFINE_integer(
-      name, default, text, lower_bound=1, upper_bound=high, flag_values=flag_values
-    )
-  flags.DEFINE_enum(
-    "batching",
-    None,
-    list(BATCHING),
+  batching = (
     "Members of a call all at once, or one after another in the program; if not given map on a CPU,"
-    " where it is faster and a member has the bits of the run alone, and vmap elsewhere.",
-    flag_values=flag_values,
+    " where it is faster and a member has the bits of the run alone, and vmap elsewhere."
   )
-  for name, text in [
-    ("dry_run", "Print the plan, measured, and write nothing."),
-    ("report_only", "Write results and report again, from the files in --workdir."),
-    ("yes", f"Go on with more than {_MANY} members."),
-  ]:
-    flags.DEFINE_boolean(name, False, text, flag_values=flag_values)
+  at_once = "Members in one call; as many as memory allows, if not given."
+  shared_flags.register_rows(
+    flag_values,
+    ("seeds", 1, "How many seeds: 0, 1, ... of each combination.", (1, shared_flags.MAX_SEED)),
+    ("members_at_once", None, at_once, (1, 10**6)),
+    ("batching", None, batching, list(BATCHING)),
+    ("dry_run", False, "Print the plan, measured, and write nothing."),
+    ("report_only", False, "Write results and report again, from the files in --workdir."),
+    ("yes", False, f"Go on with more than {_MANY} members."),
+  )
 
 
 def main(flag_values: flags.FlagValues) -> None:
@@ -81,8 +63,7 @@ def main(flag_values: flags.FlagValues) -> None:
   if flag_values.report_only:
     return _report_only(flag_values)
   choices = shared_flags.read_choices(flag_values)
-  grid = Grid(flag_values.dataset, choices)
-  n_members = grid.size * flag_values.seeds
+  n_members = Grid(flag_values.dataset, choices).size * flag_values.seeds
   if n_members > _MANY and not flag_values.yes:
     raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
 
@@ -90,7 +71,7 @@ def main(flag_values: flags.FlagValues) -> None:
     return pathlib.Path(flag_values.workdir or f"runs/sweep-{dataset}").expanduser()
 
   name = shared_flags.choose_dataset(
-    flag_values, lambda name: recorded_sweep_dataset(path_of(name))
+    flag_values, lambda name: recorded_dataset(path_of(name), "sweep")
   )
   path = path_of(name)
   runs = Grid(name, choices).settings(range(flag_values.seeds))
@@ -100,11 +81,8 @@ def main(flag_values: flags.FlagValues) -> None:
   environment = describe_environment()
   load = make_loader(flag_values.data_dir)
   dataset = load(runs[0])
-  intervals = Intervals.of_flags(flag_values)
-  print(
-    f"{len(runs)} members on {environment['platform']}, {describe_devices()};"
-    f" {name}: {dataset.description}"
-  )
+  where = "{platform}, {devices} x {device}".format(**environment)
+  print(f"{len(runs)} members on {where}; {name}: {dataset.description}")
   for note in dict.fromkeys(note for run in runs for note in notes(run, flag_values.steps)):
     print(f"note: {note}")
   if flag_values.slow_every and flag_values.steps % flag_values.slow_every:
@@ -114,23 +92,15 @@ def main(flag_values: flags.FlagValues) -> None:
     )
 
   batching = flag_values.batching or default_batching()
-  at_once = flag_values.members_at_once
+  at_once, intervals = flag_values.members_at_once, Intervals.of_flags(flag_values)
   if flag_values.dry_run:
     print_plan(runs, load, batching, at_once, steps=flag_values.steps)
     return None
-  flags_given = flag_values.flag_values_dict()
-  with open_sweep(path, runs, dataset, flags_given, environment) as folder:
+  with open_sweep(path, runs, dataset, flag_values.flag_values_dict(), environment) as folder:
     print(f"sweep folder {path}", flush=True)
     try:
-      train_sweep(
-        folder,
-        runs,
-        load,
-        batching=batching,
-        at_once=at_once,
-        steps=flag_values.steps,
-        intervals=intervals,
-      )
+      how = {"batching": batching, "at_once": at_once, "intervals": intervals}
+      train_sweep(folder, runs, load, steps=flag_values.steps, **how)
     except Stopped:
       write_results(folder, read_members(folder))
       raise
@@ -145,17 +115,15 @@ def main(flag_values: flags.FlagValues) -> None:
 def _report_only(flag_values: flags.FlagValues) -> None:
   if flag_values.workdir is None:
     raise UserError("--report_only needs --workdir: name a sweep's folder")
-  path = pathlib.Path(flag_values.workdir).expanduser()
-  folder = SweepFolder(path)
+  folder = SweepFolder(pathlib.Path(flag_values.workdir).expanduser())
   folder.read_runs()
-  with locked(path):
+  with locked(folder.path):
     members = read_members(folder)
     write_results(folder, members)
     write_report(folder, members)
-  print(f"written again: {path}/results.csv, results.json, report.html")
+  print(f"written again: {folder.path}/results.csv, results.json, report.html")
 
 
 if __name__ == "__main__":
-  sys.exit(
-    cli.run(main, register, f"{__doc__}\n{defaults_table('mnist')}\n\n{defaults_table('ring')}")
-  )
+  tables = f"{defaults_table('mnist')}\n\n{defaults_table('ring')}"
+  raise SystemExit(cli.run(main, register, f"{__doc__}\n{tables}"))

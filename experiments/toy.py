@@ -9,7 +9,6 @@ critic's level sets.
 """
 
 import pathlib
-import sys
 
 from absl import flags
 
@@ -24,25 +23,16 @@ _STEPS = {None: 5000, "paper": 100_000}
 
 def register(flag_values: flags.FlagValues) -> None:
   """Registers this launcher's flags."""
-  flags.DEFINE_enum("dataset", "ring", list(POINTS), "The points.", flag_values=flag_values)
+  shared_flags.register_rows(flag_values, ("dataset", "ring", "The points.", list(POINTS)))
   shared_flags.register_settings(flag_values, POINTS)
-  flags.DEFINE_enum(
-    "preset",
-    None,
-    ["paper"],
+  preset = (
     "paper: the settings of the gradient penalty's authors, 100,000 steps of 3 x 512 units, hours;"
-    " a flag that is given decides against it.",
-    flag_values=flag_values,
+    " a flag that is given decides against it."
   )
-  shared_flags.register_run(
-    flag_values,
-    steps=None,
-    steps_text=" 5,000, or 100,000 with --preset, if not given.",
-    slow_every=None,
-    log_every=100,
-    sample_every=500,
-    checkpoint_every=1000,
-  )
+  shared_flags.register_rows(flag_values, ("preset", None, preset, ["paper"]))
+  steps = " 5,000, or 100,000 with --preset, if not given."
+  every = {"log_every": 100, "sample_every": 500, "checkpoint_every": 1000, "slow_every": None}
+  shared_flags.register_run(flag_values, steps=None, steps_text=steps, **every)
   shared_flags.register_single(flag_values)
 
 
@@ -53,12 +43,10 @@ def main(flag_values: flags.FlagValues) -> None:
   shared_flags.check_run(flag_values)
   if flag_values.steps is None:
     flag_values.steps = _STEPS[flag_values.preset]
-  preset = None
-  if flag_values.preset:
-    preset = paper_preset(flag_values.penalty, flag_values.optimizer)
+  preset = paper_preset(flag_values.penalty, flag_values.optimizer) if flag_values.preset else None
   settings = shared_flags.read_settings(flag_values, flag_values.dataset, preset)
   start(flag_values, settings, pathlib.Path(flag_values.workdir or f"runs/{settings.run_name()}"))
 
 
 if __name__ == "__main__":
-  sys.exit(cli.run(main, register, f"{__doc__}\n{defaults_table('ring')}"))
+  raise SystemExit(cli.run(main, register, f"{__doc__}\n{defaults_table('ring')}"))

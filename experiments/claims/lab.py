@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.engine.groups import open_sweep
 from experiments.engine.loop import Intervals
-from experiments.engine.observe import LookFn, Observed, observe, observe_training
+from experiments.engine.observe import LookFn, Observed, observe
 from experiments.engine.planning import default_batching
 from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
@@ -15,7 +15,7 @@ from experiments.spec.datasets import Dataset, load_dataset
 from experiments.spec.grid import Grid
 from experiments.spec.loader import make_loader
 from experiments.spec.settings import Settings
-from wgan_jax.training import Config, Hparams, Training
+from wgan_jax.training import Config, Hparams, Training, make_training
 from wgan_jax.types import Pair
 
 
@@ -40,13 +40,15 @@ class Lab:
     self, config: Config, networks: Pair, source: tuple, hparams, seeds: int, at: Sequence, look
   ) -> Observed:
     """Looks at members of one program, all seeds of each `Hparams`; source: (sample_real, data)."""
-    return observe(config, networks, *source, _members(hparams, seeds), at, look)
+    sample_real, data = source
+    training = make_training(config, networks, sample_real)
+    return self.observe_training(training, data, hparams, seeds, at, look)
 
   def observe_training(
     self, training: Training, data: Any, hparams: Hparams, seeds: int, at: Sequence[int], look
   ) -> Observed:
     """Does the same for a training that `make_training` cannot make."""
-    return observe_training(training, data, _members(hparams, seeds), at, look)
+    return observe(training, data, _members(hparams, seeds), at, look)
 
   def observe_settings(
     self, runs: list[Settings], at: Sequence[int], look: LookFn, more_data: Any = None
@@ -69,7 +71,8 @@ class Lab:
         return look(key, state, data["more"])
 
     members = [(run.hparams(), run.seed) for run in runs]
-    return observe(first.config(), first.networks(), sample_real, data, members, at, look_at)
+    training = make_training(first.config(), first.networks(), sample_real)
+    return observe(training, data, members, at, look_at)
 
   def sweep(
     self, dataset: str, choices: dict, *, seeds: int, steps: int, log_every: int, slow_every=0

@@ -1,14 +1,9 @@
-"""What a run shows while it goes on: a bar in a terminal, plain lines elsewhere, TensorBoard."""
+"""What a run shows while it goes on: a bar in a terminal, and plain lines elsewhere."""
 
-import importlib.util
-import pathlib
 import sys
-from typing import Any
 
-import numpy as np
 import tqdm
 
-from experiments.host.errors import UserError
 from experiments.measures.table import short_names
 
 
@@ -25,15 +20,11 @@ class Display:
   def __init__(self, n_members: int, steps: int, done: int = 0, n_diverged: int = 0):
     self._n_members, self._steps, self._n_diverged = n_members, steps, n_diverged
     self._rate = None  # Member steps a second, of the last chunks.
-    self._alive = []
+    # On standard error, and only if that is a terminal.
     self._bar = tqdm.tqdm(
-      initial=done,
-      total=n_members * steps,
-      unit="step",
-      file=sys.stderr,
-      dynamic_ncols=True,
-      disable=not sys.stderr.isatty(),
+      initial=done, total=n_members * steps, unit="step", dynamic_ncols=True, disable=None
     )
+    self.close = self._bar.close  # Leaves the bar as it stands.
     self._left = n_members * steps - done
 
   def begin(self, title: str, step: int, alive: list[bool]) -> None:
@@ -62,9 +53,10 @@ class Display:
     """Shows a line of metrics: the figures of a run alone, or how many of many go on."""
     if self._n_members == 1:
       (line,) = lines
-      words = "  ".join(
+      figures = [
         f"{short} {line[name]:.4g}" for name, short in short_names().items() if name in line
-      )
+      ]
+      words = "  ".join(figures)
     else:
       left = tqdm.tqdm.format_interval(self._left / self._rate)
       words = f"{sum(self._alive)} of {len(self._alive)} alive, {self._n_diverged} diverged in all"
@@ -75,49 +67,9 @@ class Display:
     """Moves the bar by the steps that members do not need to do, as all of them diverged."""
     self._move(n_steps * len(self._alive))
 
-  def close(self) -> None:
-    """Leaves the bar as it stands."""
-    self._bar.close()
-
   def _move(self, n):
     self._left -= n
     self._bar.update(n)
 
   def _write(self, line):
     self._bar.write(line, file=sys.stderr)
-
-
-def check_tensorboard(wanted: bool) -> None:
-  """Refuses --tensorboard where events cannot be written.
-
-  Raises:
-    UserError: tensorboardX is not installed.
-  """
-  if wanted and importlib.util.find_spec("tensorboardX") is None:
-    raise UserError(
-      "--tensorboard needs tensorboardX: install the extra, pip install -e '.[tensorboard]'"
-    )
-
-
-def open_events(directory: pathlib.Path, first_step: int) -> Any:
-  """Opens a TensorBoard writer; events past `first_step` of an earlier start are purged."""
-  from tensorboardX import SummaryWriter  # An extra, and slow to import.
-
-  return SummaryWriter(str(directory), purge_step=first_step + 1)
-
-
-def write_events(writer, row: dict) -> None:
-  """Writes a line of metrics as scalars."""
-  if writer is not None:
-    for name, value in row.items():
-      if name != "step":
-        writer.add_scalar(name, value, row["step"])
-
-
-def write_image(writer, path: pathlib.Path, step: int) -> None:
-  """Writes a picture of samples."""
-  if writer is not None:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-      writer.add_image("samples", np.asarray(picture.convert("RGB")), step, dataformats="HWC")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 
 from experiments.engine.folder import RunFolder
 from experiments.engine.program import Program
@@ -12,7 +13,7 @@ from experiments.measures.lines import make_measures, summarise
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.sweep import Members
-from wgan_jax.training import Info, make_training
+from wgan_jax.training import make_training
 
 
 class Engine:
@@ -23,13 +24,11 @@ class Engine:
   Args:
     runs: settings that differ in seed and hyperparameters only.
     dataset: their data.
-    capacity: the most steps of one call of `chunk`.
-    batching: one of `wgan_jax.sweep.BATCHING`.
+    capacity, batching: as in `Program`.
     classifier: for the slow measures of images; None without them.
 
   Attributes:
-    runs: as given.
-    program: the compiled program.
+    program: the compiled program; `init`, `chunk`, `fetch` and `lay_out` are its own.
   """
 
   def __init__(
@@ -45,22 +44,16 @@ class Engine:
     members = [(run.hparams(), run.seed) for run in runs]
     self.runs = runs
     self.program = Program(training, dataset.train, members, capacity, batching)
+    self.init, self.chunk = self.program.init, self.program.chunk
+    self.fetch, self.lay_out = self.program.fetch, self.program.lay_out
     self._dataset = dataset
     self._held_out = self.program.put(dataset.held_out)
     self._classifier = None if classifier is None else self.program.put(classifier.params)
     measures = make_measures(config, networks, dataset, classifier)
-    self._measure = self.program.mapped(measures.fast, 2)
-    self._measure_slowly = self.program.mapped(measures.slow, 2)
+    self._measure = self.program.mapped(measures.fast)
+    self._measure_slowly = self.program.mapped(measures.slow)
     self._finish = measures.finish
-    self._snapshot = self.program.mapped(make_snapshot(networks, dataset), 2)
-
-  def init(self) -> Members:
-    """Returns the members before the first step."""
-    return self.program.init()
-
-  def chunk(self, members: Members, n_steps: int) -> tuple[Members, Info]:
-    """Does `n_steps` more of all that are alive; Info is on the host, [members, n_steps]."""
-    return self.program.chunk(members, n_steps)
+    self._snapshot = self.program.mapped(make_snapshot(networks, dataset))
 
   def lines(
     self, members: Members, pending: list[list[dict]], alive: Sequence[bool], *, slow: bool
@@ -76,16 +69,12 @@ class Engine:
     arguments = (members.state, self.program.hparams, self.program.data, self._held_out)
     fast = jax.device_get(self._measure(*arguments))
     arrays = jax.device_get(self._measure_slowly(*arguments, self._classifier)) if slow else None
-    lines = []
-    for i, run in enumerate(self.runs):
-      if not alive[i]:
-        lines.append(None)
-        continue
-      line = summarise(pending[i], run.config())
-      line |= {name: float(values[i]) for name, values in fast.items()}
+    lines = [None] * len(self.runs)
+    for i in np.flatnonzero(alive):
+      lines[i] = summarise(pending[i], self.runs[i].config())
+      lines[i] |= {name: float(values[i]) for name, values in fast.items()}
       if slow:
-        line |= self._finish(jax.tree.map(lambda leaf, i=i: leaf[i], arrays))
-      lines.append(line)
+        lines[i] |= self._finish(jax.tree.map(lambda leaf, i=i: leaf[i], arrays))
     return lines
 
   def draw(self, members: Members, folders: Sequence[RunFolder]) -> None:
@@ -99,14 +88,6 @@ class Engine:
         title = f"{run_title(run)}, step {step}"
         snapshot = jax.tree.map(lambda leaf, i=i: leaf[i], snapshots)
         draw_samples(folder.sample(step), snapshot, self._dataset, title)
-
-  def fetch(self, members: Members) -> Members:
-    """Brings the members to one device, as checkpoints hold them."""
-    return self.program.fetch(members)
-
-  def lay_out(self, members: Members) -> Members:
-    """Puts what `fetch` gave back on all devices."""
-    return self.program.lay_out(members)
 
 
 def run_title(run: Settings) -> str:

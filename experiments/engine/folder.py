@@ -10,99 +10,41 @@ summary.json     how the run ended
 tensorboard/     events, with --tensorboard
 """
 
-import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterator
 
 import jax
 
-from experiments.engine.opening import OTHER_DATA, is_unused, locked, write_record
+from experiments.engine.opening import is_unused, read_settings
 from experiments.host import checkpoints, files
 from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
-from experiments.spec.datasets import Dataset
-from experiments.spec.record import check_format
 from experiments.spec.settings import Settings
 from wgan_jax.training import State, make_training
 
 
-@dataclasses.dataclass(frozen=True)
 class RunFolder:
-  """The paths of a run."""
+  """The paths of a run, and what is recorded there."""
 
-  path: pathlib.Path
-
-  @property
-  def config(self) -> pathlib.Path:
-    return self.path / "config.json"
-
-  @property
-  def metrics(self) -> pathlib.Path:
-    return self.path / "metrics.jsonl"
-
-  @property
-  def timing(self) -> pathlib.Path:
-    return self.path / "timing.jsonl"
-
-  @property
-  def checkpoints(self) -> pathlib.Path:
-    return self.path / "checkpoints"
-
-  @property
-  def curves(self) -> pathlib.Path:
-    return self.path / "curves.png"
-
-  @property
-  def summary(self) -> pathlib.Path:
-    return self.path / "summary.json"
-
-  @property
-  def tensorboard(self) -> pathlib.Path:
-    return self.path / "tensorboard"
-
-  @property
-  def samples(self) -> pathlib.Path:
-    return self.path / "samples"
+  def __init__(self, path: pathlib.Path):
+    self.path, self.config, self.summary = path, path / "config.json", path / "summary.json"
+    self.metrics, self.timing = path / "metrics.jsonl", path / "timing.jsonl"
+    self.samples, self.curves = path / "samples", path / "curves.png"
+    self.checkpoints, self.tensorboard = path / "checkpoints", path / "tensorboard"
 
   def sample(self, step: int) -> pathlib.Path:
+    """Returns the path of the picture of a step."""
     return self.samples / f"step_{step:06d}.png"
 
-  def read_settings(self) -> Settings:
-    """The settings of the run that is here.
-
-    Raises:
-      UserError: there is no run here, or its config.json is damaged.
-    """
-    if not self.config.is_file():
-      raise UserError(f"--workdir={self.path} holds no run: it has no config.json")
-    record = read_json(self.config)
-    if "members" in record:
-      raise UserError(f"--workdir={self.path} holds a sweep: name one of the runs in its members/")
-    check_format(record, self.config)
-    try:
-      return Settings.of_record(record.get("settings"))
-    except ValueError as error:
-      raise UserError(f"{self.config}: damaged, or of another version: {error}") from error
-
-  def check_data(self, dataset: Dataset) -> None:
-    """Refuses other data than those that the run was trained on.
-
-    Raises:
-      UserError: they are others of the same name.
-    """
-    if read_json(self.config).get("data_sha256") != dataset.digest():
-      raise UserError(OTHER_DATA.format(self.path))
-
-  def read_state(self, step: int | None = None) -> State:
-    """The training state of a checkpoint of the run that is here; the newest, if none is named.
+  def restore(self, step: int | None = None) -> tuple[Settings, State]:
+    """Returns the settings and the state of a checkpoint; the newest, if none is named.
 
     Raises:
       UserError: there is no run, no such checkpoint, or none that verifies.
     """
-    settings = self.read_settings()
+    (settings,) = read_settings(self.config, "run")
     # Only the shapes: no data are needed for it.
     training = make_training(settings.config(), settings.networks(), sample_real=None)
     like = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())
@@ -110,12 +52,12 @@ class RunFolder:
       checkpoint = checkpoints.restore_newest(self.checkpoints, like)
       if checkpoint is None:
         raise UserError(f"{self.checkpoints} holds no checkpoint: train the run first")
-      return checkpoint.state
+      return settings, checkpoint.state
     kept = checkpoints.steps(self.checkpoints)
     if step not in kept:
       there = f"there are {', '.join(map(str, kept))}" if kept else "there is none"
       raise UserError(f"--step={step} has no checkpoint; {there}")
-    return checkpoints.restore(self.checkpoints, step, like).state
+    return settings, checkpoints.restore(self.checkpoints, step, like).state
 
   def rewind(self, step: int, n_pending: int) -> None:
     """Makes the folder what it was when the checkpoint of `step` was saved.
@@ -136,11 +78,7 @@ class RunFolder:
       )
 
   def save_state(self, state: State, pending: list[dict]) -> None:
-    """Saves a checkpoint of a state, if there is none of its step yet.
-
-    Args:
-      state: the training state.
-      pending: the rows of its steps since the last line of metrics.
+    """Saves a checkpoint of a state and its pending rows, if there is none of its step yet.
 
     Raises:
       UserError: it cannot be saved.
@@ -169,12 +107,6 @@ class RunFolder:
     return summary.get("steps", 0), False
 
 
-def recorded_dataset(path: pathlib.Path) -> str | None:
-  """The data set of the run in `path`, or None where there is no run yet."""
-  folder = RunFolder(path)
-  return folder.read_settings().dataset if folder.config.exists() else None
-
-
 def check_folder(path: pathlib.Path, settings: Settings) -> None:
   """Refuses a folder in which a run with these settings may not begin or go on; writes nothing.
 
@@ -183,43 +115,15 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
   """
   if is_unused(path, "run"):
     return
-  folder = RunFolder(path)
-  recorded = folder.read_settings()
+  recorded = read_settings(path / "config.json", "run")
+  there, here = map(dataclasses.asdict, [*recorded, settings])
   differ = [
-    f"--{field.name} ({getattr(recorded, field.name)} there, {getattr(settings, field.name)} here)"
-    for field in dataclasses.fields(Settings)
-    if getattr(recorded, field.name) != getattr(settings, field.name)
+    f"--{name} ({there[name]} there, {here[name]} here)"
+    for name in here
+    if there[name] != here[name]
   ]
   if differ:
     raise UserError(
       f"--workdir={path} holds another run, which differs in {', '.join(differ)}: agree with it or"
       " name another folder"
     )
-
-
-@contextlib.contextmanager
-def open_run(
-  path: pathlib.Path, settings: Settings, dataset: Dataset, flags: dict, environment: dict
-) -> Iterator[RunFolder]:
-  """Makes a run folder, or opens that of an earlier start of the same run; locked while open.
-
-  Args:
-    path: the folder; made where it does not exist.
-    settings: must agree with the recorded ones.
-    dataset: must be the recorded one.
-    flags: all flags, recorded.
-    environment: `describe_environment()`, recorded; a change is reported.
-
-  Yields:
-    The folder, its config.json written.
-
-  Raises:
-    UserError: the folder cannot be used, is in use, or holds another run.
-  """
-  check_folder(path, settings)
-  folder = RunFolder(path)
-  with locked(path):
-    check_folder(path, settings)  # Another process may have begun a run in this moment.
-    record = {"settings": dataclasses.asdict(settings), "flags": flags}
-    write_record(folder.config, record, dataset.digest(), environment)
-    yield folder

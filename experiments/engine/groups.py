@@ -14,11 +14,10 @@ import shutil
 from collections.abc import Iterator
 
 from experiments.engine.folder import RunFolder
-from experiments.engine.opening import is_unused, locked, write_record
+from experiments.engine.opening import is_unused, locked, read_settings, write_record
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.datasets import Dataset
-from experiments.spec.record import check_format
 from experiments.spec.settings import Settings
 
 
@@ -37,48 +36,21 @@ class Group:
   batching: str
 
 
-@dataclasses.dataclass(frozen=True)
 class SweepFolder:
   """The paths of a sweep, and what is recorded there."""
 
-  path: pathlib.Path
-
-  @property
-  def config(self) -> pathlib.Path:
-    return self.path / "config.json"
-
-  @property
-  def timing(self) -> pathlib.Path:
-    return self.path / "timing.jsonl"
-
-  @property
-  def group_checkpoints(self) -> pathlib.Path:
-    return self._group / "checkpoints"
-
-  @property
-  def _group(self) -> pathlib.Path:
-    return self.path / "group"
+  def __init__(self, path: pathlib.Path):
+    self.path, self.config, self.timing = path, path / "config.json", path / "timing.jsonl"
+    self._group = path / "group"
+    self.group_checkpoints = self._group / "checkpoints"
 
   def member(self, run: Settings) -> RunFolder:
-    """The run folder of a member."""
+    """Returns the run folder of a member."""
     return RunFolder(self.path / "members" / run.run_name())
 
   def read_runs(self) -> list[Settings]:
-    """The settings of all members.
-
-    Raises:
-      UserError: there is no sweep here, or its config.json is damaged.
-    """
-    if not self.config.is_file():
-      raise UserError(f"--workdir={self.path} holds no sweep: it has no config.json")
-    record = read_json(self.config)
-    check_format(record, self.config)
-    if not isinstance(record.get("members"), list):
-      raise UserError(f"{self.config}: damaged, or of a single run: it lists no members")
-    try:
-      return [Settings.of_record(settings) for settings in record["members"]]
-    except ValueError as error:
-      raise UserError(f"{self.config}: damaged, or of another version: {error}") from error
+    """Reads the settings of all members; errors as in `opening.read_settings`."""
+    return read_settings(self.config, "sweep")
 
   def read_group(self) -> Group | None:
     """The group that is being trained, as the last start left it; None where there is none."""
@@ -108,12 +80,6 @@ class SweepFolder:
     """Ends the group, and removes what a kill may have left of one."""
     (self._group / "config.json").unlink(missing_ok=True)  # Without it, what is left is no group.
     shutil.rmtree(self._group, ignore_errors=True)
-
-
-def recorded_sweep_dataset(path: pathlib.Path) -> str | None:
-  """The data set of the sweep in `path`, or None where there is no sweep yet."""
-  folder = SweepFolder(path)
-  return folder.read_runs()[0].dataset if folder.config.exists() else None
 
 
 def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) -> None:
@@ -149,12 +115,11 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
         f"--{name}={flags[name]}, but the sweep in {path} has {there.get(name)}: its members would"
         " not compare; agree with it or name another folder"
       )
-  for run in runs:
-    step, _ = folder.member(run).reached()
+  for own in map(folder.member, runs):
+    step, _ = own.reached()
     if step > flags["steps"]:
       raise UserError(
-        f"{folder.member(run).path} is at step {step} already: --steps={flags['steps']} asks for"
-        " less"
+        f"{own.path} is at step {step} already: --steps={flags['steps']} asks for less"
       )
 
 
@@ -165,10 +130,8 @@ def open_sweep(
   """Makes a sweep's folder, or opens that of an earlier start, perhaps of fewer members; locked.
 
   Args:
-    path: the folder; made where it does not exist.
-    runs: the members.
+    path, runs, flags: as in `check_sweep_folder`; all flags are recorded.
     dataset: must be the recorded one.
-    flags: all flags, recorded.
     environment: `describe_environment()`, recorded; a change is reported.
 
   Yields:

@@ -15,6 +15,7 @@ from absl import flags
 from experiments.engine.display import Display
 from experiments.engine.engine import Engine
 from experiments.engine.places import Place
+from experiments.host import files
 from experiments.host.errors import Stopped, UserError
 from experiments.host.signals import Stop
 from experiments.measures.training import rows_of
@@ -36,12 +37,8 @@ class Intervals:
   @classmethod
   def of_flags(cls, flag_values: flags.FlagValues) -> "Intervals":
     """Reads them from the flags of a run; without --sample_every only the end is drawn."""
-    return cls(
-      flag_values.log_every,
-      flag_values.sample_every or MAX_STEPS,
-      flag_values.checkpoint_every,
-      flag_values.slow_every,
-    )
+    sample = flag_values.sample_every or MAX_STEPS
+    return cls(flag_values.log_every, sample, flag_values.checkpoint_every, flag_values.slow_every)
 
   def capacity(self) -> int:
     """Returns the most steps of one chunk."""
@@ -51,23 +48,13 @@ class Intervals:
     """Returns where the chunk from `step` ends: at a multiple of an interval, or the last step."""
     return min(*((step // n + 1) * n for n in self._ends), last)
 
-  def is_slow(self, step: int) -> bool:
-    """Whether the line at a step holds the slow measures."""
-    return self.slow > 0 and step % self.slow == 0
-
   @property
   def _ends(self):
     return self.log, self.sample, self.checkpoint, _LONGEST_CHUNK
 
 
 def train(
-  engine: Engine,
-  place: Place,
-  *,
-  steps: int,
-  intervals: Intervals,
-  display: Display,
-  stop: Stop,
+  engine: Engine, place: Place, *, steps: int, intervals: Intervals, display: Display, stop: Stop
 ) -> None:
   """Trains members from where their place has them to `steps`.
 
@@ -92,17 +79,21 @@ def train(
   alive, own_steps = members.alive.tolist(), members.state.step.tolist()
   for folder, own_step, rows in zip(place.folders, own_steps, pending, strict=True):
     folder.rewind(own_step, len(rows))
-  place.begin(step - max(map(len, pending)))
   members = engine.lay_out(members)
   measuring = 0.0
 
   def log():
     nonlocal measuring
     started = time.perf_counter()
-    lines = engine.lines(members, pending, alive, slow=intervals.is_slow(step))
+    slow = intervals.slow > 0 and step % intervals.slow == 0
+    lines = engine.lines(members, pending, alive, slow=slow)
     measuring = time.perf_counter() - started
-    lines = [None if line is None else {"step": step, **line} for line in lines]
-    place.write_lines(lines)
+    for folder, line in zip(place.folders, lines, strict=True):
+      if line is not None:
+        files.append_line(folder.metrics, {"step": step} | line)
+        if place.events is not None:
+          for name, value in line.items():
+            place.events.add_scalar(name, value, step)
     return lines
 
   display.begin(place.title, step, alive)
@@ -127,25 +118,18 @@ def train(
       # A line at the last step may be of a part of its interval: a longer run makes it whole.
       pending = [[] if lives else rows for lives, rows in zip(alive, pending, strict=True)]
     if step % intervals.sample == 0 and not last:
-      place.draw(engine, members, step)
+      place.draw(engine, members)
     stopping = stop.signal if not last else 0
     if step % intervals.checkpoint == 0 or last or stopping:
       place.save(step, engine.fetch(members), pending)
-    place.write_timing(
-      {
-        "step": step,
-        "steps": step - first,
-        "time": time.time(),
-        "chunk_seconds": seconds,
-        "steps_per_second": (step - first) / seconds,
-        "host_seconds": time.perf_counter() - started - seconds,
-        "measure_seconds": measuring,  # Included in host_seconds.
-      }
-    )
+    timing = {"step": step, "steps": step - first, "time": time.time(), "chunk_seconds": seconds}
+    timing["steps_per_second"] = (step - first) / seconds
+    timing["host_seconds"] = time.perf_counter() - started - seconds
+    timing["measure_seconds"] = measuring  # Included in host_seconds.
+    files.append_line(place.timing, place.details | timing)
     if stopping:
       place.stop(step)
-      raise Stopped(
-        f"stopped at step {step}, saved; the same command goes on from there", 128 + stopping
-      )
+      message = f"stopped at step {step}, saved; the same command goes on from there"
+      raise Stopped(message, 128 + stopping)
   display.end(steps - step)
   place.finish(engine, members, pending)

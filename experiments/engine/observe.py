@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.engine.program import Program
-from wgan_jax.training import Config, Hparams, Info, SampleRealFn, State, Training, make_training
-from wgan_jax.types import Pair
+from experiments.engine.program import Member, Program
+from wgan_jax.training import Info, State, Training
 
 _LONGEST_CHUNK = 500  # Steps that a call may do before it can be stopped.
 
@@ -39,23 +38,15 @@ class Observed(NamedTuple):
 
 
 def observe(
-  config: Config,
-  networks: Pair,
-  sample_real: SampleRealFn,
-  data: Any,
-  members: Sequence[tuple[Hparams, int]],
-  at: Sequence[int],
-  look: LookFn,
+  training: Training, data: Any, members: Sequence[Member], at: Sequence[int], look: LookFn
 ) -> Observed:
   """Trains members of one program and looks at them.
 
-  A member is the run of `wgan_jax.make_training` with the same key, bit for bit on a CPU.
+  A member is the run alone of the same training and key, bit for bit on a CPU.
 
   Args:
-    config: the static choices that all have in common.
-    networks: their critic and generator.
-    sample_real: draws real samples.
-    data: its argument, and that of `look`.
+    training: of `make_training`, or a claim's own.
+    data: what its `step` takes as data, and the argument of `look`.
     members: hyperparameters and seed of each.
     at: the steps to look at, rising; training ends at the last, which is at least 1.
     look: computes what is to be seen of a state.
@@ -63,22 +54,11 @@ def observe(
   Returns:
     What was seen. A member that diverged is looked at as it was before it did.
   """
-  return observe_training(make_training(config, networks, sample_real), data, members, at, look)
-
-
-def observe_training(
-  training: Training,
-  data: Any,
-  members: Sequence[tuple[Hparams, int]],
-  at: Sequence[int],
-  look: LookFn,
-) -> Observed:
-  """Does what `observe` does for any training, such as a claim's own."""
   gaps = np.diff([0, *at])
   capacity = max(1, min(int(gaps.max()), _LONGEST_CHUNK))
   program = Program(training, data, members, capacity)
   look_all = program.mapped(
-    lambda state, key, data: look(jax.random.fold_in(key, state.step), state, data), 2
+    lambda state, key, data: look(jax.random.fold_in(key, state.step), state, data)
   )
   current, seen, infos = program.init(), [], []
   for gap in map(int, gaps):
@@ -88,10 +68,6 @@ def observe_training(
       gap -= capacity
     seen.append(jax.device_get(look_all(current.state, program.keys, program.data)))
   current = program.fetch(current)
-  return Observed(
-    at=list(at),
-    seen=jax.tree.map(lambda *looks: np.stack(looks, 1)[: program.n_members], *seen),
-    info=jax.tree.map(lambda *rows: np.concatenate(rows, 1), *infos),
-    alive=np.asarray(current.alive),
-    state=current.state,
-  )
+  seen = jax.tree.map(lambda *looks: np.stack(looks, 1)[: program.n_members], *seen)
+  info = jax.tree.map(lambda *rows: np.concatenate(rows, 1), *infos)
+  return Observed(list(at), seen, info, np.asarray(current.alive), current.state)

@@ -1,4 +1,7 @@
-"""Opens the folder of a run or a sweep: refuses other folders, locks it, writes its record."""
+"""Opens the folder of a run or a sweep: refuses others, locks it, reads and writes config.json.
+
+A `kind` is "run" or "sweep": what a folder should hold.
+"""
 
 import contextlib
 import fcntl
@@ -8,21 +11,14 @@ from collections.abc import Iterator
 
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
-from experiments.spec.record import stamp
+from experiments.spec.record import check_format, stamp
+from experiments.spec.settings import Settings
 
-OTHER_DATA = (
-  "--workdir={} was trained on other data of the same name: use the --data_dir and package versions"
-  " recorded in its config.json"
-)
 _BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
 
 
 def is_unused(path: pathlib.Path, kind: str) -> bool:
-  """Whether nothing was begun in a folder yet.
-
-  Args:
-    path: the folder, which need not exist.
-    kind: names what it should hold, a "run" or a "sweep".
+  """Whether nothing was begun yet in a folder, which need not exist.
 
   Raises:
     UserError: it is a file, or holds other files.
@@ -34,6 +30,48 @@ def is_unused(path: pathlib.Path, kind: str) -> bool:
   if path.exists() and {child.name for child in path.iterdir()} - _BEFORE_CONFIG:
     raise UserError(f"--workdir={path} holds other files and no {kind}: name another folder")
   return True
+
+
+def read_settings(config: pathlib.Path, kind: str) -> list[Settings]:
+  """Reads the settings of a run, or of all members of a sweep, from its config.json.
+
+  Raises:
+    UserError: the file is missing, damaged, or of the other kind.
+  """
+  if not config.is_file():
+    raise UserError(f"--workdir={config.parent} holds no {kind}: it has no config.json")
+  record = read_json(config)
+  if kind == "run" and "members" in record:
+    raise UserError(
+      f"--workdir={config.parent} holds a sweep: name one of the runs in its members/"
+    )
+  check_format(record, config)
+  members = [record.get("settings")] if kind == "run" else record.get("members")
+  if not isinstance(members, list):
+    raise UserError(f"{config}: damaged, or of a single run: it lists no members")
+  try:
+    return [Settings.of_record(settings) for settings in members]
+  except ValueError as error:
+    raise UserError(f"{config}: damaged, or of another version: {error}") from error
+
+
+def recorded_dataset(path: pathlib.Path, kind: str) -> str | None:
+  """Reads the data set of the run or sweep in a folder; None if nothing was begun there yet."""
+  config = path / "config.json"
+  return read_settings(config, kind)[0].dataset if config.exists() else None
+
+
+def check_data(config: pathlib.Path, data_sha256: str) -> None:
+  """Refuses other data than those that a config.json records.
+
+  Raises:
+    UserError: they are others of the same name.
+  """
+  if read_json(config).get("data_sha256") != data_sha256:
+    raise UserError(
+      f"--workdir={config.parent} was trained on other data of the same name: use the --data_dir"
+      " and package versions recorded in its config.json"
+    )
 
 
 @contextlib.contextmanager
@@ -66,7 +104,6 @@ def write_record(
   Args:
     path: the file; if it exists, the environments in it are kept.
     record: settings or members, and flags.
-    data_sha256: digest of the data.
     environment: `describe_environment()`.
     warn: whether to warn that the environment changed since the last start.
 
@@ -83,8 +120,7 @@ def write_record(
       changed = [name for name in environment if environment[name] != last.get(name)]
     except (AttributeError, KeyError, TypeError) as error:
       raise UserError(f"{path}: damaged, or of another version") from error
-    if earlier.get("data_sha256") != data_sha256:
-      raise UserError(OTHER_DATA.format(path.parent))
+    check_data(path, data_sha256)
     if changed:
       record["resumed_in"].append(environment)
       if warn:

@@ -5,14 +5,15 @@ import time
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from experiments.engine.display import open_events, write_events, write_image
-from experiments.engine.engine import Engine
+from experiments.engine.engine import Engine, run_title
 from experiments.engine.folder import RunFolder
 from experiments.engine.groups import Group, SweepFolder
 from experiments.host import checkpoints, files
 from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import Stopped, UserError
+from experiments.spec.settings import Settings
 from wgan_jax.sweep import Members
 
 # Curves take up to a second to draw; while training goes on they may take this share of the time.
@@ -20,59 +21,49 @@ _CURVES_SHARE = 0.01
 
 
 class RunPlace:
-  """Keeps a run alone in its run folder, which also has its curves and events.
+  """Keeps a run alone in its open folder, which also has curves and, with `tensorboard`, events."""
 
-  Args:
-    folder: the run's folder, open.
-    title: names the run above its curves.
-    replay: the flags, besides --steps, with which a run that diverged is replayed.
-    tensorboard: whether to write events, too.
-  """
+  def __init__(self, folder: RunFolder, run: Settings, *, tensorboard: bool = False):
+    self.path, self.folders, self.title = folder.path, [folder], run_title(run)
+    self.timing, self.details, self.events = folder.timing, {}, None
+    self._folder, self._seed, self._tensorboard = folder, run.seed, tensorboard
+    self._curves_due = 0.0
 
-  def __init__(self, folder: RunFolder, title: str, replay: str, *, tensorboard: bool = False):
-    self.path, self.folders, self.title = folder.path, [folder], title
-    self._folder, self._replay, self._tensorboard = folder, replay, tensorboard
-    self._events, self._curves_due = None, 0.0
-
-  def restore(self, engine: Engine) -> tuple[int, Members, list[list[dict]]]:
+  def restore(self, engine: Engine) -> Checkpoint:
     """Returns the step, the members and their pending rows, of the newest checkpoint or the start.
+
+    It also prepares the folder for the steps after them.
 
     Raises:
       UserError: there are checkpoints, and none verifies.
     """
     start = engine.fetch(engine.init())
-    checkpoint = checkpoints.restore_newest(self._folder.checkpoints, _one_like(start.state))
-    if checkpoint is None:
-      return 0, start, [[]]
-    return checkpoint.step, Members(_stack([checkpoint.state]), start.alive), [checkpoint.pending]
-
-  def begin(self, logged: int) -> None:
-    """Prepares the folder for steps after the last line that it keeps, that of step `logged`."""
+    kept = checkpoints.restore_newest(self._folder.checkpoints, _one_like(start.state))
+    restored = Checkpoint(0, start, [[]]) if kept is None else _join([kept], start)
     self._folder.summary.unlink(missing_ok=True)
     self._folder.samples.mkdir(exist_ok=True)
     if self._tensorboard:
-      self._events = open_events(self._folder.tensorboard, logged)
+      from tensorboardX import SummaryWriter  # An extra, and slow to import.
+
+      logged = restored.step - len(restored.pending[0])  # Later events come again.
+      self.events = SummaryWriter(str(self._folder.tensorboard), purge_step=logged + 1)
+    return restored
 
   def close(self) -> None:
     """Closes the events."""
-    if self._events is not None:
-      self._events.close()
+    if self.events is not None:
+      self.events.close()
 
-  def write_lines(self, lines: list[dict | None]) -> None:
-    """Appends the run's line of metrics."""
-    (line,) = lines
-    files.append_line(self._folder.metrics, line)
-    write_events(self._events, line)
-
-  def write_timing(self, row: dict) -> None:
-    """Appends a line of wall-clock figures."""
-    files.append_line(self._folder.timing, row)
-
-  def draw(self, engine: Engine, members: Members, step: int, *, last: bool = False) -> None:
+  def draw(self, engine: Engine, members: Members, *, last: bool = False) -> None:
     """Draws samples, and curves as often as they hold up training little."""
     engine.draw(members, self.folders)
-    if step:
-      write_image(self._events, self._folder.sample(step), step)
+    (step,) = members.state.step.tolist()
+    if step and self.events is not None:
+      from PIL import Image
+
+      with Image.open(self._folder.sample(step)) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+      self.events.add_image("samples", pixels, step, dataformats="HWC")
     started = time.perf_counter()
     rows = files.read_lines(self._folder.metrics)  # None before the first line.
     if rows and (last or started >= self._curves_due):
@@ -98,33 +89,29 @@ class RunPlace:
     """
     del pending
     (step,), (alive,) = members.state.step.tolist(), members.alive.tolist()
-    self.draw(engine, members, step, last=True)
+    self.draw(engine, members, last=True)
     self._folder.write_summary(step, alive=alive)
     if not alive:
       raise Stopped(
         f"diverged: a loss or a parameter turned non-finite at step {step + 1}; replay it with"
-        f" {self._replay} --steps={step + 1} and the same other flags; the last good checkpoint is"
-        f" step {step}",
+        f" --seed={self._seed} --steps={step + 1} and the same other flags; the last good"
+        f" checkpoint is step {step}",
         3,
       )
 
 
 class GroupPlace:
-  """Keeps the members of a sweep that are trained side by side, then hands each its run folder.
+  """Keeps the members of an open sweep's group, then hands each its run folder."""
 
-  Args:
-    folder: the sweep's folder, open.
-    group: the members.
-    title: names the group in the terminal.
-    details: what each line of the sweep's timing.jsonl holds besides the wall-clock figures.
-  """
+  def __init__(self, folder: SweepFolder, group: Group):
+    run, n = group.runs[0], len(group.runs)
+    self.path, self.folders = folder.path, [folder.member(run) for run in group.runs]
+    self.title = f"{run.loss}, {run.penalty}, {run.architecture}, {group.batching}"
+    self.details = {"program": run.program_name(), "batching": group.batching, "members": n}
+    self.timing, self.events = folder.timing, None
+    self._sweep, self._group = folder, group
 
-  def __init__(self, folder: SweepFolder, group: Group, title: str, details: dict):
-    self.path, self.title = folder.path, title
-    self.folders = [folder.member(run) for run in group.runs]
-    self._sweep, self._group, self._details = folder, group, details
-
-  def restore(self, engine: Engine) -> tuple[int, Members, list[list[dict]]]:
+  def restore(self, engine: Engine) -> Checkpoint:
     """Returns the step, the members and their pending rows: of the group, else of its members.
 
     Raises:
@@ -149,26 +136,10 @@ class GroupPlace:
         raise UserError(
           f"{error}; remove {folder.path} to train this member from the start"
         ) from error
-    states = _stack([each.state for each in kept])
-    pending = [each.pending for each in kept]
-    return Checkpoint(self._group.start, Members(states, start.alive), pending)
+    return _join(kept, start)
 
-  def begin(self, logged: int) -> None:
-    """Needs nothing: the members' folders are made with the sweep's."""
-
-  def write_lines(self, lines: list[dict | None]) -> None:
-    """Appends the line of metrics of each member that has one."""
-    for folder, line in zip(self.folders, lines, strict=True):
-      if line is not None:
-        files.append_line(folder.metrics, line)
-
-  def write_timing(self, row: dict) -> None:
-    """Appends a line of wall-clock figures to the sweep's."""
-    files.append_line(self._sweep.timing, self._details | row)
-
-  def draw(self, engine: Engine, members: Members, step: int) -> None:
+  def draw(self, engine: Engine, members: Members) -> None:
     """Draws each member's samples."""
-    del step
     engine.draw(members, self.folders)
 
   def save(self, step: int, members: Members, pending: list[list[dict]]) -> None:
@@ -190,6 +161,8 @@ class GroupPlace:
 
 
 Place = RunPlace | GroupPlace
+"""Both have `path`, the `title` and the `folders` of the members, `timing`, a file whose lines all
+hold `details`, and TensorBoard's `events` or None."""
 
 
 def _one_like(states: chex.ArrayTree) -> chex.ArrayTree:
@@ -201,6 +174,12 @@ def _one_like(states: chex.ArrayTree) -> chex.ArrayTree:
 def _take(states: chex.ArrayTree, i: int) -> chex.ArrayTree:
   """Takes one member's state of those of all members; one program for all leaves."""
   return jax.tree.map(lambda leaf: leaf[i], states)
+
+
+def _join(kept: list[Checkpoint], start: Members) -> Checkpoint:
+  """Joins checkpoints of one step, of a member each, to one of all members."""
+  states = _stack([each.state for each in kept])
+  return Checkpoint(kept[0].step, Members(states, start.alive), [each.pending for each in kept])
 
 
 @jax.jit

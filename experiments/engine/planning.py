@@ -12,6 +12,9 @@ from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.training import make_training
 
+Loader = Callable[[Settings], Dataset]
+"""Loads the data of a run, such as that of `make_loader`."""
+
 # A share of the free memory: the host needs some, and the compiler's account is of the chunk alone.
 _SHARE = 0.6
 # Members a device under "map": more are no faster, and a chunk of steps would take long to stop.
@@ -26,12 +29,6 @@ def default_batching() -> str:
   return "map" if jax.default_backend() == "cpu" else "vmap"
 
 
-def describe_devices() -> str:
-  """Returns the number and kind of the local devices."""
-  devices = jax.local_devices()
-  return f"{len(devices)} x {devices[0].device_kind}"
-
-
 def by_program(runs: Sequence[Settings]) -> dict[str, list[Settings]]:
   """Groups runs by the program that they compile to."""
   programs = {}
@@ -42,11 +39,6 @@ def by_program(runs: Sequence[Settings]) -> dict[str, list[Settings]]:
 
 def members_at_once(runs: Sequence[Settings], dataset: Dataset, batching: str) -> int:
   """Returns how many members of one program are trained at once, as far as memory allows.
-
-  Args:
-    runs: the members, all of one program.
-    dataset: their data.
-    batching: one of `wgan_jax.sweep.BATCHING`.
 
   Raises:
     UserError: not even one member a device fits in memory.
@@ -87,12 +79,7 @@ def free_bytes(n_devices: int) -> float:
 
 
 def print_plan(
-  runs: Sequence[Settings],
-  load: Callable[[Settings], Dataset],
-  batching: str,
-  at_once: int | None,
-  *,
-  steps: int,
+  runs: list[Settings], load: Loader, batching: str, at_once: int | None, *, steps: int
 ) -> None:
   """Prints, for each program, its members, memory, and how long all steps take, as measured now."""
   for name, members in by_program(runs).items():

@@ -12,6 +12,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from wgan_jax.sweep import Members, make_sweep, members_mesh, shard_members
 from wgan_jax.training import Hparams, Info, Training
 
+Member = tuple[Hparams, int]
+"""Hyperparameters and seed."""
+
 
 def quick_compile_options() -> dict | None:
   """Compiler options for programs that run rarely (up to 3x faster to compile on a CPU)."""
@@ -46,7 +49,7 @@ class Program:
     self,
     training: Training,
     data: Any,
-    members: Sequence[tuple[Hparams, int]],
+    members: Sequence[Member],
     capacity: int,
     batching: str = "map",
   ):
@@ -82,21 +85,19 @@ class Program:
     info = jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], jax.device_get(info))
     return members, info
 
-  def mapped(self, function: Callable, n_batched: int) -> Callable:
+  def mapped(self, function: Callable) -> Callable:
     """Jits a function of one member so that it runs for each of them, one after another.
 
     It is for what runs rarely and is large for a member, such as measuring.
 
     Args:
-      function: its first `n_batched` arguments are a member's own; the others are whole.
-      n_batched: number of arguments that have the member axis.
+      function: its first two arguments are a member's own; the others are whole.
     """
 
-    def run_all(*arguments):
-      own, whole = arguments[:n_batched], arguments[n_batched:]
-      return jax.lax.map(lambda each: function(*each, *whole), own)
+    def run_all(first, second, *whole):
+      return jax.lax.map(lambda own: function(*own, *whole), (first, second))
 
-    sharded = shard_members(run_all, self._mesh, n_batched)
+    sharded = shard_members(run_all, self._mesh, 2)
     return jax.jit(sharded, compiler_options=quick_compile_options())
 
   def put(self, arrays: chex.ArrayTree) -> chex.ArrayTree:

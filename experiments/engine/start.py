@@ -2,17 +2,20 @@
 
 import contextlib
 import dataclasses
+import importlib.util
 import pathlib
 
 from absl import flags
 
-from experiments.engine.display import Display, check_tensorboard
-from experiments.engine.engine import Engine, run_title
-from experiments.engine.folder import RunFolder, check_folder, open_run
+from experiments.engine.display import Display
+from experiments.engine.engine import Engine
+from experiments.engine.folder import RunFolder, check_folder
 from experiments.engine.loop import Intervals, train
+from experiments.engine.opening import locked, write_record
 from experiments.engine.places import RunPlace
 from experiments.host import checkpoints
 from experiments.host.environment import describe_environment, use_compilation_cache
+from experiments.host.errors import UserError
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
 from experiments.spec.notes import notes
@@ -20,37 +23,37 @@ from experiments.spec.settings import Settings
 
 
 def start(
-  flag_values: flags.FlagValues,
-  settings: Settings,
-  path: pathlib.Path,
-  data_dir: str | None = None,
+  flag_values: flags.FlagValues, settings: Settings, path: pathlib.Path, data_dir: str | None = None
 ) -> None:
   """Trains as the flags of `register_run` and `register_single` ask for.
 
-  Args:
-    flag_values: the launcher's flags, recorded.
-    settings: of the run.
-    path: the run folder.
-    data_dir: TFDS folder of images; None for the usual one.
+  All flags are recorded. `data_dir` is the TFDS folder of images; None for the usual one.
 
   Raises:
     UserError: a flag or the folder cannot be used.
     DataError: the data cannot be had.
     Stopped: the run ended before its time.
   """
-  check_tensorboard(flag_values.tensorboard)
+  if flag_values.tensorboard and importlib.util.find_spec("tensorboardX") is None:
+    raise UserError(
+      "--tensorboard needs tensorboardX: install the extra, pip install -e '.[tensorboard]'"
+    )
   path, steps = path.expanduser(), flag_values.steps
   use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
   check_folder(path, settings)  # Before minutes go into data for a folder that cannot be used.
-  kept = checkpoints.steps(RunFolder(path).checkpoints)
+  folder = RunFolder(path)
+  kept = checkpoints.steps(folder.checkpoints)
   if kept and kept[-1] > steps:
     print(f"{path} is at step {kept[-1]} already: --steps={steps} asks for nothing more")
     return
   dataset = settings.load(data_dir)
   intervals = Intervals.of_flags(flag_values)
-  with open_run(path, settings, dataset, flag_values.flag_values_dict(), environment) as folder:
-    print(f"run folder {folder.path}")
+  with locked(path):
+    check_folder(path, settings)  # Another process may have begun a run in the meantime.
+    record = {"settings": dataclasses.asdict(settings), "flags": flag_values.flag_values_dict()}
+    write_record(folder.config, record, dataset.digest(), environment)
+    print(f"run folder {path}")
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     print(f"{settings.dataset}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
@@ -58,13 +61,8 @@ def start(
       print(f"note: {note}")
     classifier = load_classifier_measures(dataset) if intervals.slow else None
     engine = Engine([settings], dataset, intervals.capacity(), classifier=classifier)
-    title, replay = run_title(settings), f"--seed={settings.seed}"
-    place = RunPlace(folder, title, replay, tensorboard=flag_values.tensorboard)
-    done = kept[-1] if kept else 0
-    with (
-      contextlib.closing(place),
-      contextlib.closing(Display(1, steps, done)) as display,
-      stop_signals() as stop,
-    ):
+    place = RunPlace(folder, settings, tensorboard=flag_values.tensorboard)
+    display = Display(1, steps, kept[-1] if kept else 0)
+    with contextlib.closing(place), contextlib.closing(display), stop_signals() as stop:
       train(engine, place, steps=steps, intervals=intervals, display=display, stop=stop)
     print(f"done: {path} (samples/{folder.sample(steps).name}, curves.png, metrics.jsonl)")

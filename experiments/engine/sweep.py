@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import sys
 from collections.abc import Callable
 
@@ -11,21 +10,16 @@ from experiments.engine.engine import Engine
 from experiments.engine.groups import Group, SweepFolder
 from experiments.engine.loop import Intervals, train
 from experiments.engine.places import GroupPlace
-from experiments.engine.planning import by_program, bytes_of, free_bytes, members_at_once
+from experiments.engine.planning import Loader, by_program, bytes_of, free_bytes, members_at_once
 from experiments.host import checkpoints, files
 from experiments.host.errors import Stopped
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
-from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 
 
 def next_group(
-  folder: SweepFolder,
-  runs: list[Settings],
-  at_once: Callable[[str], int],
-  batching: str,
-  steps: int,
+  folder: SweepFolder, runs: list[Settings], most: Callable[[str], int], batching: str, steps: int
 ) -> Group | None:
   """Returns what to train next: what was begun, else the first members that lack steps.
 
@@ -33,47 +27,39 @@ def next_group(
   may be what memory did not suffice for.
 
   Args:
-    folder: the sweep's.
-    runs: all members.
-    at_once: (program's name) -> the most members of a group; called for what is to be trained only.
-    batching: one of `wgan_jax.sweep.BATCHING`.
-    steps: what each member is to reach.
+    most: (program's name) -> the most members of a group; called for what is to be trained only.
   """
   begun = folder.read_group()
   if begun is not None and checkpoints.steps(folder.group_checkpoints):
     return begun
   as_now = begun is not None and begun.batching == batching
-  if as_now and len(begun.runs) <= at_once(begun.runs[0].program_name()):
+  if as_now and len(begun.runs) <= most(begun.runs[0].program_name()):
     return begun
-  waiting = []
+  waiting = {}  # By program and step, in the order of the grid.
   for run in runs:
     step, diverged = folder.member(run).reached()
     if step < steps and not diverged:
-      waiting.append((run.program_name(), step, run))
-  # One program after another, in the order of the grid; members that are equally far.
-  order = list(dict.fromkeys(each[:2] for each in waiting))
-  waiting.sort(key=lambda each: order.index(each[:2]))
-  for (program, step), members in itertools.groupby(waiting, key=lambda each: each[:2]):
-    return Group([run for *_, run in itertools.islice(members, at_once(program))], step, batching)
-  return None
+      waiting.setdefault((run.program_name(), step), []).append(run)
+  if not waiting:
+    return None
+  (program, step), members = next(iter(waiting.items()))
+  return Group(members[: most(program)], step, batching)
 
 
 def train_sweep(
   folder: SweepFolder,
   runs: list[Settings],
-  load: Callable[[Settings], Dataset],
+  load: Loader,
   *,
   batching: str,
   at_once: int | None,
   steps: int,
   intervals: Intervals,
 ) -> None:
-  """Trains all members to `steps`, group after group, from where each of them is.
+  """Trains all members of an open sweep, group after group, from where each of them is.
 
   Args:
-    folder: the sweep's, open.
-    runs: its members.
-    load: loads the data of a member, such as that of `make_loader`.
+    load: loads the data of a member.
     batching: one of `wgan_jax.sweep.BATCHING`.
     at_once: the most members of a group; None for what memory allows.
     steps: what each member is to reach.
@@ -111,21 +97,14 @@ def train_sweep(
         folder.write_group(group)
       dataset = load(group.runs[0])
       engine = Engine(group.runs, dataset, intervals.capacity(), group.batching, classifier)
-      _warn_of_memory(engine, dataset)
-      program, run = group.runs[0].program_name(), group.runs[0]
-      compiled = {"program": program, "compile_seconds": engine.program.compile_seconds}
-      files.append_line(folder.timing, compiled)
-      details = {"program": program, "batching": group.batching, "members": len(group.runs)}
-      title = f"{run.loss}, {run.penalty}, {run.architecture}, {group.batching}"
-      place = GroupPlace(folder, group, title, details)
+      needed, free = bytes_of(engine, dataset), free_bytes(engine.program.n_devices)
+      if needed > free:
+        print(
+          f"warning: {len(group.runs)} members at once need some {needed / 1e9:.2g} GB, of"
+          f" {free / 1e9:.2g} GB that are free: lower --members_at_once, --batch_size or --width",
+          file=sys.stderr,
+        )
+      place, compiled = GroupPlace(folder, group), engine.program.compile_seconds
+      program = {"program": place.details["program"], "compile_seconds": compiled}
+      files.append_line(folder.timing, program)
       train(engine, place, steps=steps, intervals=intervals, display=display, stop=stop)
-
-
-def _warn_of_memory(engine: Engine, dataset: Dataset) -> None:
-  needed, free = bytes_of(engine, dataset), free_bytes(engine.program.n_devices)
-  if needed > free:
-    print(
-      f"warning: {len(engine.runs)} members at once need some {needed / 1e9:.2g} GB, of"
-      f" {free / 1e9:.2g} GB that are free: lower --members_at_once, --batch_size or --width",
-      file=sys.stderr,
-    )

@@ -1,7 +1,6 @@
 """The user's cache folder: arrays and decoded images, kept from one run to the next."""
 
 import contextlib
-import hashlib
 import importlib.metadata
 import io
 import os
@@ -10,7 +9,7 @@ import tempfile
 
 import numpy as np
 
-from experiments.host.digest import digest_state
+from experiments.host.digest import digest_files, digest_state
 from wgan_jax.data import prepare
 from wgan_jax.data.images import Images, load_images
 
@@ -91,21 +90,9 @@ def _version(name: str, data_dir: str | os.PathLike | None) -> str | None:
   if name == "digits":
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
       return f"scikit-learn-{importlib.metadata.version('scikit-learn')}"
-  if name not in prepare.NAMES:
-    return None
-  folder = prepare.prepared_dir(name, prepare.data_root(data_dir))
-  if not prepare.has_array_records(folder):
-    return None
-  with contextlib.suppress(OSError):  # TFDS reports what is wrong with the file.
-    return _digest_folder(folder)
+  if name in prepare.NAMES:
+    folder = prepare.prepared_dir(name, prepare.data_root(data_dir))
+    if prepare.has_array_records(folder):
+      with contextlib.suppress(OSError):  # TFDS reports what is wrong with the file.
+        return digest_files(folder.iterdir(), folder)[:16]
   return None
-
-
-def _digest_folder(folder: pathlib.Path) -> str:
-  """Digests the names and contents of all files of a prepared data set."""
-  digest = hashlib.sha256()
-  for path in sorted(path for path in folder.iterdir() if path.is_file()):
-    content = path.read_bytes()
-    digest.update(f"{path.name} {len(content)}\n".encode())
-    digest.update(content)
-  return digest.hexdigest()[:16]

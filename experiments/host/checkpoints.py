@@ -5,7 +5,6 @@ saving was cut short. It holds a digest of the files (verified before orbax open
 the state (verified on what orbax read) and the metrics that wait for their line.
 """
 
-import hashlib
 import json
 import logging
 import pathlib
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import chex
 import jax
 
-from experiments.host.digest import digest_state, is_key, to_numpy, without_keys
+from experiments.host.digest import digest_files, digest_state, is_key, to_numpy, without_keys
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 
@@ -54,7 +53,8 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
   Raises:
     UserError: the disk is full or cannot be written.
   """
-  ocp = _orbax()
+  import orbax.checkpoint as ocp  # When it is first used, so that a start need not wait for it.
+
   state = to_numpy(checkpoint.state)
   try:
     with _manager(directory) as manager:
@@ -66,35 +66,31 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
       " With room made, the same command goes on from the one before"
     ) from error
   folder = directory / str(checkpoint.step)
-  digests = {
-    "files": _digest_files(folder, checkpoint.pending),
-    "state": digest_state(checkpoint.state),
-    "pending": checkpoint.pending,
-  }
-  write_json(folder / _DIGEST, digests)
+  files, state = _digest_files(folder, checkpoint.pending), digest_state(checkpoint.state)
+  write_json(folder / _DIGEST, {"files": files, "state": state, "pending": checkpoint.pending})
 
 
 def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpoint:
   """Reads the checkpoint of `step`, and verifies its digests.
 
   Args:
-    directory: the folder of the run's checkpoints.
+    directory: the folder of the checkpoints.
     step: one of `steps(directory)`.
     like: a state, or the shapes and types of one, of the same structure.
 
   Raises:
     UserError: the checkpoint is damaged or missing.
   """
-  ocp = _orbax()
+  import orbax.checkpoint as ocp
+
   folder = directory / str(step)
   damaged = UserError(f"{folder}: damaged, its digests do not agree with its content")
   digests = read_json(folder / _DIGEST)
   try:
-    intact = digests.get("files") == _digest_files(folder, digests.get("pending"))
+    if digests.get("files") != _digest_files(folder, digests.get("pending")):
+      raise damaged
   except OSError as error:
     raise damaged from error
-  if not intact:
-    raise damaged
   keyed, like = like, jax.eval_shape(without_keys, like)
   sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
@@ -136,9 +132,7 @@ def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint 
 def clear_after(directory: pathlib.Path, step: int) -> None:
   """Makes room to save later steps again: deletes unfinished checkpoints, renames damaged ones.
 
-  Args:
-    directory: the folder of the run's checkpoints.
-    step: the step that the run resumes from; later checkpoints did not verify.
+  The run resumes from `step`: later checkpoints did not verify.
   """
   whole = steps(directory)
   for later in _all_steps(directory):
@@ -157,23 +151,12 @@ def _all_steps(directory):
 
 def _digest_files(folder: pathlib.Path, pending: list[dict]) -> str:
   """SHA-256 of the pending rows and of every file's name and content."""
-  digest = hashlib.sha256(json.dumps(pending).encode())
-  for path in sorted(folder.rglob("*")):
-    if path.is_file() and path != folder / _DIGEST:
-      content = path.read_bytes()
-      digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
-      digest.update(content)
-  return digest.hexdigest()
-
-
-def _orbax():
-  """Imports orbax when it is first used, so that a start need not wait for it."""
-  import orbax.checkpoint
-
-  return orbax.checkpoint
+  paths = (path for path in folder.rglob("*") if path != folder / _DIGEST)
+  return digest_files(paths, folder, json.dumps(pending).encode())
 
 
 def _manager(directory):
-  ocp = _orbax()
+  import orbax.checkpoint as ocp
+
   options = ocp.CheckpointManagerOptions(max_to_keep=_KEEP, enable_async_checkpointing=False)
   return ocp.CheckpointManager(directory.absolute(), options=options)

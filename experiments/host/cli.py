@@ -47,10 +47,7 @@ def run(
     print(ending, file=sys.stderr)
     return ending.status
   except KeyboardInterrupt:
-    print(
-      "interrupted; the same command goes on from what is written",
-      file=sys.stderr,
-    )
+    print("interrupted; the same command goes on from what is written", file=sys.stderr)
     return 130
   except ImportError as error:
     if "pip install" not in str(error):
@@ -77,7 +74,8 @@ def _help(flag_values: flags.FlagValues) -> str:
   lines = []
   for name in flag_values:
     flag = flag_values[name]
-    default = "" if flag.default is None else f" (default: {_show(flag.default)})"
+    shown = ",".join(map(str, flag.default)) if isinstance(flag.default, tuple) else flag.default
+    default = "" if shown is None else f" (default: {shown})"
     choices = getattr(flag.parser, "enum_values", None)
     values = "{" + ",".join(choices) + "}" if choices else flag.flag_type()
     low, high = (getattr(flag.parser, f"{end}_bound", None) for end in ("lower", "upper"))
@@ -85,7 +83,3 @@ def _help(flag_values: flags.FlagValues) -> str:
     text = flag.help.rpartition(">: ")[2]  # absl writes the choices before an enum's help.
     lines.append(f"  --{name}={values}{bounds}\n      {text}{default}")
   return "\n".join(lines)
-
-
-def _show(default: object) -> str:
-  return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)

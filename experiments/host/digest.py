@@ -1,10 +1,11 @@
-"""Digests of trees of arrays, and of code."""
+"""Digests of trees of arrays, of files, and of code."""
 
 import ast
 import functools
 import hashlib
 import importlib.util
 import pathlib
+from collections.abc import Iterable
 
 import chex
 import jax
@@ -36,6 +37,17 @@ def is_key(leaf: jax.Array) -> bool:
   return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def digest_files(paths: Iterable[pathlib.Path], folder: pathlib.Path, first: bytes = b"") -> str:
+  """SHA-256 of `first`, then of the name in `folder`, size and content of each path to a file."""
+  digest = hashlib.sha256(first)
+  for path in sorted(paths):
+    if path.is_file():
+      content = path.read_bytes()
+      digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+      digest.update(content)
+  return digest.hexdigest()
+
+
 @functools.cache
 def digest_code(module: str) -> str:
   """SHA-256 of a module's source and of all that it imports from its own package, at any depth.
@@ -59,13 +71,10 @@ def _collect_sources(module: str, found: dict[str, str]) -> None:
   found[module] = pathlib.Path(importlib.util.find_spec(module).origin).read_text()
   package = module.split(".")[0]
   for node in ast.walk(ast.parse(found[module])):
-    if isinstance(node, ast.Import):
-      names = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-      names = [f"{node.module}.{alias.name}" for alias in node.names]
-    else:
+    if not isinstance(node, ast.Import | ast.ImportFrom):
       continue
-    for name in names:
+    start = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+    for name in (start + alias.name for alias in node.names):
       if name.split(".")[0] == package:
         # What is no module of its own is a name in the module, or in the package's __init__.py.
         _collect_sources(name if _is_module(name) else node.module, found)

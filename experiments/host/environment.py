@@ -113,14 +113,9 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
   """The commit of this clone, marked if files differ from it, or None outside a repository."""
+  command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+  how = {"cwd": pathlib.Path(__file__).parent, "stderr": subprocess.DEVNULL, "timeout": 10}
   try:
-    return subprocess.run(
-      ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-      cwd=pathlib.Path(__file__).parent,
-      capture_output=True,
-      text=True,
-      check=True,
-      timeout=10,
-    ).stdout.strip()
+    return subprocess.check_output(command, text=True, **how).strip()
   except (OSError, subprocess.SubprocessError):
     return None

@@ -18,6 +18,25 @@ from wgan_jax.data.images import resolve_auto
 DEFAULT_STEPS = 1200
 MAX_STEPS = 10**8
 MAX_SEED = SETTINGS["seed"].high
+_STEP = "Step of the checkpoint; if not given, the newest that verifies."
+STEP_ROW = ("step", None, _STEP, (1, MAX_STEPS))
+
+
+def register_rows(flag_values: flags.FlagValues, *rows: tuple) -> None:
+  """Registers flags, each a row of its name, default, help, and values.
+
+  The values are a list of words, or the bounds (low, high) of an integer. Without them the flag is
+  a boolean if its default is one, else a string.
+  """
+  for name, default, text, *values in rows:
+    if not values:
+      define = flags.DEFINE_boolean if isinstance(default, bool) else flags.DEFINE_string
+      define(name, default, text, flag_values=flag_values)
+    elif isinstance(values[0], list):
+      flags.DEFINE_enum(name, default, values[0], text, flag_values=flag_values)
+    else:
+      bounds = dict(zip(("lower_bound", "upper_bound"), values[0], strict=True))
+      flags.DEFINE_integer(name, default, text, **bounds, flag_values=flag_values)
 
 
 def register_images(flag_values: flags.FlagValues, *names: str) -> None:

@@ -26,7 +26,8 @@ def test_settings_that_are_looked_at_are_of_one_program(tmp_path):
 
 
 def test_members_are_the_seeds_of_the_first_hyperparameters_then_of_the_next(tmp_path, monkeypatch):
-  monkeypatch.setattr(lab_module, "observe", lambda *arguments: arguments[4])
+  monkeypatch.setattr(lab_module, "make_training", lambda *arguments: None)
+  monkeypatch.setattr(lab_module, "observe", lambda *arguments: arguments[2])
   first, second = Hparams(learning_rate=1.0), Hparams(learning_rate=2.0)
   lab = Lab(tmp_path, None, {})
   members = lab.observe(None, None, (None, None), [first, second], 2, [1], None)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.engine.observe import observe, observe_training
+from experiments.engine.observe import observe
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp
 from wgan_jax.sweep import make_chunk
@@ -23,7 +23,8 @@ def look(key, state, data):
 
 
 def watch(members, at=(0, 2, 5)):
-  return observe(CONFIG, PAIR, RING.sample_real, RING.data, members, at, look)
+  training = make_training(CONFIG, PAIR, RING.sample_real)
+  return observe(training, RING.data, members, at, look)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,6 @@ def test_a_training_of_ones_own():
     return training.step(state, hparams._replace(learning_rate=hparams.learning_rate / 10), data)
 
   members = [(Hparams(learning_rate=1e-2), 4)]
-  own = observe_training(Training(training.init, slower), RING.data, members, [2], look)
+  own = observe(Training(training.init, slower), RING.data, members, [2], look)
   usual = watch([(Hparams(learning_rate=1e-3), 4)], at=[2])
   chex.assert_trees_all_close(own.seen["params"], usual.seen["params"], rtol=1e-5)
