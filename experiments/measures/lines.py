@@ -89,7 +89,7 @@ def on_device(rows: Sequence[Measure], view: View) -> dict[str, Any]:
     The argument of `on_host`.
   """
   return {
-    "scalars": {row.name: row.compute(view) for row in rows if row.compute},
+    "scalars": {row.name: _value(row, row.compute, view) for row in rows if row.compute},
     "arrays": {name: view.once(function) for name, function in _needs(rows).items()},
   }
 
@@ -105,8 +105,14 @@ def on_host(rows: Sequence[Measure], view: View, found: dict[str, Any]) -> dict[
   fetched = {function: found["arrays"][name] for name, function in _needs(rows).items()}
   view.known.update(fetched)
   return {
-    row.name: float(row.finish(view) if row.finish else found["scalars"][row.name]) for row in rows
+    row.name: float(_value(row, row.finish, view) if row.finish else found["scalars"][row.name])
+    for row in rows
   }
+
+
+def _value(row: Measure, function: Callable[[View], Any], view: View) -> Any:
+  values = view.once(function)
+  return values[row.name] if isinstance(values, dict) else values
 
 
 def _needs(rows) -> dict[str, Callable[[View], Any]]:
