@@ -55,10 +55,7 @@ def rows() -> list[Measure]:
 
 def classified(view: View) -> dict[str, jax.Array]:
   """Classes and features of samples, as `ClassifierMeasures.inspect` gives them."""
-
-  def sample(key, n):
-    return generate(view.run.networks, view.state, key, n)
-
+  sample = functools.partial(generate, view.run.networks, view.state)
   return view.run.classifier.look(view.classifier_params, sample, view.keys["classes"])
 
 

@@ -35,13 +35,9 @@ _ESTIMATES = {
 
 def rows() -> list[Measure]:
   """The measures of a critic; each loss has its estimate, so they depend on `LOSSES`."""
+  needs = (fake, difference, critic_params)
   certified = functools.partial(
-    Measure,
-    group=CRITICS,
-    slow=True,
-    applies=has_layers,
-    needs=(fake, difference, critic_params),
-    finish=_certificate,
+    Measure, group=CRITICS, slow=True, applies=has_layers, needs=needs, finish=_certificate
   )
   return [
     *_estimates(),
@@ -100,24 +96,20 @@ def _estimates() -> list[Measure]:
     title, short, label, meaning = _ESTIMATES.get(
       name, (words, words.removesuffix(" estimate"), loss.unit, "On data that are held out.")
     )
-    row = Measure(
-      name,
-      title,
-      label,
-      panel=title + ", and the distance" * (name == "wasserstein_estimate"),
-      short=short,
-      applies=lambda run, name=name: run.config.loss_row.estimate_name == name,
-    )
-    found[name] = row._replace(of_steps=mean_of("estimate"))
-    found[f"held_out_{name}"] = row._replace(
-      name=f"held_out_{name}",
-      title=f"held-out {title}",
-      meaning=meaning,
-      group=CRITICS,
-      short=f"held-out {short}",
-      compute=lambda view: view.run.config.loss_row.estimate(*view.once(_scores)),
+    how = {
+      "panel": title + ", and the distance" * (name == "wasserstein_estimate"),
+      "applies": lambda run, name=name: run.config.loss_row.estimate_name == name,
+    }
+    found[name] = Measure(name, title, label, short=short, of_steps=mean_of("estimate"), **how)
+    name, title, short = f"held_out_{name}", f"held-out {title}", f"held-out {short}"
+    found[name] = Measure(
+      name, title, label, meaning, CRITICS, short=short, compute=_held_out_estimate, **how
     )
   return list(found.values())
+
+
+def _held_out_estimate(view: View) -> jax.Array:
+  return view.run.config.loss_row.estimate(*view.once(_scores))
 
 
 def difference(view: View) -> jax.Array:

@@ -104,10 +104,9 @@ def on_host(rows: Sequence[Measure], view: View, found: dict[str, Any]) -> dict[
   """
   fetched = {function: found["arrays"][name] for name, function in _needs(rows).items()}
   view.known.update(fetched)
-  return {
-    row.name: float(_value(row, row.finish, view) if row.finish else found["scalars"][row.name])
-    for row in rows
-  }
+  finished = {row.name: _value(row, row.finish, view) for row in rows if row.finish}
+  values = found["scalars"] | finished
+  return {row.name: float(values[row.name]) for row in rows}
 
 
 def _value(row: Measure, function: Callable[[View], Any], view: View) -> Any:
@@ -121,6 +120,4 @@ def _needs(rows) -> dict[str, Callable[[View], Any]]:
 
 
 def _from_steps(row: Measure, config: Config | None) -> bool:
-  if row.of_steps is None or row.compute is None:
-    return row.of_steps is not None
-  return config.penalty_row.cost is not None
+  return row.of_steps is not None and (row.compute is None or config.penalty_row.cost is not None)
