@@ -22,11 +22,6 @@ def _setting(*args, **kwargs):
   return dataclasses.field(metadata={"setting": Setting(*args, **kwargs)})
 
 
-def _width(choices):
-  width = choices.data.width
-  return choices.row("architecture").width if width is None else width
-
-
 def _optimizer(choices):
   # Clipping with the Wasserstein loss is trained by RMSProp in its paper.
   clipped = "clip_value" in choices.row("penalty").reads
@@ -72,7 +67,7 @@ class Settings:
   architecture: str = _setting("The networks.",
     lambda choices: choices.data.architecture, choices=ROWS["architecture"])
   width: int = _setting("Channels of the first convolution, or units of a hidden layer.",
-    _width, 1, 4096)
+    lambda choices: choices.data.width or choices.row("architecture").width, 1, 4096)
   depth: int | None = _setting("Hidden layers of a fully connected network.",
     lambda choices: choices.row("architecture").depth, 1, 100,
     of="architecture", applies=lambda architecture: architecture.depth is not None)
@@ -175,11 +170,8 @@ class Settings:
     """The run folder's name: data, loss, penalty, seed, then every setting that is no default."""
     name = f"{self.dataset}-{self.loss}-{self.penalty}-seed{self.seed}"
     for field, setting in SETTINGS.items():
-      if field in ("dataset", "loss", "penalty", "seed"):
-        continue
-      value = getattr(self, field)
-      default = setting.value(self.choices)
-      if value not in (None, default):
+      value, named = getattr(self, field), field in ("dataset", "loss", "penalty", "seed")
+      if not named and value not in (None, setting.value(self.choices)):
         name += f"-{field}_{value}" if isinstance(value, str) else f"-{field}{value:.12g}"
     return name
 
