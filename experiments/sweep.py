@@ -27,8 +27,7 @@ from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import IMAGES, POINTS
 from experiments.spec.defaults import defaults_table
 from experiments.spec.grid import Grid
-from experiments.spec.loader import make_loader
-from experiments.spec.notes import notes
+from experiments.spec.settings import make_loader
 from wgan_jax.sweep import BATCHING
 
 _MANY = 1000
@@ -83,7 +82,7 @@ def main(flag_values: flags.FlagValues) -> None:
   dataset = load(runs[0])
   where = "{platform}, {devices} x {device}".format(**environment)
   print(f"{len(runs)} members on {where}; {name}: {dataset.description}")
-  for note in dict.fromkeys(note for run in runs for note in notes(run, flag_values.steps)):
+  for note in dict.fromkeys(note for run in runs for note in run.notes(flag_values.steps)):
     print(f"note: {note}")
   if flag_values.slow_every and flag_values.steps % flag_values.slow_every:
     print(

@@ -13,8 +13,7 @@ from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
 from experiments.spec.datasets import Dataset, load_dataset
 from experiments.spec.grid import Grid
-from experiments.spec.loader import make_loader
-from experiments.spec.settings import Settings
+from experiments.spec.settings import Settings, make_loader
 from wgan_jax.training import Config, Hparams, Training, make_training
 from wgan_jax.types import Pair
 

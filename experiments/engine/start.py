@@ -18,7 +18,6 @@ from experiments.host.environment import describe_environment, use_compilation_c
 from experiments.host.errors import UserError
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
-from experiments.spec.notes import notes
 from experiments.spec.settings import Settings
 
 
@@ -57,7 +56,7 @@ def start(
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     print(f"{settings.dataset}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
-    for note in notes(settings, steps):
+    for note in settings.notes(steps):
       print(f"note: {note}")
     classifier = load_classifier_measures(dataset) if intervals.slow else None
     engine = Engine([settings], dataset, intervals.capacity(), classifier=classifier)

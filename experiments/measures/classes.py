@@ -1,5 +1,6 @@
 """Measures of images by a classifier: their classes, and distances between its features."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -25,70 +26,36 @@ _N_STACKED = 26_000  # Samples for 1,000 modes, as published tables have it.
 def rows() -> list[Measure]:
   """The measures that need a classifier."""
 
-  def row(name: str, title: str, label: str, meaning: str, panel: str, **shown) -> Measure:
-    return Measure(
-      name,
-      title,
-      label,
-      meaning,
-      group=SAMPLES,
-      panel=panel,
-      slow=True,
-      applies=lambda run: run.classifier is not None,
-      needs=(classified,),
-      finish=lambda view: view.once(_measured)[name],
-      **shown,
-    )
-
+  row = functools.partial(
+    Measure,
+    group=SAMPLES,
+    slow=True,
+    applies=lambda run: run.classifier is not None,
+    needs=(classified,),
+    finish=_measured,
+  )
   return [
-    row(
-      "n_classes",
-      "classes found",
-      "classes",
-      "By a classifier of the data's classes.",
-      "classes found",
-      short="classes",
-    ),
-    row(
-      "class_kl",
-      "KL, samples' classes to the data's",
-      "nats",
+    row("n_classes", "classes found", "classes", "By a classifier of the data's classes.",
+      panel="classes found", short="classes"),
+    row("class_kl", "KL, samples' classes to the data's", "nats",
       "0 at best; stacked images: to uniform.",
-      "precision and recall; KL of classes",
-      order=1,
-    ),
-    row(
-      "frechet",
-      "classifier Fréchet distance, samples to held out",
-      "squared features",
+      panel="precision and recall; KL of classes", order=1),
+    row("frechet", "classifier Fréchet distance, samples to held out", "squared features",
       "Between Gaussians fitted to that classifier's features. It is no FID, and not 0 for the data"
       " themselves: experiments.evaluate gives its floor.",
-      "classifier Fréchet distance",
-      short="Fréchet",
-    ),
-    row(
-      "precision",
-      "precision in classifier features",
-      "share",
+      panel="classifier Fréchet distance", short="Fréchet"),
+    row("precision", "precision in classifier features", "share",
       "Samples that lie among the held-out data: whether they are good.",
-      "precision and recall; KL of classes",
-    ),
-    row(
-      "recall",
-      "recall in classifier features",
-      "share",
+      panel="precision and recall; KL of classes"),
+    row("recall", "recall in classifier features", "share",
       "Held-out data that lie among the samples: whether all kinds are there.",
-      "precision and recall; KL of classes",
-    ),
-  ]
+      panel="precision and recall; KL of classes"),
+  ]  # fmt: skip
 
 
 def classified(view: View) -> dict[str, jax.Array]:
   """Classes and features of samples, as `ClassifierMeasures.inspect` gives them."""
-
-  def sample(key, n):
-    return generate(view.run.networks, view.state, key, n)
-
+  sample = functools.partial(generate, view.run.networks, view.state)
   return view.run.classifier.look(view.classifier_params, sample, view.keys["classes"])
 
 

@@ -4,7 +4,6 @@ The name of a cache file has a digest of all that the classifier depends on: dat
 versions of packages. Its content has a digest too, so that damage is seen.
 """
 
-import functools
 import hashlib
 import sys
 from importlib import metadata
@@ -114,14 +113,12 @@ def _n_steps(n_images):
 
 
 def _train(images):
-  train = jax.jit(
-    functools.partial(classifier.train_classifier, n_steps=_n_steps(len(images.train_images)))
-  )
-  params = train(jax.random.key(_SEED), images.train_images, images.train_labels)
+  train = jax.jit(classifier.train_classifier, static_argnames="n_steps")
+  n_steps = _n_steps(len(images.train_images))
+  params = train(jax.random.key(_SEED), images.train_images, images.train_labels, n_steps=n_steps)
   params = jax.tree.map(np.asarray, params)
   predicted = classify_images(params, to_unit(images.test_images)).logits.argmax(1)
-  accuracy = float((predicted == images.test_labels).mean())
-  return Classifier(params, accuracy)
+  return Classifier(params, float((predicted == images.test_labels).mean()))
 
 
 def _digest(images):

@@ -1,19 +1,19 @@
 """Measures of a critic: its estimates, certificates and gradients, and what it teaches."""
 
+import functools
 import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
-from experiments.measures.estimates import difference, estimates
 from experiments.measures.rows import CRITICS, TRAINING, Measure, Run, View
 from experiments.measures.samples import exact_distance, fake
 from experiments.measures.training import largest_of, mean_of
 from wgan_jax.diagnostics import generator_gradient_norms, generator_losses, update_cosine
 from wgan_jax.layers import Layer
 from wgan_jax.lipschitz import certified_distance, certify, largest_gradient_norm
-from wgan_jax.losses import wasserstein_estimate
+from wgan_jax.losses import LOSSES, wasserstein_estimate
 from wgan_jax.objectives import make_objectives
 from wgan_jax.penalties import gradient_norms, interpolate
 from wgan_jax.training import generate, make_optimizer
@@ -23,151 +23,103 @@ _N_DIRECTIONS = 1000  # Real points at which the critic's gradient is compared w
 _N_SEARCHED = 256  # Real and generated samples from which large gradients are looked for.
 
 
+# By name of the estimate: title, short name, label, and the meaning of the held-out estimate.
+_ESTIMATES = {
+  "wasserstein_estimate": ("Wasserstein estimate", "W", "E c(x) - E c(g(z))",
+    "The critic's estimate on data that it was not trained on. It is in units of the critic's own"
+    " slope: between clip values, or between clipping and a penalty, its sizes do not compare."),
+  "jensen_shannon_estimate": ("Jensen-Shannon estimate", "JS", "nats",
+    "At most log 2 = 0.693, where the discriminator is sure."),
+}  # fmt: skip
+
+
 def rows() -> list[Measure]:
   """The measures of a critic; each loss has its estimate, so they depend on `LOSSES`."""
+  needs = (fake, difference, critic_params)
+  certified = functools.partial(
+    Measure, group=CRITICS, slow=True, applies=has_layers, needs=needs, finish=_certificate
+  )
   return [
-    *estimates(),
-    _certified(
-      "certified_wasserstein",
-      "certified lower bound of the exact distance",
-      "W1",
+    *_estimates(),
+    certified("certified_wasserstein", "certified lower bound of the exact distance", "W1",
       "The critic's difference of mean scores over its certified Lipschitz bound: proven, and"
-      " loose.",
-      panel="Wasserstein estimate, and the distance",
-      order=1,
-      short="certified W1",
-    ),
-    _certified(
-      "certified_gap",
-      "exact distance less the certified bound",
-      "W1",
-      "Never below 0; how much is not proven.",
-    ),
-    _certified(
-      "lipschitz_bound",
-      "certified Lipschitz bound of the critic",
-      "slope",
-      "The constant is at most that, proven.",
-      panel="Lipschitz constant of the critic",
-      order=1,
-    ),
-    Measure(
-      "true_wasserstein",
-      "true distance",
-      "W1",
+      " loose.", panel="Wasserstein estimate, and the distance", order=1, short="certified W1"),
+    certified("certified_gap", "exact distance less the certified bound", "W1",
+      "Never below 0; how much is not proven."),
+    certified("lipschitz_bound", "certified Lipschitz bound of the critic", "slope",
+      "The constant is at most that, proven.", panel="Lipschitz constant of the critic", order=1),
+    Measure("true_wasserstein", "true distance", "W1",
       "Known: between the data and the generator that comes with them.",
-      group=CRITICS,
-      panel="Wasserstein estimate, and the distance",
-      order=1,
-      applies=_given_generator,
-      compute=lambda view: jnp.float32(view.run.dataset.true_wasserstein),
-    ),
-    Measure(
-      "gradient_cosine",
-      "cosine of the critic's gradient and the optimal one",
-      "cosine",
+      CRITICS, "Wasserstein estimate, and the distance", order=1, applies=_given_generator,
+      compute=lambda view: jnp.float32(view.run.dataset.true_wasserstein)),
+    Measure("gradient_cosine", "cosine of the critic's gradient and the optimal one", "cosine",
       "Of the two as vector fields over real points, E <g, g*> / sqrt(E |g|^2 E |g*|^2); 1 for the"
       " optimal critic, 0 for one that teaches nothing.",
-      group=CRITICS,
-      panel="cosines",
-      short="cosine",
-      applies=_given_generator,
-      compute=_gradient_cosine,
-    ),
-    *[
-      Measure(
-        f"generator_gradient_{loss}",
-        f"generator's gradient norm, {loss} loss",
-        "norm",
-        "What this loss would teach the generator, with the critic as it is.",
-        group=TRAINING,
-        panel="generator's gradient by loss",
-        order=list(generator_losses()).index(loss),
-        slow=True,
-        applies=lambda run: not _given_generator(run),  # A given one has no parameters.
-        compute=lambda view, loss=loss: view.once(_generator_gradients)[loss],
-      )
-      for loss in sorted(generator_losses())
-    ],
-    Measure(
-      "gradient_norm_found",
-      "largest gradient norm found in the data's box",
-      "gradient norm",
+      CRITICS, "cosines", short="cosine", applies=_given_generator, compute=_gradient_cosine),
+    *(Measure(f"generator_gradient_{loss}", f"generator's gradient norm, {loss} loss", "norm",
+      "What this loss would teach the generator, with the critic as it is.",
+      TRAINING, "generator's gradient by loss", order=list(generator_losses()).index(loss),
+      slow=True, compute=_generator_gradients,
+      applies=lambda run: not _given_generator(run))  # A given one has no parameters.
+      for loss in sorted(generator_losses())),
+    Measure("gradient_norm_found", "largest gradient norm found in the data's box", "gradient norm",
       "By a search: the critic's Lipschitz constant is at least that.",
-      group=CRITICS,
-      panel="Lipschitz constant of the critic",
-      slow=True,
-      compute=_search,
-    ),
-    Measure(
-      "update_cosine",
-      "cosine of the critic's step and its negative gradient",
-      "cosine",
+      CRITICS, "Lipschitz constant of the critic", slow=True, compute=_search),
+    Measure("update_cosine", "cosine of the critic's step and its negative gradient", "cosine",
       "Below 0, momentum carries the critic uphill.",
-      group=TRAINING,
-      panel="cosines",
-      slow=True,
-      compute=_update_cosine,
-    ),
-    Measure(
-      "estimate_gap",
-      "held-out estimate less the exact distance",
-      "W1",
+      TRAINING, "cosines", slow=True, compute=_update_cosine),
+    Measure("estimate_gap", "held-out estimate less the exact distance", "W1",
       "Of the same two samples. Above 0, the critic is steeper than 1.",
-      group=CRITICS,
-      slow=True,
-      applies=lambda run: run.config.loss_row.estimate is wasserstein_estimate,
-      needs=(fake, difference),
-      finish=_estimate_gap,
-    ),
-    Measure(
-      "gradient_penalty",
-      "gradient penalty, without lambda",
-      "penalty",
-      panel="gradient penalty, without lambda",
-      short="penalty",
+      CRITICS, slow=True, needs=(fake, difference), finish=_estimate_gap,
+      applies=lambda run: run.config.loss_row.estimate is wasserstein_estimate),
+    Measure("gradient_penalty", "gradient penalty, without lambda", "penalty",
+      panel="gradient penalty, without lambda", short="penalty",
       applies=lambda run: run.config.penalty_row.cost is not None,
-      of_steps=mean_of("gradient_penalty"),
-    ),
-    Measure(
-      "gradient_norm_mean",
-      "mean gradient norm",
-      "gradient norm",
-      panel="gradient norms at the penalty's points",
-      short="|grad| mean",
-      of_steps=mean_of("gradient_norm_mean"),
-      compute=lambda view: view.once(_norms).mean(),
-    ),
-    Measure(
-      "gradient_norm_max",
-      "largest gradient norm",
-      "gradient norm",
+      of_steps=mean_of("gradient_penalty")),
+    Measure("gradient_norm_mean", "mean gradient norm", "gradient norm",
+      panel="gradient norms at the penalty's points", short="|grad| mean",
+      of_steps=mean_of("gradient_norm_mean"), compute=_norms),
+    Measure("gradient_norm_max", "largest gradient norm", "gradient norm",
       "With a penalty the largest at its points, over all steps of the interval; otherwise the"
       " largest between real and generated samples, on one batch at its end. Near 1 with gp; under"
       " clipping it shows how the bound on the weights bounds the slope.",
-      group=CRITICS,
-      panel="gradient norms at the penalty's points",
-      short="max",
-      of_steps=largest_of("gradient_norm_max"),
-      compute=lambda view: view.once(_norms).max(),
-    ),
-  ]
+      CRITICS, "gradient norms at the penalty's points", short="max",
+      of_steps=largest_of("gradient_norm_max"), compute=_norms),
+  ]  # fmt: skip
 
 
-def _certified(name: str, title: str, label: str, meaning: str, **shown) -> Measure:
-  """Row of one of `certified_measures`; `shown` has its panel and short name."""
-  return Measure(
-    name,
-    title,
-    label,
-    meaning,
-    group=CRITICS,
-    slow=True,
-    applies=has_layers,
-    needs=(fake, difference, critic_params),
-    finish=lambda view: view.once(_certificate)[name],
-    **shown,
-  )
+def _estimates() -> list[Measure]:
+  """Two rows for each estimate: of the steps, and of held-out data against samples."""
+  found = {}
+  for loss in LOSSES.values():
+    name, words = loss.estimate_name, loss.estimate_name.replace("_", " ")
+    title, short, label, meaning = _ESTIMATES.get(
+      name, (words, words.removesuffix(" estimate"), loss.unit, "On data that are held out.")
+    )
+    how = {
+      "panel": title + ", and the distance" * (name == "wasserstein_estimate"),
+      "applies": lambda run, name=name: run.config.loss_row.estimate_name == name,
+    }
+    found[name] = Measure(name, title, label, short=short, of_steps=mean_of("estimate"), **how)
+    name, title, short = f"held_out_{name}", f"held-out {title}", f"held-out {short}"
+    found[name] = Measure(
+      name, title, label, meaning, CRITICS, short=short, compute=_held_out_estimate, **how
+    )
+  return list(found.values())
+
+
+def _held_out_estimate(view: View) -> jax.Array:
+  return view.run.config.loss_row.estimate(*view.once(_scores))
+
+
+def difference(view: View) -> jax.Array:
+  """Difference of the critic's mean scores of held-out data and `fake`, []."""
+  return wasserstein_estimate(*view.once(_scores))
+
+
+def _scores(view: View) -> tuple[jax.Array, jax.Array]:
+  scores = jax.vmap(view.critic_fn)
+  return scores(view.held_out), scores(view.once(fake))
 
 
 def certified_measures(
@@ -220,12 +172,13 @@ def _given_generator(run: Run) -> bool:
   return run.dataset.toy is not None and run.dataset.toy.generator is not None
 
 
-def _norms(view: View) -> jax.Array:
-  """Gradient norms on x_hat, [batch], between a training batch and samples."""
+def _norms(view: View) -> dict[str, jax.Array]:
+  """Mean and largest gradient norm on x_hat, between a training batch and samples."""
   batch_size = view.run.config.batch_size
   real = view.run.dataset.sample_real(view.keys["real"], view.train, batch_size)
   samples = generate(view.run.networks, view.state, view.keys["fake"], batch_size)
-  return gradient_norms(view.critic_fn, interpolate(view.keys["epsilon"], real, samples))
+  norms = gradient_norms(view.critic_fn, interpolate(view.keys["epsilon"], real, samples))
+  return {"gradient_norm_mean": norms.mean(), "gradient_norm_max": norms.max()}
 
 
 def _gradient_cosine(view: View) -> jax.Array:
@@ -247,9 +200,10 @@ def _search(view: View) -> jax.Array:
 def _generator_gradients(view: View) -> dict[str, jax.Array]:
   config, networks, state = view.run.config, view.run.networks, view.state
   latents = jax.random.normal(view.keys["latents"], (config.batch_size, networks.latent_dim))
-  return generator_gradient_norms(
+  norms = generator_gradient_norms(
     networks, state.critic_params, state.generator_params, state.batch_stats, latents
   )
+  return {f"generator_gradient_{loss}": norm for loss, norm in norms.items()}
 
 
 def _update_cosine(view: View) -> jax.Array:

@@ -89,7 +89,7 @@ def on_device(rows: Sequence[Measure], view: View) -> dict[str, Any]:
     The argument of `on_host`.
   """
   return {
-    "scalars": {row.name: row.compute(view) for row in rows if row.compute},
+    "scalars": {row.name: _value(row, row.compute, view) for row in rows if row.compute},
     "arrays": {name: view.once(function) for name, function in _needs(rows).items()},
   }
 
@@ -104,9 +104,14 @@ def on_host(rows: Sequence[Measure], view: View, found: dict[str, Any]) -> dict[
   """
   fetched = {function: found["arrays"][name] for name, function in _needs(rows).items()}
   view.known.update(fetched)
-  return {
-    row.name: float(row.finish(view) if row.finish else found["scalars"][row.name]) for row in rows
-  }
+  finished = {row.name: _value(row, row.finish, view) for row in rows if row.finish}
+  values = found["scalars"] | finished
+  return {row.name: float(values[row.name]) for row in rows}
+
+
+def _value(row: Measure, function: Callable[[View], Any], view: View) -> Any:
+  values = view.once(function)
+  return values[row.name] if isinstance(values, dict) else values
 
 
 def _needs(rows) -> dict[str, Callable[[View], Any]]:
@@ -115,6 +120,4 @@ def _needs(rows) -> dict[str, Callable[[View], Any]]:
 
 
 def _from_steps(row: Measure, config: Config | None) -> bool:
-  if row.of_steps is None or row.compute is None:
-    return row.of_steps is not None
-  return config.penalty_row.cost is not None
+  return row.of_steps is not None and (row.compute is None or config.penalty_row.cost is not None)

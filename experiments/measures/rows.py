@@ -1,6 +1,7 @@
 """The row of a measure: how it is computed, and where it is shown."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -93,10 +94,10 @@ class View:
       self.known[function] = function(self)
     return self.known[function]
 
-  @property
+  @functools.cached_property
   def keys(self) -> dict[str, jax.Array]:
     """PRNG keys by purpose."""
-    return self.once(_keys)
+    return measuring_keys(self.state)
 
   @property
   def critic_fn(self) -> CriticFn:
@@ -104,16 +105,13 @@ class View:
     return lambda x: self.run.networks.critic.apply(self.state.critic_params, x)
 
 
-def _keys(view: View) -> dict[str, jax.Array]:
-  return measuring_keys(view.state)
-
-
 class Measure(NamedTuple):
   """A measure: add one by adding its row to `rows()` of the module of its kind.
 
   A measure is computed in one of three ways: from the steps since the last line (`of_steps`), by
   one scalar on the device (`compute`), or on the host (`finish`). With both `of_steps` and
-  `compute`, the steps are used if they take gradient norms.
+  `compute`, the steps are used if they take gradient norms. A function that several measures share
+  is computed once, and returns their values by name.
 
   A measure of the group `SAMPLES` must use samples and held-out data only. It is then also
   computed for training data, where it gives a floor or a ceiling, and for samples from elsewhere.
@@ -130,10 +128,10 @@ class Measure(NamedTuple):
     slow: computed at lines with slow measures only.
     applies: whether a run has this measure.
     of_steps: metrics of the steps since the last line, one dict a step -> value.
-    compute: view on the device -> scalar [], traced.
+    compute: view on the device -> scalar [], traced, or scalars by name.
     needs: functions of the view on the device, module-level, whose results `finish` finds by
       `once`.
-    finish: view on the host -> value, in float64. Slow measures only.
+    finish: view on the host -> value, in float64, or values by name. Slow measures only.
   """
 
   name: str
@@ -147,6 +145,6 @@ class Measure(NamedTuple):
   slow: bool = False
   applies: Callable[[Run], bool] = lambda run: True
   of_steps: Callable[[list[dict]], float] | None = None
-  compute: Callable[[View], jax.Array] | None = None
+  compute: Callable[[View], jax.Array | dict[str, jax.Array]] | None = None
   needs: tuple[Callable[[View], chex.ArrayTree], ...] = ()
-  finish: Callable[[View], float] | None = None
+  finish: Callable[[View], float | dict[str, float]] | None = None

@@ -1,12 +1,13 @@
 """Measures of samples without a critic: distances to held-out data, and modes."""
 
+import functools
 import math
 
 import jax
 import numpy as np
 
 from experiments.measures.rows import BEST_BY, SAMPLES, Measure, Run, View
-from wgan_jax.modes import ModeStatistics, mode_statistics
+from wgan_jax.modes import mode_statistics
 from wgan_jax.training import generate
 from wgan_jax.transport import sliced_wasserstein, wasserstein_exact
 
@@ -17,65 +18,27 @@ N_MODE_SAMPLES = 2500
 
 def rows() -> list[Measure]:
   """The measures of samples."""
+  of_modes = functools.partial(Measure, group=SAMPLES, applies=_has_modes, compute=_modes)
   return [
-    Measure(
-      BEST_BY,
-      "sliced distance, samples to held out",
-      "SW1",
+    Measure(BEST_BY, "sliced distance, samples to held out", "SW1",
       "The mean Earth Mover's Distance of projections on 256 random lines. It asks no critic, so it"
       " compares all settings; of images it sees pixels, not whether a digit can be read.",
-      group=SAMPLES,
-      panel="sliced distance, samples to held out",
-      short="SW",
-      compute=lambda view: sliced_distance(view.once(fake), view.held_out),
-    ),
-    Measure(
-      "exact_wasserstein",
-      "exact distance, samples to held out",
-      "W1",
+      SAMPLES, "sliced distance, samples to held out", short="SW",
+      compute=lambda view: sliced_distance(view.once(fake), view.held_out)),
+    Measure("exact_wasserstein", "exact distance, samples to held out", "W1",
       "The Earth Mover's Distance between the two samples themselves, Euclidean. Two samples of one"
       " distribution are not at distance 0; in many dimensions they are far apart.",
-      group=SAMPLES,
-      panel="Wasserstein estimate, and the distance",
-      order=1,
-      short="exact W1",
-      slow=True,
-      needs=(fake,),
-      finish=lambda view: view.once(exact_distance),
-    ),
-    Measure(
-      "n_modes",
-      "modes found",
-      "modes",
+      SAMPLES, "Wasserstein estimate, and the distance", order=1, short="exact W1", slow=True,
+      needs=(fake,), finish=exact_distance),
+    of_modes("n_modes", "modes found", "modes",
       "Modes that at least one of 2,500 samples hits within 3 sigma.",
-      group=SAMPLES,
-      panel="modes found",
-      short="modes",
-      applies=_has_modes,
-      compute=lambda view: view.once(_modes).n_modes,
-    ),
-    Measure(
-      "high_quality",
-      "share of samples within 3 sigma of a mode",
-      "share",
-      "0.989 for the data themselves.",
-      group=SAMPLES,
-      panel="quality of modes",
-      short="good",
-      applies=_has_modes,
-      compute=lambda view: view.once(_modes).high_quality,
-    ),
-    Measure(
-      "reverse_kl",
-      "reverse KL, samples' modes to uniform",
-      "nats",
+      panel="modes found", short="modes"),
+    of_modes("high_quality", "share of samples within 3 sigma of a mode", "share",
+      "0.989 for the data themselves.", panel="quality of modes", short="good"),
+    of_modes("reverse_kl", "reverse KL, samples' modes to uniform", "nats",
       "Each sample counts for its nearest mode. 0 at best; log of the modes after a full collapse.",
-      group=SAMPLES,
-      panel="quality of modes",
-      applies=_has_modes,
-      compute=lambda view: view.once(_modes).reverse_kl,
-    ),
-  ]
+      panel="quality of modes"),
+  ]  # fmt: skip
 
 
 def fake(view: View) -> jax.Array:
@@ -105,5 +68,5 @@ def _has_modes(run: Run) -> bool:
   return run.dataset.toy is not None and run.dataset.toy.modes is not None
 
 
-def _modes(view: View) -> ModeStatistics:
-  return mode_statistics(view.once(mode_samples), *view.run.dataset.toy.modes)
+def _modes(view: View) -> dict[str, jax.Array]:
+  return mode_statistics(view.once(mode_samples), *view.run.dataset.toy.modes)._asdict()

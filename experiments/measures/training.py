@@ -11,33 +11,15 @@ from wgan_jax.training import Info
 def rows() -> list[Measure]:
   """The measures of training."""
   return [
-    Measure(
-      "critic_loss",
-      "critic's loss",
-      "loss",
-      panel="losses, both minimised",
-      short="critic loss",
-      of_steps=mean_of("critic_loss"),
-    ),
-    Measure(
-      "generator_loss",
-      "generator's loss",
-      "loss",
-      panel="losses, both minimised",
-      short="generator loss",
-      of_steps=mean_of("generator_loss"),
-    ),
-    Measure(
-      "clipped_share",
-      "share of the critic's weights at the clipping bound",
-      "share",
-      "Near 1, clipping decides them.",
-      group=TRAINING,
-      panel="weights at the clipping bound",
+    Measure("critic_loss", "critic's loss", "loss", panel="losses, both minimised",
+      short="critic loss", of_steps=mean_of("critic_loss")),
+    Measure("generator_loss", "generator's loss", "loss", panel="losses, both minimised",
+      short="generator loss", of_steps=mean_of("generator_loss")),
+    Measure("clipped_share", "share of the critic's weights at the clipping bound", "share",
+      "Near 1, clipping decides them.", TRAINING, "weights at the clipping bound",
       applies=lambda run: "clip_value" in run.config.penalty_row.reads,
-      compute=lambda view: clipped_share(view.state.critic_params, view.hparams.clip_value),
-    ),
-  ]
+      compute=lambda view: clipped_share(view.state.critic_params, view.hparams.clip_value)),
+  ]  # fmt: skip
 
 
 def mean_of(name: str) -> Callable[[list[dict]], float]:

@@ -29,11 +29,11 @@ class Dataset(NamedTuple):
     train: arrays on the host, the argument `data` of the training step.
     held_out: float32 [n, ...], samples that training does not see, scaled as the critic takes them.
     sample_real: draws a batch from `train`.
+    description: how many samples there are, in words.
     images: the images and their labels; None for points.
     base: the images that those are stacked of, else the same; None for points.
     toy: the known truth of points; None for images.
     true_wasserstein: distance between the data and the generator given with them; None elsewhere.
-    description: how many samples there are, in words.
   """
 
   name: str
@@ -41,11 +41,11 @@ class Dataset(NamedTuple):
   train: chex.ArrayTree
   held_out: np.ndarray
   sample_real: SampleRealFn
-  images: Images | None
-  base: Images | None
-  toy: Toy | None
-  true_wasserstein: float | None
   description: str
+  images: Images | None = None
+  base: Images | None = None
+  toy: Toy | None = None
+  true_wasserstein: float | None = None
 
   @property
   def extent(self) -> float:
@@ -123,28 +123,7 @@ def of_images(pictures: Images, base: Images | None = None) -> Dataset:
     sample_real=sample_images,
     images=pictures,
     base=base or pictures,
-    toy=None,
-    true_wasserstein=None,
     description=f"{n_train} training images, {n_test} held out",
-  )
-
-
-def of_points(toy: Toy) -> Dataset:
-  """Makes a data set of points."""
-  # A stream of its own, the same for all runs.
-  key_held_out, key_distance = jax.random.split(jax.random.key(0x68656C64))
-  held_out = jax.jit(toy.sample_real, static_argnums=2)(key_held_out, toy.data, _N_HELD_OUT_POINTS)
-  return Dataset(
-    name=toy.name,
-    sample_shape=(toy.dim,),
-    train=jax.device_get(toy.data),
-    held_out=np.asarray(held_out),
-    sample_real=toy.sample_real,
-    images=None,
-    base=None,
-    toy=toy,
-    true_wasserstein=None if toy.generator is None else true_wasserstein(toy, key_distance)[0],
-    description=f"points, {_N_HELD_OUT_POINTS} held out",
   )
 
 
@@ -155,43 +134,36 @@ def _load_images(name, data_dir):
   return of_images(load_cached_images(name, data_dir))
 
 
-def _find_toy(name, n_funnels=None, data_seed=None) -> Toy:
-  return (
-    load_toy(name) if n_funnels is None else load_toy(name, n_funnels=n_funnels, seed=data_seed)
-  )
+def _find_toy(name, n_funnels=4, data_seed=0) -> Toy:
+  return load_toy(name, n_funnels=n_funnels, seed=data_seed)
 
 
 def _load_points(name, data_dir, **options):
   del data_dir  # Points come from no file.
-  return of_points(_find_toy(name, **options))
+  toy = _find_toy(name, **options)
+  # A stream of its own, the same for all runs.
+  key_held_out, key_distance = jax.random.split(jax.random.key(0x68656C64))
+  held_out = jax.jit(toy.sample_real, static_argnums=2)(key_held_out, toy.data, _N_HELD_OUT_POINTS)
+  return Dataset(
+    name=toy.name,
+    sample_shape=(toy.dim,),
+    train=jax.device_get(toy.data),
+    held_out=np.asarray(held_out),
+    sample_real=toy.sample_real,
+    toy=toy,
+    true_wasserstein=None if toy.generator is None else true_wasserstein(toy, key_distance)[0],
+    description=f"points, {_N_HELD_OUT_POINTS} held out",
+  )
 
 
-def _given_generator(name, **options):
-  return _find_toy(name, **options).generator
-
-
-_GREY = Source(
-  "images",
-  image_shape("mnist"),
-  _load_images,
-  architecture="dcgan",
-  latent_dim=64,
-  batch_size=64,
-  reads_files=True,
-)
-_POINTS = Source(
-  "points",
-  (2,),
-  _load_points,
-  architecture="mlp",
-  latent_dim=2,
-  batch_size=256,
-  width=64,
-  learning_rate={"adam": 1e-3},
-)
+_GREY = Source("images", image_shape("mnist"), _load_images,
+  architecture="dcgan", latent_dim=64, batch_size=64, reads_files=True)  # fmt: skip
+_POINTS = Source("points", (2,), _load_points,
+  architecture="mlp", latent_dim=2, batch_size=256, width=64,
+  learning_rate={"adam": 1e-3})  # fmt: skip
 # 0.1 as in the code of the penalty's authors; where the generator is given, 10 as in their paper.
 _LEARNED = _POINTS._replace(lambda_gp={"gp": 0.1, "gp_one_sided": 0.1})
-_GIVEN = _POINTS._replace(generator=_given_generator)
+_GIVEN = _POINTS._replace(generator=lambda name, **options: _find_toy(name, **options).generator)
 
 DATASETS = {
   "mnist": _GREY,

@@ -3,8 +3,7 @@
 import dataclasses
 
 from experiments.spec.datasets import DATASETS
-from experiments.spec.grid import Grid
-from experiments.spec.methods import METHODS
+from experiments.spec.grid import METHODS, Grid
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.setting import ROWS
 
@@ -46,8 +45,7 @@ def defaults_table(dataset: str) -> str:
   lines.append("  " + _show({name: first[name] for name in common}))
   for name, row in ARCHITECTURES.items():
     if name != first["architecture"] and DATASETS[dataset].kind in row.kinds:
-      pair = next(iter(values))
-      own = _values(dataset, pair, architecture=(name,))
+      own = _values(dataset, next(iter(values)), architecture=(name,))
       changed = {name: value for name, value in own.items() if first.get(name) != value}
       lines.append(f"  {_show(changed)}")
   return "\n".join(lines)

@@ -7,12 +7,11 @@ from absl import flags
 
 from experiments.host.errors import UserError
 from experiments.spec.datasets import AUTO, DATASETS
-from experiments.spec.grid import Grid
-from experiments.spec.methods import METHODS
+from experiments.spec.grid import METHODS, Grid
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.parsers import FiniteParser, register_list
 from experiments.spec.setting import ROWS, Setting
-from experiments.spec.settings import SETTINGS, Settings, value_type
+from experiments.spec.settings import SETTINGS, Settings, types_of
 from wgan_jax.data.images import resolve_auto
 
 DEFAULT_STEPS = 1200
@@ -83,16 +82,13 @@ def define_setting(
   lists: bool = False,
 ) -> None:
   """Registers the flag of one setting, in a launcher that offers these data sets."""
-  setting, kind = SETTINGS[name], value_type(name)
+  setting, kind = SETTINGS[name], types_of(name)[0]
   # A default that depends on other settings stands in the table above the flags.
   default = None if setting.of or callable(setting.default) else setting.default
   text = setting.help
   having = _having(setting, datasets)
   if setting.of and len(having) < len(_values(setting.of, datasets)):
     text += f" Only with --{setting.of}={','.join(having)}."
-  if kind is bool and not lists:
-    flags.DEFINE_boolean(name, default, text, flag_values=flag_values)
-    return
   if kind is bool:
     parser = flags.BooleanParser()
   elif kind is str:
@@ -102,7 +98,8 @@ def define_setting(
   if lists:
     register_list(flag_values, name, None if default is None else (default,), text, parser)
   else:
-    flags.DEFINE(parser, name, default, text, flag_values, flags.ArgumentSerializer())
+    how = {"serializer": flags.ArgumentSerializer(), "boolean": kind is bool}
+    flags.DEFINE(parser, name, default, text, flag_values, **how)
 
 
 def _values(name: str, datasets: Collection[str]) -> Collection[str]:
@@ -133,44 +130,32 @@ def register_run(
   checkpoint_every: int = 200,
 ) -> None:
   """Registers the flags of a run: its length, its folder and what is written when."""
-  flags.DEFINE_string(
-    "workdir",
-    None,
-    "The folder to write. One under runs/ that the launcher names, if not given.",
-    flag_values=flag_values,
-  )
   pictures = "Steps between pictures of samples" + (
     " and curves (of these, fewer where they would slow training)."
     if sample_every
     else "; the end only, if not given."
   )
-  for name, default, text in [
-    (
-      "steps",
-      steps,
-      "Generator updates in all; a larger value extends a finished run." + steps_text,
-    ),
-    ("log_every", log_every, "Steps between lines of metrics."),
-    ("sample_every", sample_every, pictures),
-    ("checkpoint_every", checkpoint_every, "Steps between checkpoints; the last 3 are kept."),
-  ]:
-    flags.DEFINE_integer(
-      name, default, text, lower_bound=1, upper_bound=MAX_STEPS, flag_values=flag_values
-    )
-  flags.DEFINE_string(
-    "compilation_cache",
-    None,
-    "Folder of compiled programs for the next start; none to keep none. The user's cache folder, if"
-    " not given.",
-    flag_values=flag_values,
-  )
-  text = (
-    "Steps between lines of metrics that hold the slow measures too (exact distance, certificate,"
-    " what a classifier sees, gradients), seconds each; 0 for never."
-  )
-  flags.DEFINE_integer(
-    "slow_every", slow_every, text, lower_bound=0, upper_bound=MAX_STEPS, flag_values=flag_values
-  )
+  # In the order in which they are recorded; what has no least value is a path.
+  for name, default, low, text in [
+    ("workdir", None, None,
+      "The folder to write. One under runs/ that the launcher names, if not given."),
+    ("steps", steps, 1,
+      "Generator updates in all; a larger value extends a finished run." + steps_text),
+    ("log_every", log_every, 1, "Steps between lines of metrics."),
+    ("sample_every", sample_every, 1, pictures),
+    ("checkpoint_every", checkpoint_every, 1,
+      "Steps between checkpoints; the last 3 are kept."),
+    ("compilation_cache", None, None,
+      "Folder of compiled programs for the next start; none to keep none. The user's cache folder,"
+      " if not given."),
+    ("slow_every", slow_every, 0,
+      "Steps between lines of metrics that hold the slow measures too (exact distance, certificate,"
+      " what a classifier sees, gradients), seconds each; 0 for never."),
+  ]:  # fmt: skip
+    if low is None:
+      flags.DEFINE_string(name, default, text, flag_values=flag_values)
+    else:
+      flags.DEFINE_integer(name, default, text, low, MAX_STEPS, flag_values=flag_values)
   flags.DEFINE_alias("exact_every", "slow_every", flag_values=flag_values)  # Its earlier name.
 
 
@@ -257,10 +242,9 @@ def read_choices(flag_values: flags.FlagValues) -> dict[str, tuple]:
     if name not in ("dataset", "seed")
     if name in flag_values and not flag_values[name].using_default_value
   }
-  if "methods" in values:
-    for name in ("loss", "penalty"):
-      if name in values:
-        raise UserError(f"--{name} does nothing with --methods: leave one of them out")
+  for name in ("loss", "penalty"):
+    if {name, "methods"} <= values.keys():
+      raise UserError(f"--{name} does nothing with --methods: leave one of them out")
   return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
 
 

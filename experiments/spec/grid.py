@@ -1,13 +1,20 @@
-"""The grid of a sweep: which combinations of values there are."""
+"""The grid of a sweep: which combinations of values there are, and methods that stand for some."""
 
 import itertools
 import math
 from collections.abc import Iterable, Iterator
 
 from experiments.host.errors import UserError
-from experiments.spec.methods import METHODS
 from experiments.spec.setting import Choices
-from experiments.spec.settings import SETTINGS, Settings, choose
+from experiments.spec.settings import SETTINGS, Settings
+from wgan_jax.losses import LOSSES
+from wgan_jax.penalties import PENALTIES
+
+METHODS = {
+  **{loss: (loss, "none") for loss in LOSSES if loss != "wasserstein"},
+  **{name: (penalty.loss, name) for name, penalty in PENALTIES.items()},
+}
+"""Whole methods by name: a loss alone, or a penalty with the loss of its source."""
 
 
 class Grid:
@@ -54,7 +61,25 @@ def _combinations(dataset: str, choices: dict[str, tuple]) -> Iterator[Choices]:
     methods = itertools.product(*pairs)
   others = (choices.get(name, (None,)) for name in ("architecture", "optimizer"))
   for (loss, penalty), architecture, optimizer in itertools.product(methods, *others):
-    yield choose(dataset, loss, penalty, architecture, optimizer)
+    yield _filled(Choices(dataset, loss, penalty, architecture, optimizer))
+
+
+def _filled(choices: Choices) -> Choices:
+  """Fills in the choices that were left open.
+
+  Raises:
+    UserError: the architecture does not draw such data.
+  """
+  for name in Choices._fields:
+    if getattr(choices, name) is None:
+      choices = choices._replace(**{name: SETTINGS[name].value(choices)})
+  kinds = choices.row("architecture").kinds
+  if choices.data.kind not in kinds:
+    raise UserError(
+      f"--architecture={choices.architecture} draws {' and '.join(kinds)}: leave it out with"
+      f" --dataset={choices.dataset}"
+    )
+  return choices
 
 
 def _axes(combination: Choices, choices: dict[str, tuple]) -> dict[str, tuple]:

@@ -1,14 +1,16 @@
 """The settings of a run: one dataclass whose fields are the flags."""
 
 import dataclasses
+import functools
 import typing
+from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from experiments.host.errors import UserError
 from experiments.spec.datasets import DATASETS, Dataset, load_dataset
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.setting import ROWS, Choices, Setting
+from wgan_jax.losses import minimax_generator_loss, wasserstein_estimate
 from wgan_jax.precision import COMPUTE_DTYPES
 from wgan_jax.training import Config, Hparams
 from wgan_jax.types import Pair
@@ -18,23 +20,6 @@ _MAX_SEED = 2**32 - 1
 
 def _setting(*args, **kwargs):
   return dataclasses.field(metadata={"setting": Setting(*args, **kwargs)})
-
-
-def _option(name: str, high: int, text: str, low: int = 0):
-  """A setting that only some data sets have."""
-  return _setting(
-    text,
-    lambda choices: choices.data.options[name],
-    low,
-    high,
-    of="dataset",
-    applies=lambda source: name in source.options,
-  )
-
-
-def _width(choices):
-  width = choices.data.width
-  return choices.row("architecture").width if width is None else width
 
 
 def _optimizer(choices):
@@ -74,103 +59,57 @@ class Settings:
       nothing with the others; names the field.
   """
 
+  # fmt: off
   dataset: str = _setting("The data set.", choices=ROWS["dataset"])
   loss: str = _setting("The loss of both networks.", "wasserstein", choices=ROWS["loss"])
   penalty: str = _setting("The constraint on the critic's slope.", "gp", choices=ROWS["penalty"])
   seed: int = _setting("Seed of every draw.", 0, 0, _MAX_SEED)
-  architecture: str = _setting(
-    "The networks.", lambda choices: choices.data.architecture, choices=ROWS["architecture"]
-  )
-  width: int = _setting(
-    "Channels of the first convolution, or units of a hidden layer.", _width, 1, 4096
-  )
-  depth: int | None = _setting(
-    "Hidden layers of a fully connected network.",
-    lambda choices: choices.row("architecture").depth,
-    1,
-    100,
-    of="architecture",
-    applies=lambda architecture: architecture.depth is not None,
-  )
-  latent_dim: int | None = _setting(
-    "Size of the latent z ~ N(0, I).",
-    lambda choices: choices.data.latent_dim,
-    1,
-    65536,
-    of="dataset",
-    applies=lambda source: source.generator is None,
-  )
-  batch_size: int = _setting(
-    "Samples per update.", lambda choices: choices.data.batch_size, 1, 65536
-  )
-  n_critic: int = _setting(
-    "Critic updates per generator update.",
-    lambda choices: 5 if choices.is_wasserstein else 1,
-    1,
-    1000,
-  )
-  optimizer: str = _setting(
-    "The optimiser of both networks.", _optimizer, choices=ROWS["optimizer"]
-  )
+  architecture: str = _setting("The networks.",
+    lambda choices: choices.data.architecture, choices=ROWS["architecture"])
+  width: int = _setting("Channels of the first convolution, or units of a hidden layer.",
+    lambda choices: choices.data.width or choices.row("architecture").width, 1, 4096)
+  depth: int | None = _setting("Hidden layers of a fully connected network.",
+    lambda choices: choices.row("architecture").depth, 1, 100,
+    of="architecture", applies=lambda architecture: architecture.depth is not None)
+  latent_dim: int | None = _setting("Size of the latent z ~ N(0, I).",
+    lambda choices: choices.data.latent_dim, 1, 65536,
+    of="dataset", applies=lambda source: source.generator is None)
+  batch_size: int = _setting("Samples per update.",
+    lambda choices: choices.data.batch_size, 1, 65536)
+  n_critic: int = _setting("Critic updates per generator update.",
+    lambda choices: 5 if choices.is_wasserstein else 1, 1, 1000)
+  optimizer: str = _setting("The optimiser of both networks.",
+    _optimizer, choices=ROWS["optimizer"])
   learning_rate: float = _setting("Learning rate of both networks.", _learning_rate, 1e-12, 10.0)
   decay_steps: int = _setting(
-    "Steps over which the learning rate falls linearly to zero; 0 for a constant one.", 0, 0, 10**8
-  )
-  beta1: float | None = _setting(
-    "Decay of the mean gradient.",
-    lambda choices: choices.row("optimizer").defaults["beta1"],
-    0.0,
-    0.999999,
-    of="optimizer",
-    applies=lambda optimizer: "beta1" in optimizer.defaults,
-  )
-  beta2: float | None = _setting(
-    "Decay of the mean squared gradient.",
-    _beta2,
-    0.0,
-    0.999999,
-    of="optimizer",
-    applies=lambda optimizer: "beta2" in optimizer.defaults,
-  )
-  lambda_gp: float | None = _setting(
-    "Weight of the penalty.",
-    _lambda_gp,
-    0.0,
-    1e6,
-    of="penalty",
-    applies=lambda penalty: penalty.cost is not None,
-  )
-  clip_value: float | None = _setting(
-    "c: the critic's parameters are clipped to [-c, c].",
-    Hparams().clip_value,
-    1e-8,
-    1e3,
-    of="penalty",
-    applies=lambda penalty: "clip_value" in penalty.reads,
-  )
-  fixed_generator: bool = _setting(
-    "Train the critic alone: the generator stays as it starts.",
-    False,
-    of="dataset",
-    applies=lambda source: source.generator is None,
-    otherwise=True,
-  )
+    "Steps over which the learning rate falls linearly to zero; 0 for a constant one.", 0, 0, 10**8)
+  beta1: float | None = _setting("Decay of the mean gradient.",
+    lambda choices: choices.row("optimizer").defaults["beta1"], 0.0, 0.999999,
+    of="optimizer", applies=lambda optimizer: "beta1" in optimizer.defaults)
+  beta2: float | None = _setting("Decay of the mean squared gradient.", _beta2, 0.0, 0.999999,
+    of="optimizer", applies=lambda optimizer: "beta2" in optimizer.defaults)
+  lambda_gp: float | None = _setting("Weight of the penalty.", _lambda_gp, 0.0, 1e6,
+    of="penalty", applies=lambda penalty: penalty.cost is not None)
+  clip_value: float | None = _setting("c: the critic's parameters are clipped to [-c, c].",
+    Hparams().clip_value, 1e-8, 1e3,
+    of="penalty", applies=lambda penalty: "clip_value" in penalty.reads)
+  fixed_generator: bool = _setting("Train the critic alone: the generator stays as it starts.",
+    False, otherwise=True, of="dataset", applies=lambda source: source.generator is None)
   compute_dtype: str = _setting(
     "Type in which the networks are trained; parameters and all measures are float32.",
-    "float32",
-    choices=COMPUTE_DTYPES,
-    before="float32",
-  )
-  n_funnels: int | None = _option(
-    "n_funnels", 10**4, "Funnels in the random pair of distributions; more are harder.", low=1
-  )
-  data_seed: int | None = _option(
-    "data_seed", _MAX_SEED, "Seed of the random pair of distributions."
-  )
+    "float32", choices=COMPUTE_DTYPES, before="float32")
+  n_funnels: int | None = _setting(
+    "Funnels in the random pair of distributions; more are harder.",
+    lambda choices: choices.data.options["n_funnels"], 1, 10**4,
+    of="dataset", applies=lambda source: "n_funnels" in source.options)
+  data_seed: int | None = _setting("Seed of the random pair of distributions.",
+    lambda choices: choices.data.options["data_seed"], 0, _MAX_SEED,
+    of="dataset", applies=lambda source: "data_seed" in source.options)
+  # fmt: on
 
   def __post_init__(self):
     for name, setting in SETTINGS.items():
-      setting.check_value(name, getattr(self, name), _types(name))
+      setting.check_value(name, getattr(self, name), types_of(name))
     choices = self.choices
     if choices.data.kind not in choices.row("architecture").kinds:
       raise ValueError(f"architecture={self.architecture} does not draw {choices.data.kind}")
@@ -212,13 +151,9 @@ class Settings:
   def networks(self) -> Pair:
     """Makes the critic and the generator."""
     source = DATASETS[self.dataset]
-    pair = ARCHITECTURES[self.architecture].make(
-      source.kind,
-      source.sample_shape,
-      latent_dim=self.latent_dim or source.latent_dim,
-      width=self.width,
-      depth=self.depth,
-    )
+    latent_dim = self.latent_dim or source.latent_dim
+    size = {"latent_dim": latent_dim, "width": self.width, "depth": self.depth}
+    pair = ARCHITECTURES[self.architecture].make(source.kind, source.sample_shape, **size)
     if source.generator is None:
       return pair
     return pair._replace(generator=source.generator(self.dataset, **self.data_options()))
@@ -235,11 +170,8 @@ class Settings:
     """The run folder's name: data, loss, penalty, seed, then every setting that is no default."""
     name = f"{self.dataset}-{self.loss}-{self.penalty}-seed{self.seed}"
     for field, setting in SETTINGS.items():
-      if field in ("dataset", "loss", "penalty", "seed"):
-        continue
-      value = getattr(self, field)
-      default = setting.value(self.choices)
-      if value not in (None, default):
+      value, named = getattr(self, field), field in ("dataset", "loss", "penalty", "seed")
+      if not named and value not in (None, setting.value(self.choices)):
         name += f"-{field}_{value}" if isinstance(value, str) else f"-{field}{value:.12g}"
     return name
 
@@ -252,6 +184,26 @@ class Settings:
       if value not in (None, False)
     )
 
+  def notes(self, steps: int) -> list[str]:
+    """Warnings, one line each, of choices that a paper advises against, or that waste steps."""
+    choices = self.choices
+    loss, penalty = choices.row("loss"), choices.row("penalty")
+    found = [
+      (0 < self.decay_steps < steps,
+        f"the learning rate is 0 after step {self.decay_steps}: of {steps} steps the rest change"
+        " nothing"),
+      (loss.estimate is wasserstein_estimate and not choices.is_wasserstein,
+        "no Lipschitz constraint: the estimate is not a distance and may grow without bound"
+        " (Arjovsky et al., 2017, section 3)"),
+      ("clip_value" in penalty.reads and self.beta1,
+        "a critic under clipping can become unstable with momentum; the paper uses RMSProp"
+        " (Arjovsky et al., 2017, section 4)"),
+      (loss.generator is minimax_generator_loss,
+        "the minimax loss saturates where the discriminator is sure; its authors train with the"
+        " non-saturating one (Goodfellow et al., 2014, section 3)"),
+    ]  # fmt: skip
+    return [note for applies, note in found if applies]
+
 
 SETTINGS = {field.name: field.metadata["setting"] for field in dataclasses.fields(Settings)}
 """What is known of each setting, by name."""
@@ -259,36 +211,17 @@ SETTINGS = {field.name: field.metadata["setting"] for field in dataclasses.field
 STATIC = tuple(name for name in SETTINGS if name not in (*Hparams._fields, "seed"))
 
 
-def _types(name: str) -> tuple[type, ...]:
+def types_of(name: str) -> tuple[type, ...]:
+  """Types of a setting: that of its values first, and that of None where it may mean nothing."""
   field_type = Settings.__dataclass_fields__[name].type
   return typing.get_args(field_type) or (field_type,)
 
 
-def value_type(name: str) -> type:
-  """The type of a setting that means something."""
-  return _types(name)[0]
+def make_loader(data_dir: str | None) -> Callable[[Settings], Dataset]:
+  """Builds `load(settings) -> Dataset`, which loads the data of equal options once.
 
-
-def choose(
-  dataset: str,
-  loss: str,
-  penalty: str,
-  architecture: str | None = None,
-  optimizer: str | None = None,
-) -> Choices:
-  """Fills in the choices that were left open.
-
-  Raises:
-    UserError: the architecture does not draw such data.
+  Args:
+    data_dir: TFDS folder of images; None for the usual one.
   """
-  choices = Choices(dataset, loss, penalty, architecture, optimizer)
-  for name in Choices._fields:
-    if getattr(choices, name) is None:
-      choices = choices._replace(**{name: SETTINGS[name].value(choices)})
-  kinds = choices.row("architecture").kinds
-  if choices.data.kind not in kinds:
-    raise UserError(
-      f"--architecture={choices.architecture} draws {' and '.join(kinds)}: leave it out with"
-      f" --dataset={dataset}"
-    )
-  return choices
+  load = functools.cache(functools.partial(load_dataset, data_dir=data_dir))
+  return lambda settings: load(settings.dataset, **settings.data_options())

@@ -7,7 +7,7 @@ from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
 from experiments.claims.summary import curves
 from experiments.report.results import by_setting
 from experiments.report.tables import mean_interval
-from experiments.spec.methods import METHODS
+from experiments.spec.grid import METHODS
 
 _WORDS = {"minimax": "minimax", "nonsaturating": "non-saturating", "clip": "clipping"}
 _WORDS |= {"gp": "penalty", "gp_one_sided": "one-sided penalty"}

@@ -13,8 +13,7 @@ from experiments.host.files import read_lines
 from experiments.spec.datasets import DATASETS
 from experiments.spec.defaults import defaults_table
 from experiments.spec.flags import read_choices, read_settings
-from experiments.spec.grid import Grid
-from experiments.spec.methods import METHODS
+from experiments.spec.grid import METHODS, Grid
 from experiments.spec.setting import ROWS
 from experiments.spec.settings import SETTINGS, Settings
 from wgan_jax import LOSSES, OPTIMIZERS, PENALTIES, Optimizer

@@ -9,7 +9,6 @@ import pytest
 from experiments.host.errors import UserError
 from experiments.spec.datasets import DATASETS
 from experiments.spec.grid import Grid
-from experiments.spec.notes import notes
 from experiments.spec.record import FORMAT, check_format, stamp
 from experiments.spec.settings import SETTINGS, STATIC, Settings
 from wgan_jax.training import Config, Hparams
@@ -195,6 +194,6 @@ def test_a_record_of_another_format_is_refused_by_the_version_that_wrote_it(tmp_
   ids=str,
 )
 def test_what_a_paper_advises_against_is_noted(choices, words):
-  found = notes(settings(**choices), 50)
+  found = settings(**choices).notes(50)
   assert len(found) == (words is not None)
   assert words is None or words in found[0]
