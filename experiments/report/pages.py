@@ -22,7 +22,7 @@ def render_page(template: pathlib.Path, **values) -> str:
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  environment.filters |= {"embed": _embed, "cell": _cell, "minutes": minutes}
+  environment.filters |= {"embed": _embed, "minutes": minutes}
   return environment.get_template(template.name).render(**values)
 
 
@@ -33,7 +33,3 @@ def minutes(seconds: float) -> str:
 
 def _embed(picture: Picture) -> str:
   return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
-
-
-def _cell(value: object) -> str:
-  return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -2,15 +2,16 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable
+from operator import attrgetter
+from typing import Any, NamedTuple
 
+from experiments.engine.folder import RunFolder
 from experiments.engine.groups import SweepFolder
 from experiments.host.files import read_json, read_lines
 from experiments.measures.rows import BEST_BY
 from experiments.measures.table import all_rows, compared
-from experiments.spec.settings import Settings
-
-_FIELDS = [field.name for field in dataclasses.fields(Settings)]
+from experiments.spec.settings import SETTINGS, Settings
 
 
 class Member(NamedTuple):
@@ -52,64 +53,51 @@ def read_members(folder: SweepFolder) -> list[Member]:
   Raises:
     UserError: there is no sweep, or a file is damaged.
   """
-  members, slow = [], [row.name for row in all_rows() if row.slow]
   wanted = read_json(folder.config).get("flags", {}).get("steps")
-  for run in folder.read_runs():
-    own = folder.member(run)
-    lines = read_lines(own.metrics)
-    summary = read_json(own.summary) if own.summary.exists() else {"status": "unfinished"}
-    status = summary.get("status")
-    at = lines[-1]["step"] if lines else 0
-    # A sweep that was extended and then stopped has members that lack steps.
-    finished = status == "finished" and at == summary["steps"] == wanted
-    if not finished and status != "diverged":
-      status = "unfinished"
-    if status == "finished":
-      steps = at
-    elif status == "diverged":
-      steps = summary["first_bad_step"] - 1
-    else:
-      steps = at
-    # Lines with the slow measures, so that the best one holds all measures.
-    measured_lines = [line for line in lines if any(name in line for name in slow)] or lines
-    best = min(measured_lines, key=_badness) if lines else {}
-    members.append(
-      Member(
-        name=own.path.name,
-        run=run,
-        status=status,
-        steps=steps,
-        end=_measures(lines[-1]) if finished else {},
-        best_step=best.get("step"),
-        best=_measures(best),
-        lines=lines,
-      )
-    )
-  return members
+  return [_read_member(folder.member(run), run, wanted) for run in folder.read_runs()]
+
+
+def _read_member(own: RunFolder, run: Settings, wanted: int) -> Member:
+  lines = read_lines(own.metrics)
+  summary = read_json(own.summary) if own.summary.exists() else {}
+  status, steps, end = summary.get("status"), lines[-1]["step"] if lines else 0, {}
+  if status == "diverged":
+    steps = summary["first_bad_step"] - 1
+  elif status == "finished" and steps == summary["steps"] == wanted:
+    end = _measures(lines[-1])
+  else:  # A sweep that was extended and then stopped has finished members that lack steps.
+    status = "unfinished"
+  # Lines with the slow measures, so that the best one holds all measures.
+  slow = {row.name for row in all_rows() if row.slow}
+  best = min([line for line in lines if slow & line.keys()] or lines, key=_badness, default={})
+  return Member(own.path.name, run, status, steps, end, best.get("step"), _measures(best), lines)
+
+
+def grouped(members: Iterable, key: Callable[[Any], Hashable]) -> dict[Any, list]:
+  """Groups by a key, in the order in which the keys appear."""
+  groups = {}
+  for member in members:
+    groups.setdefault(key(member), []).append(member)
+  return groups
 
 
 def by_setting(members: list[Member]) -> list[list[Member]]:
   """Groups the members that differ in their seed only."""
-  settings = {}
-  for member in members:
-    settings.setdefault(dataclasses.replace(member.run, seed=0), []).append(member)
-  return list(settings.values())
+  return list(grouped(members, lambda each: dataclasses.replace(each.run, seed=0)).values())
 
 
 def varied(members: list[Member]) -> list[str]:
   """Names of the settings, other than the seed, in which members differ."""
   return [
     name
-    for name in _FIELDS
+    for name in SETTINGS
     if name != "seed" and len({getattr(member.run, name) for member in members}) > 1
   ]
 
 
 def distinguishing_settings(members: list[Member]) -> list[str]:
   """Settings that vary between members, other than those implied by loss and penalty."""
-  methods = {}
-  for member in members:
-    methods.setdefault((member.run.loss, member.run.penalty), []).append(member)
+  methods = grouped(members, attrgetter("run.loss", "run.penalty"))
   within = {name for group in methods.values() for name in varied(group)}
   return [name for name in varied(members) if name in within | {"loss", "penalty"}]
 

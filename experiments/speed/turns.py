@@ -75,22 +75,18 @@ class Timing(NamedTuple):
 
   def details(self) -> dict[str, float]:
     """Milliseconds per unit and seconds of the first turn, named for `Measurement.details`."""
-    return {
-      **{f"{way}_ms": ms for way, ms in self.milliseconds().items()},
-      **{f"{way}_first_turn_s": seconds for way, seconds in self.first.items()},
-    }
+    steps = {f"{way}_ms": ms for way, ms in self.milliseconds().items()}
+    return steps | {f"{way}_first_turn_s": seconds for way, seconds in self.first.items()}
 
 
 def take_turns(ways: dict[str, Way], rounds: int) -> Timing:
   """Times each way once a round, after a first turn of each that is kept apart."""
-  first, seconds = {}, {name: [] for name in ways}
-  for turn in range(rounds + 1):
+  turns = {name: [] for name in ways}
+  for _ in range(rounds + 1):
     for name, way in ways.items():
       started = time.perf_counter()
       way.run()
-      taken = time.perf_counter() - started
-      if turn == 0:
-        first[name] = taken
-      else:
-        seconds[name].append(taken / way.units)
+      turns[name].append(time.perf_counter() - started)
+  first = {name: taken[0] for name, taken in turns.items()}
+  seconds = {name: [each / ways[name].units for each in taken[1:]] for name, taken in turns.items()}
   return Timing(first, seconds)
