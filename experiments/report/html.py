@@ -33,14 +33,11 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
     UserError: the file cannot be written.
   """
   settings = by_setting(members)
-  names, differ, distinguishing = (
-    measures_of(members),
-    varied(members),
-    distinguishing_settings(members),
-  )
-  tables = {}
+  names, differ = measures_of(members), varied(members)
+  distinguishing, tables = distinguishing_settings(members), {}
   for title, group in groups().items():
-    if rows := {name: row for name, row in group.items() if name in names}:
+    rows = {name: row for name, row in group.items() if name in names}
+    if rows:
       tables[title] = rows, _table(settings, distinguishing, rows)
   common = dataclasses.asdict(members[0].run)
   html = render_page(

@@ -17,7 +17,7 @@ def render_page(template: pathlib.Path, **values) -> str:
   """
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader([template.parent, pathlib.Path(__file__).parent]),
-    autoescape=True,
+    autoescape=lambda name: name.endswith(".html.jinja"),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -81,18 +81,14 @@ def write_results(folder: SweepFolder, members: list[Member]) -> None:
     }
     for same in by_setting(members)
   ]
-  meanings = {
-    name: f"{measure.title}, {measure.label}"
-    for name, measure in compared().items()
-    if name in names
-  }
+  measures = compared()
+  meanings = {name: f"{measures[name].title}, {measures[name].label}" for name in names}
+  record = {"measures": meanings, "best_by": BEST_BY, "members": rows, "settings": settings}
   path = folder.path / "results.csv"
   try:
     write_bytes(path, text.getvalue().encode())
     path = folder.path / "results.json"
-    write_json(
-      path, {"measures": meanings, "best_by": BEST_BY, "members": rows, "settings": settings}
-    )
+    write_json(path, record)
   except OSError as error:
     raise UserError(
       f"{path} cannot be written ({error.strerror}); the members' folders hold all of it: with room"
@@ -101,7 +97,5 @@ def write_results(folder: SweepFolder, members: list[Member]) -> None:
 
 
 def _intervals(values: list[dict]) -> dict:
-  names = [name for name in compared() if any(name in each for each in values)]
-  return {
-    name: mean_interval([each[name] for each in values if name in each])._asdict() for name in names
-  }
+  found = {name: [each[name] for each in values if name in each] for name in compared()}
+  return {name: mean_interval(own)._asdict() for name, own in found.items() if own}
