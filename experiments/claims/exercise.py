@@ -7,10 +7,10 @@ it does not fit `CriticFn`. Only the claim `course_exercise` uses it, to show th
 import jax
 import jax.numpy as jnp
 
-from wgan_jax import LOSSES, Config, Hparams, Info, Pair, State, interpolate, penalize
+from wgan_jax import LOSSES, Config, Info, Pair, State, interpolate, penalize
 from wgan_jax.convolution.primitive import conv_general_dilated
 from wgan_jax.data.images import sample_images
-from wgan_jax.training import Training, make_optimizer
+from wgan_jax.training import Training, make_optimizer, make_training
 
 
 def init_critic(key, width):
@@ -55,6 +55,8 @@ def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
   The generator is that of the pair, the critic that of `init_critic`.
   """
   loss, generator = LOSSES["wasserstein"], pair.generator
+  critic = pair.critic._replace(init=lambda key: init_critic(key, width))
+  init, _ = make_training(config, pair._replace(critic=critic), sample_images)
 
   def critic_objective(params, key, real, fake, lambda_gp):
     real_scores, fake_scores = score_batch(params, real), score_batch(params, fake)
@@ -74,16 +76,6 @@ def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
   def update(hparams, gradients, params, opt_state):
     updates, opt_state = make_optimizer(config, hparams).update(gradients, opt_state, params)
     return jax.tree.map(jnp.add, params, updates), opt_state
-
-  def init(key, hparams: Hparams):
-    key_critic, key_generator, key_steps = jax.random.split(key, 3)
-    critic_params = init_critic(key_critic, width)
-    params, batch_stats = generator.init(key_generator)
-    optimizer = make_optimizer(config, hparams)
-    return State(
-      jnp.zeros((), jnp.int32), key_steps, critic_params, params, batch_stats,
-      optimizer.init(critic_params), optimizer.init(params),
-    )  # fmt: skip
 
   def step(state, hparams, data):
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)

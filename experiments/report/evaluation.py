@@ -29,15 +29,10 @@ N_EXACT = 2000  # Samples of each side in a distance: the exact one's time grows
 
 
 class SampleMeasures(NamedTuple):
-  """Measures of samples against held-out data.
+  """Measures of samples against held-out data."""
 
-  Attributes:
-    measures: values by name.
-    shares: share of each class, [classes]; None without classes.
-  """
-
-  measures: dict[str, float]
-  shares: np.ndarray | None
+  measures: dict[str, float]  # By name.
+  shares: np.ndarray | None  # Share of each class, [classes]; None without classes.
 
 
 def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:

@@ -11,16 +11,10 @@ from experiments.host.errors import UserError
 from experiments.host.files import read_json, read_lines, write_bytes
 from experiments.measures.rows import BEST_BY
 from experiments.measures.table import compared, groups
+from experiments.report import results
 from experiments.report.pages import render_page
 from experiments.report.plots import draw_curves, draw_sensitivity
-from experiments.report.results import (
-  Member,
-  by_setting,
-  distinguishing_settings,
-  grouped,
-  measures_of,
-  varied,
-)
+from experiments.report.results import Member
 from experiments.report.tables import label, mean_interval, show
 
 _TEMPLATE = pathlib.Path(__file__).with_name("sweep.html.jinja")
@@ -32,9 +26,9 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
   Raises:
     UserError: the file cannot be written.
   """
-  settings = by_setting(members)
-  names, differ = measures_of(members), varied(members)
-  distinguishing, tables = distinguishing_settings(members), {}
+  settings = results.by_setting(members)
+  names, differ = results.measures_of(members), results.varied(members)
+  distinguishing, tables = results.distinguishing_settings(members), {}
   for title, group in groups().items():
     rows = {name: row for name, row in group.items() if name in names}
     if rows:
@@ -88,7 +82,7 @@ def _table(settings, distinguishing, names):
 
 def _samples(folder, settings):
   """Sample pictures of one seed of each setting, from its run folder."""
-  differ = distinguishing_settings([same[0] for same in settings])
+  differ = results.distinguishing_settings([same[0] for same in settings])
   pictures = []
   for same in settings:
     member = min(same, key=lambda member: (member.status != "finished", member.run.seed))
@@ -105,7 +99,7 @@ def _samples(folder, settings):
 def _times(folder):
   """Wall times by program: compiling, training, and the host's work between chunks."""
   times = {}
-  for program, lines in grouped(read_lines(folder.timing), itemgetter("program")).items():
+  for program, lines in results.grouped(read_lines(folder.timing), itemgetter("program")).items():
     parts = ("compile", "chunk", "host")
     row = {part: sum(line.get(f"{part}_seconds", 0.0) for line in lines) for part in parts}
     row["steps"] = sum(line.get("steps", 0) * line.get("members", 1) for line in lines)

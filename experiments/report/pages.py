@@ -1,4 +1,4 @@
-"""Pages of HTML from templates that extend `base.html.jinja`, with pictures inside."""
+"""Pages from templates; those of HTML extend `base.html.jinja`, with pictures inside."""
 
 import base64
 import pathlib
@@ -9,12 +9,7 @@ from experiments.figures.pictures import Picture
 
 
 def render_page(template: pathlib.Path, **values) -> str:
-  """Renders a template, which may be in any folder.
-
-  Args:
-    template: its file; it extends `base.html.jinja` of this folder.
-    **values: everything that the template names.
-  """
+  """Renders a template of any folder, which may extend `base.html.jinja` of this one."""
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader([template.parent, pathlib.Path(__file__).parent]),
     autoescape=lambda name: name.endswith(".html.jinja"),
@@ -22,11 +17,11 @@ def render_page(template: pathlib.Path, **values) -> str:
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  environment.filters |= {"embed": _embed, "minutes": minutes}
+  environment.filters |= {"embed": _embed, "minutes": _minutes}
   return environment.get_template(template.name).render(**values)
 
 
-def minutes(seconds: float) -> str:
+def _minutes(seconds: float) -> str:
   """Writes seconds as minutes and seconds: "2:05"."""
   return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 

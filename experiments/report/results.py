@@ -17,26 +17,17 @@ from experiments.spec.settings import SETTINGS, Settings
 class Member(NamedTuple):
   """Outcome of one member.
 
-  Attributes:
-    name: name of its folder.
-    run: its settings.
-    status: "finished", "diverged", or "unfinished".
-    steps: steps done.
-    end: measures at the end, by name; empty if not "finished".
-    best_step: step of the line with the least `BEST_BY`, of lines with slow measures if there are
-      any; None without a line.
-    best: measures at `best_step`.
-    lines: its lines of metrics.
+  Its best line is that with the least `BEST_BY`, of lines with slow measures if there are any.
   """
 
-  name: str
+  name: str  # Name of its folder.
   run: Settings
-  status: str
-  steps: int
-  end: dict[str, float]
-  best_step: int | None
-  best: dict[str, float]
-  lines: list[dict]
+  status: str  # "finished", "diverged", or "unfinished".
+  steps: int  # Steps done.
+  end: dict[str, float]  # Measures at the end, by name; empty if not "finished".
+  best_step: int | None  # Step of the best line; None without a line.
+  best: dict[str, float]  # Measures at `best_step`.
+  lines: list[dict]  # Its lines of metrics.
 
   def row(self, names: list[str]) -> dict:
     """Flat row for results.csv, with the measures of these names."""

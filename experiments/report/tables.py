@@ -19,18 +19,11 @@ from experiments.spec.settings import Settings
 
 
 class MeanInterval(NamedTuple):
-  """Mean over seeds, and its 95 % confidence interval.
+  """Mean over seeds, and its 95 % confidence interval: Student's, mean +- half_width."""
 
-  Attributes:
-    n: number of values, of the members that finished.
-    mean: None without a value.
-    half_width: half the width of Student's interval, mean +- half_width; None below two values, and
-      if one is not finite.
-  """
-
-  n: int
-  mean: float | None
-  half_width: float | None
+  n: int  # Number of values, of the members that finished.
+  mean: float | None  # None without a value.
+  half_width: float | None  # None below two values, and if one is not finite.
 
   def __str__(self) -> str:
     if self.mean is None:

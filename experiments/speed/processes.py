@@ -23,11 +23,9 @@ sys.exit(status)
 
 
 def start(rounds: int, *, warm: bool) -> Measurement:
-  """Times from the start of the process to the end of its first chunk of steps.
+  """Times from a process's start to the end of its first chunk of steps, one process a round.
 
-  Args:
-    rounds: processes to time.
-    warm: whether an earlier process has filled the compilation cache; else it is empty.
+  If `warm`, an earlier process has filled the compilation cache; else it is empty.
   """
   taken = []
   with tempfile.TemporaryDirectory() as folder:

@@ -137,16 +137,9 @@ def make_step(
 
 
 def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -> dict[str, Way]:
-  """Builds a run to be timed; for images one in each memory layout.
+  """Builds a gradient penalty run to be timed, for images one in each memory layout, by name.
 
-  Args:
-    settings: of a gradient penalty run.
-    dataset: its data.
-    n_steps: steps per turn.
-    device: "cpu" or "cuda".
-
-  Returns:
-    The ways, by name.
+  Each turn does `n_steps` steps on `device`, "cpu" or "cuda".
   """
   if device == "cuda" and jax.config.jax_default_matmul_precision is None:
     torch.set_float32_matmul_precision("high")  # TF32, as JAX there.

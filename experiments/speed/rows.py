@@ -10,19 +10,12 @@ from experiments.speed.turns import Measurement
 
 
 class Row(NamedTuple):
-  """A row of the benchmark.
+  """A row of the benchmark."""
 
-  Attributes:
-    name: its name for `--rows`.
-    title: what it measures, in one line.
-    measure: maps the number of rounds to the measurement.
-    default: whether it is measured when no rows are named.
-  """
-
-  name: str
-  title: str
-  measure: Callable[[int], Measurement]
-  default: bool = True
+  name: str  # Its name for `--rows`.
+  title: str  # What it measures, in one line.
+  measure: Callable[[int], Measurement]  # From the number of rounds.
+  default: bool = True  # Whether it is measured when no rows are named.
 
 
 _images = partial(settings_of, "digits")  # 28 x 28, as MNIST.

@@ -24,41 +24,25 @@ class MedianRange(NamedTuple):
 
 
 class Measurement(NamedTuple):
-  """Result of one row of the benchmark.
+  """Result of one row of the benchmark."""
 
-  Attributes:
-    value: the row's figure.
-    unit: its unit, as printed behind it.
-    details: the figures that it was computed from, by name.
-  """
-
-  value: MedianRange
-  unit: str
-  details: dict
+  value: MedianRange  # The row's figure.
+  unit: str  # Its unit, as printed behind it.
+  details: dict  # The figures that it was computed from, by name.
 
 
 class Way(NamedTuple):
-  """One way to do the work that a row times.
+  """One way to do the work that a row times."""
 
-  Attributes:
-    run: does one turn's work and returns when it is finished.
-    units: how many units, such as training steps, one turn does; seconds are reported per unit.
-  """
-
-  run: Callable[[], None]
-  units: int
+  run: Callable[[], None]  # Does one turn's work and returns when it is finished.
+  units: int  # Units that one turn does, such as training steps; seconds are reported per unit.
 
 
 class Timing(NamedTuple):
-  """Wall times by way.
+  """Wall times by way."""
 
-  Attributes:
-    first: seconds of the whole first turn, in which a way compiles.
-    seconds: seconds per unit in each later turn.
-  """
-
-  first: dict[str, float]
-  seconds: dict[str, list[float]]
+  first: dict[str, float]  # Seconds of the whole first turn, in which a way compiles.
+  seconds: dict[str, list[float]]  # Seconds per unit in each later turn.
 
   def times_faster(self, way: str, than: str) -> MedianRange:
     """Speed of one way over that of another, from the two turns of each round."""
