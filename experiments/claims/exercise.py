@@ -83,19 +83,19 @@ def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
 
     def update_critic(carry, key):
       key_latents, key_epsilon = jax.random.split(key)
-      params, batch_stats = state.generator_params, state.batch_stats
-      fake, _ = generator.apply(params, batch_stats, latents(key_latents), train=True)
+      own = (state.generator_params, state.batch_stats)
+      fake, _ = generator.apply(*own, latents(key_latents), train=True)
       drawn = (key_epsilon, real, fake, hparams.lambda_gp)
       gradients, aux = jax.grad(critic_objective, has_aux=True)(carry[0], *drawn)
       return update(hparams, gradients, *carry), aux
 
     start = (state.critic_params, state.critic_opt_state)
     critic, aux = jax.lax.scan(update_critic, start, jax.random.split(keys[1], config.n_critic))
+    params, opt_state = state.generator_params, state.generator_opt_state
     (generator_loss, batch_stats), gradients = jax.value_and_grad(
       generator_objective, has_aux=True
-    )(state.generator_params, state.batch_stats, critic[0], latents(keys[2]))
-    start = (state.generator_params, state.generator_opt_state)
-    params, opt_state = update(hparams, gradients, *start)
+    )(params, state.batch_stats, critic[0], latents(keys[2]))
+    params, opt_state = update(hparams, gradients, params, opt_state)
     state = State(state.step + 1, state.key, critic[0], params, batch_stats, critic[1], opt_state)
     estimate, penalty, objective, norms = (values[-1] for values in aux)
     finite = jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state[2:])]))

@@ -62,8 +62,8 @@ def dots_with_interval(axes, place: float, values: list[float], color: str) -> N
   spread = mean_interval(values)
   axes.plot([place] * len(values), values, "o", color=color, alpha=0.6, markersize=4)
   if spread.mean is not None:
-    width = spread.half_width or 0.0
-    axes.errorbar(place + 0.15, spread.mean, width, fmt="_", color=color, capsize=4)
+    half_width = spread.half_width or 0.0
+    axes.errorbar(place + 0.15, spread.mean, half_width, fmt="_", color=color, capsize=4)
 
 
 def image_grid(axes, images: np.ndarray, title: str) -> None:

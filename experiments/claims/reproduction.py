@@ -24,8 +24,7 @@ class Reproduction:
   def __init__(self, path: pathlib.Path, names: Sequence[str]):
     self.path, self._file, self._names = path, path / "results.json", names
     self.results = read_json(self._file).get("claims") if self._file.exists() else {}
-    known = isinstance(self.results, dict) and self.results.keys() <= set(names)
-    if not known or not all(map(_is_whole, self.results.values())):
+    if not _are_whole(self.results, names):
       raise UserError(f"{self._file}: damaged, or of another version: name another folder")
 
   def has(self, name: str, asked: dict) -> bool:
@@ -43,9 +42,9 @@ class Reproduction:
         old.unlink()
       pictures = []
       for i, picture in enumerate(evidence.pictures, 1):
-        file = figures / f"{claim.name}-{i}.png"
-        write_bytes(file, picture.png)
-        pictures.append({"file": f"figures/{file.name}", "caption": picture.caption})
+        file = f"figures/{claim.name}-{i}.png"
+        write_bytes(self.path / file, picture.png)
+        pictures.append({"file": file, "caption": picture.caption})
       self.results[claim.name] = {
         "sentence": claim.sentence,
         "source": claim.source,
@@ -95,5 +94,7 @@ class Reproduction:
       ) from error
 
 
-def _is_whole(result):
-  return isinstance(result, dict) and result.keys() >= _FIELDS
+def _are_whole(results, names):
+  if not isinstance(results, dict) or not results.keys() <= set(names):
+    return False
+  return all(isinstance(each, dict) and each.keys() >= _FIELDS for each in results.values())

@@ -34,6 +34,8 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
     if rows:
       tables[title] = rows, _table(settings, distinguishing, rows)
   common = dataclasses.asdict(members[0].run)
+  implied = [name for name in differ if name not in distinguishing]  # By loss and penalty.
+  methods = {f"{each.run.loss}, {each.run.penalty}": each.run for each in members if implied}
   html = render_page(
     _TEMPLATE,
     members=members,
@@ -41,7 +43,7 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
     record=read_json(folder.config),
     settings=settings,
     distinguishing=distinguishing,
-    brought=_brought(members, [name for name in differ if name not in distinguishing]),
+    brought={method: label(run, implied) for method, run in methods.items()},
     tables=tables,
     best_by=compared()[BEST_BY],
     curves=draw_curves(settings, names),
@@ -59,25 +61,20 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
     ) from error
 
 
-def _brought(members, names):
-  """Settings implied by loss and penalty, one line a method."""
-  methods = {(member.run.loss, member.run.penalty): member.run for member in members}
-  return {", ".join(method): label(run, names) for method, run in methods.items() if names}
-
-
 def _table(settings, distinguishing, names):
   rows = []
   for same in settings:
     finished = [member for member in same if member.status == "finished"]
     end = {name: mean_interval([m.end[name] for m in finished if name in m.end]) for name in names}
-    row = {"values": [show(getattr(same[0].run, name)) for name in distinguishing]}
-    row |= {"seeds": f"{len(finished)} of {len(same)}", "end": end}
-    rows.append(row | {"best": mean_interval([m.best[BEST_BY] for m in finished])})
+    values = [show(getattr(same[0].run, name)) for name in distinguishing]
+    best = mean_interval([m.best[BEST_BY] for m in finished])
+    seeds = f"{len(finished)} of {len(same)}"
+    rows.append({"values": values, "seeds": seeds, "end": end, "best": best})
   means = [row["end"][BEST_BY].mean for row in rows if BEST_BY in row["end"]]
-  least = min((mean for mean in means if mean is not None and math.isfinite(mean)), default=None)
-  return [
-    row | {"is_best": least is not None and row["end"][BEST_BY].mean == least} for row in rows
-  ]
+  finite = [mean for mean in means if mean is not None and math.isfinite(mean)]
+  for row in rows:
+    row["is_best"] = bool(finite) and row["end"][BEST_BY].mean == min(finite)
+  return rows
 
 
 def _samples(folder, settings):

@@ -15,7 +15,6 @@ from experiments.spec.settings import SETTINGS, STATIC
 from wgan_jax.training import Hparams
 
 _MOST_LINES = 10  # More cannot be distinguished in one picture.
-_SIZE = (6.4, 3.6)
 
 
 def draw_curves(settings: list[list[Member]], names: list[str]) -> list[Picture]:
@@ -78,12 +77,13 @@ def draw_sensitivity(members: list[Member], names: list[str]) -> list[Picture]:
     concerned = [member for group in lines for member in group]
     rest = [name for name in distinguishing_settings(concerned) if name != hparam]
     for name in names:
-      if not any(name in member.end for member in concerned):
+      ends = [member.end[name] for member in concerned if name in member.end]
+      if not ends:
         continue
       figure, axes = _axes(measures[name])
       for group in lines[:_MOST_LINES]:
         _draw_sensitivity(axes, group, hparam, name, label(group[0].run, rest))
-      _scale(axes, [m.end[name] for m in concerned if name in m.end])
+      _scale(axes, ends)
       values = sorted({getattr(member.run, hparam) for member in concerned})
       if values[0] > 0:
         axes.set_xscale("log")
@@ -117,24 +117,21 @@ def _by_program(settings):
 
 
 def _rank(same):
-  values = [member.end[BEST_BY] for member in same if BEST_BY in member.end]
-  mean = mean_interval(values).mean if values else math.inf
-  return mean if math.isfinite(mean) else math.inf
+  mean = mean_interval([each.end[BEST_BY] for each in same if BEST_BY in each.end]).mean
+  return mean if mean is not None and math.isfinite(mean) else math.inf
 
 
 def _axes(measure: Measure):
-  figure = Figure(figsize=_SIZE, layout="constrained")
-  axes = figure.add_subplot()
-  axes.set_ylabel(measure.label)
-  return figure, axes
+  figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+  return figure, figure.add_subplot(ylabel=measure.label)
 
 
 def _scale(axes, values):
   """Makes an axis logarithmic if small values could not be read beside large ones."""
-  sizes = sorted(abs(value) for value in values if math.isfinite(value)) or [0.0]
+  finite = [value for value in values if math.isfinite(value)] or [0.0]
+  sizes = sorted(map(abs, finite))
   middle = sizes[len(sizes) // 2]
-  positive = all(value > 0 for value in values if math.isfinite(value))
-  if positive and sizes[-1] > 50 * sizes[0] > 0:
+  if min(finite) > 0 and sizes[-1] > 50 * sizes[0]:
     axes.set_yscale("log")
   elif sizes[-1] > 50 * middle > 0:
     axes.set_yscale("symlog", linthresh=middle)

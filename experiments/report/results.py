@@ -33,8 +33,7 @@ class Member(NamedTuple):
     """Flat row for results.csv, with the measures of these names."""
     row = {"member": self.name} | dataclasses.asdict(self.run)
     row |= {"status": self.status, "steps": self.steps}
-    row |= {name: self.end.get(name) for name in names}
-    row["best_step"] = self.best_step
+    row |= {name: self.end.get(name) for name in names} | {"best_step": self.best_step}
     return row | {f"{name}_at_best": self.best.get(name) for name in names}
 
 
@@ -79,11 +78,8 @@ def by_setting(members: list[Member]) -> list[list[Member]]:
 
 def varied(members: list[Member]) -> list[str]:
   """Names of the settings, other than the seed, in which members differ."""
-  return [
-    name
-    for name in SETTINGS
-    if name != "seed" and len({getattr(member.run, name) for member in members}) > 1
-  ]
+  values = {name: {getattr(member.run, name) for member in members} for name in SETTINGS}
+  return [name for name, own in values.items() if name != "seed" and len(own) > 1]
 
 
 def distinguishing_settings(members: list[Member]) -> list[str]:

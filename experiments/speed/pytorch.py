@@ -109,9 +109,8 @@ def make_step(
   """
   hparams, batch_size = jax.tree.map(float, settings.hparams()), settings.batch_size
   device = next(critic.parameters()).device
-  adam = functools.partial(
-    torch.optim.Adam, lr=hparams.learning_rate, betas=(hparams.beta1, hparams.beta2), fused=True
-  )
+  betas = hparams.beta1, hparams.beta2
+  adam = functools.partial(torch.optim.Adam, lr=hparams.learning_rate, betas=betas, fused=True)
   critic_optimizer, generator_optimizer = adam(critic.parameters()), adam(generator.parameters())
 
   def sample_latents():
