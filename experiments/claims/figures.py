@@ -59,11 +59,10 @@ def overlaid_histograms(axes, sides: dict[str, np.ndarray], bins) -> None:
 
 def dots_with_interval(axes, place: float, values: list[float], color: str) -> None:
   """Draws a dot for each seed, and beside them their mean and its 95 % interval."""
-  spread = mean_interval(values)
+  _, mean, half_width = mean_interval(values)
   axes.plot([place] * len(values), values, "o", color=color, alpha=0.6, markersize=4)
-  if spread.mean is not None:
-    half_width = spread.half_width or 0.0
-    axes.errorbar(place + 0.15, spread.mean, half_width, fmt="_", color=color, capsize=4)
+  if mean is not None:
+    axes.errorbar(place + 0.15, mean, half_width or 0.0, fmt="_", color=color, capsize=4)
 
 
 def image_grid(axes, images: np.ndarray, title: str) -> None:
