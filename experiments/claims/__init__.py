@@ -17,19 +17,14 @@ SOURCES = ("course", "wgan", "wgan_gp", "benchmarks")
 def find_names() -> dict[str, str]:
   """Maps each claim's name to its source, by the files that there are; imports none of them."""
   folder = pathlib.Path(__file__).parent
-  return {
-    module.name: source
-    for source in SOURCES
-    for module in pkgutil.iter_modules([str(folder / source)])
-  }
+  found = {source: pkgutil.iter_modules([str(folder / source)]) for source in SOURCES}
+  return {module.name: source for source, modules in found.items() for module in modules}
 
 
 def load_claims() -> "dict[str, Claim]":
   """Imports all claims, in reading order: by source, and by each claim's `place` in it."""
-  sources = find_names()
-  claims = {
-    name: importlib.import_module(f"{__name__}.{source}.{name}").CLAIM
-    for name, source in sources.items()
-  }
-  order = sorted(claims, key=lambda name: (SOURCES.index(sources[name]), claims[name].place, name))
-  return {name: claims[name] for name in order}
+  found = []
+  for name, source in find_names().items():
+    claim = importlib.import_module(f"{__name__}.{source}.{name}").CLAIM
+    found.append((SOURCES.index(source), claim.place, name, claim))
+  return {name: claim for *_, name, claim in sorted(found, key=lambda row: row[:3])}

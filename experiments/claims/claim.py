@@ -33,33 +33,21 @@ class Verdict(NamedTuple):
 class Claim:
   """A sentence of a source, and how it is put to the test.
 
-  Attributes:
-    measure: (lab, **arguments) -> Evidence.
-    criterion: numbers -> Verdict.
-    name: the name of its file.
-    place: its place among its source's claims, in reading order. Equal places go by name.
-    sentence: the source's claim, as the source means it.
-    source: the paper's figure, table or section, or the course's row.
-    settings: networks, data and optimiser of the runs, and how they differ from the source's.
-    criterion_text: the criterion in words.
-    quick: arguments of `measure` for 2 CPU cores; `seeds` is how many, absent if nothing is drawn.
-    full: arguments that differ from `quick` on a GPU.
-    tiny: arguments that differ from `quick` in tests: the least that runs every line.
-    minutes: duration at "quick" on 2 CPU cores, and at "full" on a GPU.
+  The argument `seeds` of `measure` is how many; it is absent if nothing is drawn.
   """
 
-  measure: Callable[..., Evidence]
-  criterion: Callable[[dict[str, Any]], Verdict]
-  name: str
-  place: float
-  sentence: str
-  source: str
-  settings: str
-  criterion_text: str
-  quick: dict[str, Any]
-  full: dict[str, Any]
-  tiny: dict[str, Any]
-  minutes: dict[str, float]
+  measure: Callable[..., Evidence]  # (lab, **arguments) -> Evidence.
+  criterion: Callable[[dict[str, Any]], Verdict]  # numbers -> Verdict.
+  name: str  # The name of its file.
+  place: float  # Its place among its source's claims, in reading order. Equal places go by name.
+  sentence: str  # The source's claim, as the source means it.
+  source: str  # The paper's figure, table or section, or the course's row.
+  settings: str  # Networks, data and optimiser of the runs, and how they differ from the source's.
+  criterion_text: str  # The criterion in words.
+  quick: dict[str, Any]  # Arguments of `measure` for 2 CPU cores.
+  full: dict[str, Any]  # Arguments that differ from `quick` on a GPU.
+  tiny: dict[str, Any]  # Arguments that differ from `quick` in tests: the least for every line.
+  minutes: dict[str, float]  # Duration at "quick" on 2 CPU cores, and at "full" on a GPU.
 
   def arguments(self, scale: str) -> dict[str, Any]:
     """Gives the arguments of `measure` at a scale."""
@@ -69,6 +57,5 @@ class Claim:
 def verdict(holds: bool, seen: str, *, conclusive: bool = True) -> Verdict:
   """Makes a verdict: `not at this scale` if inconclusive, else reproduced or not."""
   reproduced, not_reproduced, not_at_this_scale = OUTCOMES
-  if not conclusive:
-    return Verdict(not_at_this_scale, seen)
-  return Verdict(reproduced if holds else not_reproduced, seen)
+  outcome = reproduced if holds else not_reproduced
+  return Verdict(outcome if conclusive else not_at_this_scale, seen)

@@ -7,10 +7,10 @@ it does not fit `CriticFn`. Only the claim `course_exercise` uses it, to show th
 import jax
 import jax.numpy as jnp
 
-from wgan_jax import LOSSES, Config, Hparams, Info, Pair, State, interpolate, penalize
+from wgan_jax import LOSSES, Config, Info, Pair, State, interpolate, penalize
 from wgan_jax.convolution.primitive import conv_general_dilated
 from wgan_jax.data.images import sample_images
-from wgan_jax.training import Training, make_optimizer
+from wgan_jax.training import Training, make_optimizer, make_training
 
 
 def init_critic(key, width):
@@ -55,6 +55,8 @@ def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
   The generator is that of the pair, the critic that of `init_critic`.
   """
   loss, generator = LOSSES["wasserstein"], pair.generator
+  critic = pair.critic._replace(init=lambda key: init_critic(key, width))
+  init, _ = make_training(config, pair._replace(critic=critic), sample_images)
 
   def critic_objective(params, key, real, fake, lambda_gp):
     real_scores, fake_scores = score_batch(params, real), score_batch(params, fake)
@@ -75,35 +77,25 @@ def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
     updates, opt_state = make_optimizer(config, hparams).update(gradients, opt_state, params)
     return jax.tree.map(jnp.add, params, updates), opt_state
 
-  def init(key, hparams: Hparams):
-    key_critic, key_generator, key_steps = jax.random.split(key, 3)
-    critic_params = init_critic(key_critic, width)
-    params, batch_stats = generator.init(key_generator)
-    optimizer = make_optimizer(config, hparams)
-    return State(
-      jnp.zeros((), jnp.int32), key_steps, critic_params, params, batch_stats,
-      optimizer.init(critic_params), optimizer.init(params),
-    )  # fmt: skip
-
   def step(state, hparams, data):
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
     real = sample_images(keys[0], data, config.batch_size)
 
     def update_critic(carry, key):
       key_latents, key_epsilon = jax.random.split(key)
-      params, batch_stats = state.generator_params, state.batch_stats
-      fake, _ = generator.apply(params, batch_stats, latents(key_latents), train=True)
+      own = (state.generator_params, state.batch_stats)
+      fake, _ = generator.apply(*own, latents(key_latents), train=True)
       drawn = (key_epsilon, real, fake, hparams.lambda_gp)
       gradients, aux = jax.grad(critic_objective, has_aux=True)(carry[0], *drawn)
       return update(hparams, gradients, *carry), aux
 
     start = (state.critic_params, state.critic_opt_state)
     critic, aux = jax.lax.scan(update_critic, start, jax.random.split(keys[1], config.n_critic))
+    params, opt_state = state.generator_params, state.generator_opt_state
     (generator_loss, batch_stats), gradients = jax.value_and_grad(
       generator_objective, has_aux=True
-    )(state.generator_params, state.batch_stats, critic[0], latents(keys[2]))
-    start = (state.generator_params, state.generator_opt_state)
-    params, opt_state = update(hparams, gradients, *start)
+    )(params, state.batch_stats, critic[0], latents(keys[2]))
+    params, opt_state = update(hparams, gradients, params, opt_state)
     state = State(state.step + 1, state.key, critic[0], params, batch_stats, critic[1], opt_state)
     estimate, penalty, objective, norms = (values[-1] for values in aux)
     finite = jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state[2:])]))

@@ -34,15 +34,13 @@ def lines_by_seed(axes, x, rows, label: str | None = None, *, marker: str = "-",
     if x is None and not row:
       continue
     points = zip(*row, strict=True) if x is None else (x, row)
-    own = {"linewidth": 1, "label": None if seed else label} | style
-    axes.plot(*points, marker, **own)
+    axes.plot(*points, marker, **{"linewidth": 1, "label": None if seed else label} | style)
 
 
 def mark(axes, *, x: float | None = None, y: float | None = None, label: str | None = None) -> None:
   """Marks a known value with a dotted grey line across the panel."""
-  style = {"color": "gray", "linewidth": 0.8, "linestyle": ":", "label": label}
-  draw = axes.axhline if x is None else axes.axvline
-  draw(y if x is None else x, **style)
+  draw, at = (axes.axhline, y) if x is None else (axes.axvline, x)
+  draw(at, color="gray", linewidth=0.8, linestyle=":", label=label)
 
 
 def entitle(axes, title: str, **labels) -> None:
@@ -67,11 +65,10 @@ def overlaid_histograms(axes, sides: dict[str, np.ndarray], bins) -> None:
 
 def dots_with_interval(axes, place: float, values: list[float], color: str) -> None:
   """Draws a dot for each seed, and beside them their mean and its 95 % interval."""
-  spread = mean_interval(values)
+  _, mean, half_width = mean_interval(values)
   axes.plot([place] * len(values), values, "o", color=color, alpha=0.6, markersize=4)
-  if spread.mean is not None:
-    width = spread.half_width or 0.0
-    axes.errorbar(place + 0.15, spread.mean, width, fmt="_", color=color, capsize=4)
+  if mean is not None:
+    axes.errorbar(place + 0.15, mean, half_width or 0.0, fmt="_", color=color, capsize=4)
 
 
 def image_grid(axes, images: np.ndarray, title: str) -> None:
@@ -92,10 +89,9 @@ def image_grids(images: dict[str, np.ndarray], caption: str, *, size, rows: int 
 
 def log_map(axes, values: np.ndarray):
   """Draws an array in units of its largest entry, from a thousandth of it; red: exactly 0."""
-  shown = values / values.max()
   if not values.all():
     axes.set_facecolor("red")
-  shown = np.where(shown > 0, np.maximum(shown, 1e-9), np.nan)
+  shown = np.where(values > 0, np.maximum(values / values.max(), 1e-9), np.nan)
   return axes.imshow(shown, norm="log", vmin=1e-3, vmax=1)
 
 

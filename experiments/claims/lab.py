@@ -59,19 +59,16 @@ class Lab:
     if len({run.program_name() for run in runs}) != 1:
       raise ValueError("the runs must differ in numbers and seeds only")
     first, dataset = runs[0], runs[0].load(self.data_dir)
-    sample_real, data, look_at = dataset.sample_real, dataset.train, look
-    if more_data is not None:
-      data = {"more": more_data, "train": dataset.train}
 
-      def sample_real(key, data, batch_size):
-        return dataset.sample_real(key, data["train"], batch_size)
+    def sample_real(key, data, batch_size):
+      return dataset.sample_real(key, data[0], batch_size)
 
-      def look_at(key, state, data):
-        return look(key, state, data["more"])
+    def look_at(key, state, data):
+      return look(key, state, data[0] if more_data is None else data[1])
 
-    members = [(run.hparams(), run.seed) for run in runs]
     training = make_training(first.config(), first.networks(), sample_real)
-    return observe(training, data, members, at, look_at)
+    source, members = (dataset.train, more_data), [(run.hparams(), run.seed) for run in runs]
+    return observe(training, source, members, at, look_at)
 
   def sweep(
     self, dataset: str, choices: dict, *, seeds: int, steps: int, log_every: int, slow_every=0
@@ -84,8 +81,8 @@ class Lab:
     load = make_loader(self.data_dir)
     flags = {"steps": steps, "log_every": log_every, "slow_every": slow_every, "seeds": seeds}
     intervals = Intervals(log_every, steps, steps, slow_every)
+    how = {"batching": default_batching(), "at_once": None, "intervals": intervals}
     with open_sweep(self.folder / dataset, runs, load(runs[0]), flags, self.environment) as folder:
-      how = {"batching": default_batching(), "at_once": None, "intervals": intervals}
       train_sweep(folder, runs, load, steps=steps, **how)
       return read_members(folder)
 

@@ -8,12 +8,11 @@ from experiments.claims.claim import OUTCOMES, Claim, Evidence, Verdict
 from experiments.figures.pictures import Picture
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_bytes, write_json
-from experiments.report.pages import minutes, render_page
+from experiments.report.pages import render_page
 
-_WORDS = ("sentence", "source", "settings")
-_FIELDS = {*_WORDS, "criterion", "asked", "verdict", "seen", "table", "pictures", "seconds"}
-_FIELDS |= {"environment"}
-_TEMPLATE = pathlib.Path(__file__).with_name("reproduction.html.jinja")
+_FIELDS = {"sentence", "source", "settings", "criterion", "asked", "verdict", "seen", "table"}
+_FIELDS |= {"pictures", "seconds", "environment"}
+_TEMPLATES = pathlib.Path(__file__).parent
 
 
 class Reproduction:
@@ -24,15 +23,9 @@ class Reproduction:
 
   def __init__(self, path: pathlib.Path, names: Sequence[str]):
     self.path, self._file, self._names = path, path / "results.json", names
-    self.results = {}
-    if self._file.exists():
-      results = read_json(self._file).get("claims")
-      if not isinstance(results, dict) or not all(map(self._is_whole, results, results.values())):
-        raise UserError(f"{self._file}: damaged, or of another version: name another folder")
-      self.results = results
-
-  def _is_whole(self, name, result):
-    return name in self._names and isinstance(result, dict) and set(result) >= _FIELDS
+    self.results = read_json(self._file).get("claims") if self._file.exists() else {}
+    if not _are_whole(self.results, names):
+      raise UserError(f"{self._file}: damaged, or of another version: name another folder")
 
   def has(self, name: str, asked: dict) -> bool:
     """Says whether a claim was put to the test with just these arguments."""
@@ -49,11 +42,13 @@ class Reproduction:
         old.unlink()
       pictures = []
       for i, picture in enumerate(evidence.pictures, 1):
-        file = figures / f"{claim.name}-{i}.png"
-        write_bytes(file, picture.png)
-        pictures.append({"file": f"figures/{file.name}", "caption": picture.caption})
+        file = f"figures/{claim.name}-{i}.png"
+        write_bytes(self.path / file, picture.png)
+        pictures.append({"file": file, "caption": picture.caption})
       self.results[claim.name] = {
-        **{name: getattr(claim, name) for name in _WORDS},
+        "sentence": claim.sentence,
+        "source": claim.source,
+        "settings": claim.settings,
         "criterion": claim.criterion_text,
         "asked": asked,
         "verdict": verdict.outcome,
@@ -75,43 +70,31 @@ class Reproduction:
     """Writes results.json, verdicts.md and report.html."""
     self.results = {name: self.results[name] for name in self._names if name in self.results}
     write_json(self._file, {"claims": self.results})
-    write_bytes(self.path / "verdicts.md", self._verdicts().encode())
-    write_bytes(self.path / "report.html", self._report().encode())
-
-  def _verdicts(self):
-    lines = ["| claim | source | verdict | seen | scale, seeds | time |", "|---" * 6 + "|"]
-    for name, result in self.results.items():
-      asked = result["asked"]
-      scale = ", ".join(str(asked[each]) for each in ("scale", "seeds") if each in asked)
-      cells = [f"**`{name}`** {result['sentence']}", result["source"], result["verdict"]]
-      cells += [result["seen"], scale, minutes(result["seconds"])]
-      lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    counts = ", ".join(f"{n} {each}" for each, n in self._counts().items())
-    counts += f", of {len(self._names)} claims"
-    head = f"# Claims and verdicts\n\n{counts}. `python -m experiments.reproduce` wrote this table"
-    head += " and, beside it, `report.html` with all [figures](figures).\n\n"
-    return head + "\n".join(lines) + "\n"
-
-  def _report(self):
-    shown = {}
-    for name, result in self.results.items():
-      files = {each["file"]: each["caption"] for each in result["pictures"]}
-      pictures = [Picture(caption, self._read(name, file)) for file, caption in files.items()]
-      shown[name] = result | {"embedded": pictures}
+    outcomes = [result["verdict"] for result in self.results.values()]
+    counts = {each: outcomes.count(each) for each in OUTCOMES if each in outcomes}
+    shown = {"results": self.results, "counts": counts, "n_claims": len(self._names)}
+    verdicts = render_page(_TEMPLATES / "verdicts.md.jinja", **shown)
+    write_bytes(self.path / "verdicts.md", verdicts.encode())
     machines = {
       f"{each['devices']} x {each['device']}, {each['threads']} threads, jax {each['jax']}"
       for each in (result["environment"] for result in self.results.values())
     }
-    return render_page(_TEMPLATE, results=shown, counts=self._counts(), machines=sorted(machines))
+    shown["machines"] = sorted(machines)
+    shown["pictures"] = {name: self._pictures(name) for name in self.results}
+    report = render_page(_TEMPLATES / "reproduction.html.jinja", **shown)
+    write_bytes(self.path / "report.html", report.encode())
 
-  def _read(self, name, file):
+  def _pictures(self, name):
+    files = {each["file"]: each["caption"] for each in self.results[name]["pictures"]}
     try:
-      return (self.path / file).read_bytes()
+      return [Picture(caption, (self.path / file).read_bytes()) for file, caption in files.items()]
     except OSError as error:
       raise UserError(
-        f"{self.path / file}: cannot be read ({error.strerror}): run --claim={name} --again"
+        f"{error.filename}: cannot be read ({error.strerror}): run --claim={name} --again"
       ) from error
 
-  def _counts(self):
-    outcomes = [result["verdict"] for result in self.results.values()]
-    return {each: outcomes.count(each) for each in OUTCOMES if each in outcomes}
+
+def _are_whole(results, names):
+  if not isinstance(results, dict) or not results.keys() <= set(names):
+    return False
+  return all(isinstance(each, dict) and each.keys() >= _FIELDS for each in results.values())

@@ -15,8 +15,11 @@ def rows_by_seed(labels: dict[str, str], columns: dict[str, Sequence]) -> list[d
   """
   rows = []
   for seed, values in enumerate(zip(*columns.values(), strict=True)):
-    cells = {_title(name): _cell(value) for name, value in zip(columns, values, strict=True)}
-    rows.append(labels | {"seed": seed} | cells)
+    row = labels | {"seed": seed}
+    for name, value in zip(columns, values, strict=True):
+      title = name if " " in name else name.replace("_", " ")
+      row[title] = value.item() if isinstance(value, np.generic) else value
+    rows.append(row)
   return rows
 
 
@@ -53,11 +56,3 @@ def even_steps(steps: int, n: int) -> list[int]:
 def sigmoid(scores: np.ndarray) -> np.ndarray:
   """Turns scores into probabilities in float64, without overflow."""
   return 1 / (1 + np.exp(-np.clip(scores.astype(np.float64), -500, 500)))
-
-
-def _title(name):
-  return name if " " in name else name.replace("_", " ")
-
-
-def _cell(value):
-  return value.item() if isinstance(value, np.generic) else value

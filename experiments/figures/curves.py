@@ -12,13 +12,7 @@ from experiments.measures.table import all_rows
 
 
 def draw_curves(path: pathlib.Path, rows: list[dict], title: str) -> None:
-  """Draws the metrics of a run against its steps, a panel for measures that are read together.
-
-  Args:
-    path: the PNG to write.
-    rows: lines of metrics.jsonl.
-    title: title of the figure.
-  """
+  """Draws lines of metrics.jsonl against their steps, a panel for measures read together."""
   panels = _panels({name for row in rows for name in row})
   n_rows = math.ceil(len(panels) / 2)
   height = 3.2 * n_rows
@@ -31,9 +25,8 @@ def draw_curves(path: pathlib.Path, rows: list[dict], title: str) -> None:
     axes = figure.add_subplot(n_rows, 2, place)
     for name in names:
       points = [(row["step"], row[name]) for row in rows if name in row]
-      marker = "." if len(points) == 1 else None
-      words = name.replace("_", " ")
-      axes.plot(*zip(*points, strict=True), label=words, linewidth=1.2, marker=marker)
+      style = {"linewidth": 1.2, "marker": "." if len(points) == 1 else None}
+      axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), **style)
     if panel.marked is not None:
       axes.axhline(panel.marked, color="gray", linewidth=0.8, linestyle=":")
     axes.set(title=head, xlabel="step (generator updates)", ylabel=panel.label)

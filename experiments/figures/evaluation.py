@@ -1,5 +1,7 @@
 """The picture of an evaluation: samples, classes, and how a critic's layers behave."""
 
+import itertools
+import math
 import pathlib
 
 import chex
@@ -36,14 +38,13 @@ def draw_evaluation(
   """
   norms = critic.get("activation_gradient_norms")
   panels = 1 + sum(part is not None for part in (shares, norms, params))
-  figure = Figure(figsize=(5.2 * min(panels, 2), 4.4 * -(-panels // 2)), layout="constrained")
+  rows, columns = math.ceil(panels / 2), min(panels, 2)
+  figure = Figure(figsize=(5.2 * columns, 4.4 * rows), layout="constrained")
   figure.suptitle(title, fontsize=10)
-  places = iter(range(1, panels + 1))
+  places = itertools.count(1)
 
   def panel(**labels):
-    axes = figure.add_subplot(-(-panels // 2), min(panels, 2), next(places))
-    axes.set(**labels)
-    return axes
+    return figure.add_subplot(rows, columns, next(places), **labels)
 
   axes = panel()
   if dataset.images is None:
@@ -62,11 +63,10 @@ def draw_evaluation(
         axes.set(xlabel="classes, from the most to the least frequent")
     axes.legend(fontsize=7)
   if norms is not None:
-    axes = panel(
-      title="gradient of the critic's loss", xlabel="layer, input to output", ylabel="norm"
-    )
-    axes.semilogy(range(1, len(norms) + 1), norms, ".-")
-    axes.set_xticks(range(1, len(norms) + 1))
+    axes = panel(title="gradient of the critic's loss", ylabel="norm")
+    layers = range(1, len(norms) + 1)
+    axes.semilogy(layers, norms, ".-")
+    axes.set(xlabel="layer, input to output", xticks=layers)
   if params is not None:
     axes = panel(title="the critic's parameters", xlabel="value", ylabel="entries")
     axes.hist(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)]), 100, log=True)

@@ -24,20 +24,11 @@ def draw_samples(path: pathlib.Path, snapshot: Snapshot, dataset: Dataset, title
 
 
 def draw_points(
-  path: pathlib.Path,
-  points: np.ndarray,
-  dataset: Dataset,
-  title: str,
-  levels: np.ndarray | None = None,
+  path: pathlib.Path, points: np.ndarray, dataset: Dataset, title: str, levels=None
 ) -> None:
-  """Draws points and the held-out points on level sets of a critic.
+  """Draws points [n, 2] and the data set's held-out points on level sets of a critic.
 
-  Args:
-    path: the PNG to write.
-    points: [n, 2].
-    dataset: has the held-out points.
-    title: title of the picture.
-    levels: scores on the square of the data set's extent, rows from its lower end, or None.
+  `levels` are scores on the square of the data set's extent, rows from its lower end, or None.
   """
   # Fixed margins here and below: finding a layout takes as long as drawing.
   figure = Figure(figsize=(6, 5.2))
@@ -61,20 +52,14 @@ def fill_points(figure: Figure, axes, points: np.ndarray, dataset: Dataset, leve
 
 
 def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
-  """Draws images in a square grid.
-
-  Args:
-    path: the PNG to write.
-    images: uint8 [n, height, width, channels], of 1 or 3 channels.
-    title: title of the picture.
-  """
+  """Draws images, uint8 [n, height, width, channels], of 1 or 3 channels, in a square grid."""
   grid = compose_grid(images)
   # Every pixel of a sample is a square of whole screen pixels.
   scale = max(1, _GRID_SIDE // grid.shape[1])
-  image_width, image_height = scale * grid.shape[1], scale * grid.shape[0]
-  total = image_height + _TITLE_HEIGHT
-  figure = Figure(figsize=(image_width / DPI, total / DPI))
-  axes = figure.add_axes((0, 0, 1, image_height / total))
+  height, width = scale * grid.shape[0], scale * grid.shape[1]
+  total = height + _TITLE_HEIGHT
+  figure = Figure(figsize=(width / DPI, total / DPI))
+  axes = figure.add_axes((0, 0, 1, height / total))
   axes.imshow(grid, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
   axes.set_axis_off()
   figure.text(0.5, 1 - _TITLE_HEIGHT / total / 2, title, ha="center", va="center", fontsize=9)

@@ -29,15 +29,10 @@ N_EXACT = 2000  # Samples of each side in a distance: the exact one's time grows
 
 
 class SampleMeasures(NamedTuple):
-  """Measures of samples against held-out data.
+  """Measures of samples against held-out data."""
 
-  Attributes:
-    measures: values by name.
-    shares: share of each class, [classes]; None without classes.
-  """
-
-  measures: dict[str, float]
-  shares: np.ndarray | None
+  measures: dict[str, float]  # By name.
+  shares: np.ndarray | None  # Share of each class, [classes]; None without classes.
 
 
 def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
@@ -46,42 +41,38 @@ def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
   Raises:
     UserError: the file cannot be read, or holds no samples of the data set's shape.
   """
-  name = "points" if dataset.images is None else "images"
+  name, flag = "points" if dataset.images is None else "images", f"--samples={path}"
   try:
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
       samples = archive[name]
   except OSError as error:
-    raise UserError(f"--samples={path} cannot be read ({error.strerror or error})") from error
+    raise UserError(f"{flag} cannot be read ({error.strerror or error})") from error
   except KeyError as error:
-    raise UserError(
-      f"--samples={path} holds no array {name!r}, as {dataset.name} asks for"
-    ) from error
+    raise UserError(f"{flag} holds no array {name!r}, as {dataset.name} asks for") from error
   except (TypeError, ValueError, zipfile.BadZipFile) as error:
-    raise UserError(f"--samples={path} is damaged, or no .npz") from error
+    raise UserError(f"{flag} is damaged, or no .npz") from error
   if samples.shape[1:] != dataset.sample_shape:
-    raise UserError(
-      f"--samples={path}: {name} are {samples.shape}, of {dataset.name} they are"
-      f" (n, {', '.join(map(str, dataset.sample_shape))})"
-    )
+    shape = ", ".join(map(str, dataset.sample_shape))
+    raise UserError(f"{flag}: {name} are {samples.shape}, of {dataset.name} they are (n, {shape})")
   if len(samples) < LEAST:
-    raise UserError(f"--samples={path}: {len(samples)} samples are too few: give at least {LEAST}")
+    raise UserError(f"{flag}: {len(samples)} samples are too few: give at least {LEAST}")
   if samples.dtype == np.uint8 and dataset.images is not None:
     return np.asarray(to_unit(samples))
   if samples.dtype.kind != "f":
-    raise UserError(f"--samples={path}: {name} are {samples.dtype}: give uint8 images, or floats")
+    raise UserError(f"{flag}: {name} are {samples.dtype}: give uint8 images, or floats")
   with np.errstate(over="ignore"):
     samples = samples.astype(np.float32)
-  if not np.isfinite(samples).all():
-    raise UserError(f"--samples={path}: {name} hold NaN or infinity")
+  low, high = samples.min(), samples.max()
+  if not np.isfinite([low, high]).all():
+    raise UserError(f"{flag}: {name} hold NaN or infinity")
   if dataset.images is None:
     return samples
-  if np.abs(samples).max() > 1 + 1e-3:
+  if max(-low, high) > 1 + 1e-3:
     raise UserError(
-      f"--samples={path}: floats from {samples.min():.4g} to {samples.max():.4g}: scale images to"
-      " [-1, 1], or give uint8"
+      f"{flag}: floats from {low:.4g} to {high:.4g}: scale images to [-1, 1], or give uint8"
     )
-  if samples.min() >= 0:
-    print(f"warning: --samples={path}: no value is below 0; black is -1 here", file=sys.stderr)
+  if low >= 0:
+    print(f"warning: {flag}: no value is below 0; black is -1 here", file=sys.stderr)
   return np.clip(samples, -1, 1)
 
 
@@ -107,8 +98,8 @@ def evaluate_samples(
     known[classified] = classifier.inspect(samples)
     counts = np.bincount(known[classified]["classes"], minlength=len(classifier.shares))
     shares = counts / len(samples)
-  rows = [row for row in measured_rows(run) if row.group == SAMPLES]
-  return SampleMeasures(_measure(rows, View(run, held_out[:N_EXACT], known=known)), shares)
+  view = View(run, held_out[:N_EXACT], known=known)
+  return SampleMeasures(_measure(measured_rows(run), view), shares)
 
 
 def evaluate_critic(
@@ -130,13 +121,13 @@ def evaluate_critic(
   measured = _measure(rows, view, {exact_distance: exact})
   if not has_layers(run):
     return measured
-  batch = min(config.batch_size, len(x), len(y))
 
   @jax.jit
   def activation_norms(params, x, y):
     layers = networks.critic.layers(params)
     return activation_gradient_norms(layers, config.loss_row.critic, x, y)
 
+  batch = min(config.batch_size, len(x), len(y))
   norms = activation_norms(state.critic_params, x[:batch], y[:batch])
   return measured | {"activation_gradient_norms": np.asarray(norms, float).tolist()}
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+from operator import itemgetter
 
 from experiments.engine.groups import SweepFolder
 from experiments.figures.pictures import Picture
@@ -10,15 +11,10 @@ from experiments.host.errors import UserError
 from experiments.host.files import read_json, read_lines, write_bytes
 from experiments.measures.rows import BEST_BY
 from experiments.measures.table import compared, groups
+from experiments.report import results
 from experiments.report.pages import render_page
 from experiments.report.plots import draw_curves, draw_sensitivity
-from experiments.report.results import (
-  Member,
-  by_setting,
-  distinguishing_settings,
-  measures_of,
-  varied,
-)
+from experiments.report.results import Member
 from experiments.report.tables import label, mean_interval, show
 
 _TEMPLATE = pathlib.Path(__file__).with_name("sweep.html.jinja")
@@ -30,32 +26,25 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
   Raises:
     UserError: the file cannot be written.
   """
-  settings = by_setting(members)
-  differ, distinguishing = varied(members), distinguishing_settings(members)
-  names = measures_of(members)
-  record = read_json(folder.config)
+  settings = results.by_setting(members)
+  names, differ = results.measures_of(members), results.varied(members)
+  distinguishing, tables = results.distinguishing_settings(members), {}
+  for title, group in groups().items():
+    rows = {name: row for name, row in group.items() if name in names}
+    if rows:
+      tables[title] = rows, _table(settings, distinguishing, rows)
+  common = dataclasses.asdict(members[0].run)
+  implied = [name for name in differ if name not in distinguishing]  # By loss and penalty.
+  methods = {f"{each.run.loss}, {each.run.penalty}": each.run for each in members if implied}
   html = render_page(
     _TEMPLATE,
     members=members,
-    run=members[0].run,
-    common={
-      k: v
-      for k, v in dataclasses.asdict(members[0].run).items()
-      if k not in (*differ, "seed") and v is not None
-    },
-    steps=record["flags"]["steps"],
-    environment=record["environment"],
-    n_seeds=max(len(same) for same in settings),
-    diverged=[member for member in members if member.status == "diverged"],
-    unfinished=[member for member in members if member.status == "unfinished"],
+    common={k: v for k, v in common.items() if k not in (*differ, "seed") and v is not None},
+    record=read_json(folder.config),
+    settings=settings,
     distinguishing=distinguishing,
-    brought=_brought(members, [name for name in differ if name not in distinguishing]),
-    tables={
-      title: (rows, _table(settings, distinguishing, list(rows)))
-      for title, group in groups().items()
-      if (rows := {name: row for name, row in group.items() if name in names})
-    },
-    n_settings=len(settings),
+    brought={method: label(run, implied) for method, run in methods.items()},
+    tables=tables,
     best_by=compared()[BEST_BY],
     curves=draw_curves(settings, names),
     sensitivity=draw_sensitivity(members, names),
@@ -72,35 +61,25 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
     ) from error
 
 
-def _brought(members, names):
-  """Settings implied by loss and penalty, one line a method."""
-  methods = {(member.run.loss, member.run.penalty): member.run for member in members}
-  return {", ".join(method): label(run, names) for method, run in methods.items() if names}
-
-
 def _table(settings, distinguishing, names):
   rows = []
   for same in settings:
     finished = [member for member in same if member.status == "finished"]
-    end = {name: [m.end[name] for m in finished if name in m.end] for name in names}
-    rows.append(
-      {
-        "values": [show(getattr(same[0].run, name)) for name in distinguishing],
-        "seeds": f"{len(finished)} of {len(same)}",
-        "mean": mean_interval(end[BEST_BY]).mean if BEST_BY in end else None,
-        "end": [str(mean_interval(end[name])) for name in names],
-        "best": str(mean_interval([m.best[BEST_BY] for m in finished])),
-      }
-    )
-  means = [row["mean"] for row in rows if row["mean"] is not None and math.isfinite(row["mean"])]
+    end = {name: mean_interval([m.end[name] for m in finished if name in m.end]) for name in names}
+    values = [show(getattr(same[0].run, name)) for name in distinguishing]
+    best = mean_interval([m.best[BEST_BY] for m in finished])
+    seeds = f"{len(finished)} of {len(same)}"
+    rows.append({"values": values, "seeds": seeds, "end": end, "best": best})
+  means = [row["end"][BEST_BY].mean for row in rows if BEST_BY in row["end"]]
+  finite = [mean for mean in means if mean is not None and math.isfinite(mean)]
   for row in rows:
-    row["is_best"] = row["mean"] in means and row["mean"] == min(means)
+    row["is_best"] = bool(finite) and row["end"][BEST_BY].mean == min(finite)
   return rows
 
 
 def _samples(folder, settings):
   """Sample pictures of one seed of each setting, from its run folder."""
-  differ = distinguishing_settings([same[0] for same in settings])
+  differ = results.distinguishing_settings([same[0] for same in settings])
   pictures = []
   for same in settings:
     member = min(same, key=lambda member: (member.status != "finished", member.run.seed))
@@ -117,13 +96,9 @@ def _samples(folder, settings):
 def _times(folder):
   """Wall times by program: compiling, training, and the host's work between chunks."""
   times = {}
-  for line in read_lines(folder.timing):
-    row = times.setdefault(
-      line["program"], {"batching": set(), "compile": 0.0, "chunk": 0.0, "host": 0.0, "steps": 0}
-    )
-    row["compile"] += line.get("compile_seconds", 0.0)
-    row["chunk"] += line.get("chunk_seconds", 0.0)
-    row["host"] += line.get("host_seconds", 0.0)
-    row["steps"] += line.get("steps", 0) * line.get("members", 1)
-    row["batching"] |= {line["batching"]} if "batching" in line else set()
+  for program, lines in results.grouped(read_lines(folder.timing), itemgetter("program")).items():
+    parts = ("compile", "chunk", "host")
+    row = {part: sum(line.get(f"{part}_seconds", 0.0) for line in lines) for part in parts}
+    row["steps"] = sum(line.get("steps", 0) * line.get("members", 1) for line in lines)
+    times[program] = row | {"batching": {line["batching"] for line in lines if "batching" in line}}
   return times

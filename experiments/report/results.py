@@ -2,47 +2,38 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable
+from operator import attrgetter
+from typing import Any, NamedTuple
 
+from experiments.engine.folder import RunFolder
 from experiments.engine.groups import SweepFolder
 from experiments.host.files import read_json, read_lines
 from experiments.measures.rows import BEST_BY
 from experiments.measures.table import all_rows, compared
-from experiments.spec.settings import Settings
-
-_FIELDS = [field.name for field in dataclasses.fields(Settings)]
+from experiments.spec.settings import SETTINGS, Settings
 
 
 class Member(NamedTuple):
   """Outcome of one member.
 
-  Attributes:
-    name: name of its folder.
-    run: its settings.
-    status: "finished", "diverged", or "unfinished".
-    steps: steps done.
-    end: measures at the end, by name; empty if not "finished".
-    best_step: step of the line with the least `BEST_BY`, of lines with slow measures if there are
-      any; None without a line.
-    best: measures at `best_step`.
-    lines: its lines of metrics.
+  Its best line is that with the least `BEST_BY`, of lines with slow measures if there are any.
   """
 
-  name: str
+  name: str  # Name of its folder.
   run: Settings
-  status: str
-  steps: int
-  end: dict[str, float]
-  best_step: int | None
-  best: dict[str, float]
-  lines: list[dict]
+  status: str  # "finished", "diverged", or "unfinished".
+  steps: int  # Steps done.
+  end: dict[str, float]  # Measures at the end, by name; empty if not "finished".
+  best_step: int | None  # Step of the best line; None without a line.
+  best: dict[str, float]  # Measures at `best_step`.
+  lines: list[dict]  # Its lines of metrics.
 
   def row(self, names: list[str]) -> dict:
     """Flat row for results.csv, with the measures of these names."""
     row = {"member": self.name} | dataclasses.asdict(self.run)
     row |= {"status": self.status, "steps": self.steps}
-    row |= {name: self.end.get(name) for name in names}
-    row["best_step"] = self.best_step
+    row |= {name: self.end.get(name) for name in names} | {"best_step": self.best_step}
     return row | {f"{name}_at_best": self.best.get(name) for name in names}
 
 
@@ -52,64 +43,48 @@ def read_members(folder: SweepFolder) -> list[Member]:
   Raises:
     UserError: there is no sweep, or a file is damaged.
   """
-  members, slow = [], [row.name for row in all_rows() if row.slow]
   wanted = read_json(folder.config).get("flags", {}).get("steps")
-  for run in folder.read_runs():
-    own = folder.member(run)
-    lines = read_lines(own.metrics)
-    summary = read_json(own.summary) if own.summary.exists() else {"status": "unfinished"}
-    status = summary.get("status")
-    at = lines[-1]["step"] if lines else 0
-    # A sweep that was extended and then stopped has members that lack steps.
-    finished = status == "finished" and at == summary["steps"] == wanted
-    if not finished and status != "diverged":
-      status = "unfinished"
-    if status == "finished":
-      steps = at
-    elif status == "diverged":
-      steps = summary["first_bad_step"] - 1
-    else:
-      steps = at
-    # Lines with the slow measures, so that the best one holds all measures.
-    measured_lines = [line for line in lines if any(name in line for name in slow)] or lines
-    best = min(measured_lines, key=_badness) if lines else {}
-    members.append(
-      Member(
-        name=own.path.name,
-        run=run,
-        status=status,
-        steps=steps,
-        end=_measures(lines[-1]) if finished else {},
-        best_step=best.get("step"),
-        best=_measures(best),
-        lines=lines,
-      )
-    )
-  return members
+  return [_read_member(folder.member(run), run, wanted) for run in folder.read_runs()]
+
+
+def _read_member(own: RunFolder, run: Settings, wanted: int) -> Member:
+  lines = read_lines(own.metrics)
+  summary = read_json(own.summary) if own.summary.exists() else {}
+  status, steps, end = summary.get("status"), lines[-1]["step"] if lines else 0, {}
+  if status == "diverged":
+    steps = summary["first_bad_step"] - 1
+  elif status == "finished" and steps == summary["steps"] == wanted:
+    end = _measures(lines[-1])
+  else:  # A sweep that was extended and then stopped has finished members that lack steps.
+    status = "unfinished"
+  # Lines with the slow measures, so that the best one holds all measures.
+  slow = {row.name for row in all_rows() if row.slow}
+  best = min([line for line in lines if slow & line.keys()] or lines, key=_badness, default={})
+  return Member(own.path.name, run, status, steps, end, best.get("step"), _measures(best), lines)
+
+
+def grouped(members: Iterable, key: Callable[[Any], Hashable]) -> dict[Any, list]:
+  """Groups by a key, in the order in which the keys appear."""
+  groups = {}
+  for member in members:
+    groups.setdefault(key(member), []).append(member)
+  return groups
 
 
 def by_setting(members: list[Member]) -> list[list[Member]]:
   """Groups the members that differ in their seed only."""
-  settings = {}
-  for member in members:
-    settings.setdefault(dataclasses.replace(member.run, seed=0), []).append(member)
-  return list(settings.values())
+  return list(grouped(members, lambda each: dataclasses.replace(each.run, seed=0)).values())
 
 
 def varied(members: list[Member]) -> list[str]:
   """Names of the settings, other than the seed, in which members differ."""
-  return [
-    name
-    for name in _FIELDS
-    if name != "seed" and len({getattr(member.run, name) for member in members}) > 1
-  ]
+  values = {name: {getattr(member.run, name) for member in members} for name in SETTINGS}
+  return [name for name, own in values.items() if name != "seed" and len(own) > 1]
 
 
 def distinguishing_settings(members: list[Member]) -> list[str]:
   """Settings that vary between members, other than those implied by loss and penalty."""
-  methods = {}
-  for member in members:
-    methods.setdefault((member.run.loss, member.run.penalty), []).append(member)
+  methods = grouped(members, attrgetter("run.loss", "run.penalty"))
   within = {name for group in methods.values() for name in varied(group)}
   return [name for name in varied(members) if name in within | {"loss", "penalty"}]
 

@@ -19,18 +19,11 @@ from experiments.spec.settings import Settings
 
 
 class MeanInterval(NamedTuple):
-  """Mean over seeds, and its 95 % confidence interval.
+  """Mean over seeds, and its 95 % confidence interval: Student's, mean +- half_width."""
 
-  Attributes:
-    n: number of values, of the members that finished.
-    mean: None without a value.
-    half_width: half the width of Student's interval, mean +- half_width; None below two values, and
-      if one is not finite.
-  """
-
-  n: int
-  mean: float | None
-  half_width: float | None
+  n: int  # Number of values, of the members that finished.
+  mean: float | None  # None without a value.
+  half_width: float | None  # None below two values, and if one is not finite.
 
   def __str__(self) -> str:
     if self.mean is None:
@@ -81,18 +74,14 @@ def write_results(folder: SweepFolder, members: list[Member]) -> None:
     }
     for same in by_setting(members)
   ]
-  meanings = {
-    name: f"{measure.title}, {measure.label}"
-    for name, measure in compared().items()
-    if name in names
-  }
+  measures = compared()
+  meanings = {name: f"{measures[name].title}, {measures[name].label}" for name in names}
+  record = {"measures": meanings, "best_by": BEST_BY, "members": rows, "settings": settings}
   path = folder.path / "results.csv"
   try:
     write_bytes(path, text.getvalue().encode())
     path = folder.path / "results.json"
-    write_json(
-      path, {"measures": meanings, "best_by": BEST_BY, "members": rows, "settings": settings}
-    )
+    write_json(path, record)
   except OSError as error:
     raise UserError(
       f"{path} cannot be written ({error.strerror}); the members' folders hold all of it: with room"
@@ -101,7 +90,5 @@ def write_results(folder: SweepFolder, members: list[Member]) -> None:
 
 
 def _intervals(values: list[dict]) -> dict:
-  names = [name for name in compared() if any(name in each for each in values)]
-  return {
-    name: mean_interval([each[name] for each in values if name in each])._asdict() for name in names
-  }
+  found = {name: [each[name] for each in values if name in each] for name in compared()}
+  return {name: mean_interval(own)._asdict() for name, own in found.items() if own}

@@ -5,9 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from experiments.speed.steps import alone, count_flops, members, native
-from experiments.speed.turns import Measurement, Timing, Way, take_turns
+from experiments.speed.turns import Measurement, Way, take_turns
 from wgan_jax.sweep import BATCHING
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)  # Members of the sweeps that are compared with runs alone.
@@ -21,27 +22,21 @@ class TorchMissingError(Exception):
 def against_pytorch(settings: Settings, rounds: int, n_steps: int) -> Measurement:
   """Times a step of one run against the faster memory layout of PyTorch."""
   theirs = _pytorch_ways(settings, n_steps)
-  timing = take_turns({"jax": alone(settings, settings.load(), n_steps), **theirs}, rounds)
-  return _times_faster(timing, ["jax"], list(theirs))
+  return _times_faster({"jax": alone(settings, settings.load(), n_steps)}, theirs, rounds)
 
 
 def sweep_against_pytorch(
   settings: Settings, rounds: int, n_steps: int, n_members: int
 ) -> Measurement:
   """Times a step of one of many members, the faster mode, against PyTorch's runs one by one."""
-  theirs, dataset = _pytorch_ways(settings, n_steps), settings.load()
-  ours = {mode: members(settings, dataset, n_steps, mode, n_members) for mode in BATCHING}
-  return _times_faster(take_turns({**ours, **theirs}, rounds), list(ours), list(theirs))
+  theirs = _pytorch_ways(settings, n_steps)
+  return _times_faster(_modes(settings, settings.load(), n_steps, n_members), theirs, rounds)
 
 
 def against_native(settings: Settings, rounds: int, n_steps: int) -> Measurement:
   """Times a step of one run against the same code on XLA's own convolutions."""
-  dataset = settings.load()
-  ways = {
-    "jax": alone(settings, dataset, n_steps),
-    "native": native(settings, dataset, n_steps),
-  }
-  return _times_faster(take_turns(ways, rounds), ["jax"], ["native"])
+  run = settings, settings.load(), n_steps
+  return _times_faster({"jax": alone(*run)}, {"native": native(*run)}, rounds)
 
 
 def share_of_peak(settings: Settings, rounds: int, n_steps: int) -> Measurement:
@@ -49,11 +44,9 @@ def share_of_peak(settings: Settings, rounds: int, n_steps: int) -> Measurement:
   side = _SIDE if jax.default_backend() == "cpu" else 4 * _SIDE
   a, b = jax.random.normal(jax.random.key(0), (2, side, side))
   product = jax.jit(jnp.matmul)
-  ways = {
-    "jax": alone(settings, settings.load(), n_steps),
-    "product": Way(lambda: jax.block_until_ready(product(a, b)), 1),
-  }
-  timing = take_turns(ways, rounds)
+  multiply = Way(lambda: jax.block_until_ready(product(a, b)), 1)
+  ours = alone(settings, settings.load(), n_steps)
+  timing = take_turns({"jax": ours, "product": multiply}, rounds)
   flops = {"jax": count_flops(settings), "product": 2 * side**3}
   rates = {f"{way}_gflops": flops[way] / 1e6 / ms for way, ms in timing.milliseconds().items()}
   share = timing.times_faster("jax", "product").scaled(flops["jax"] / flops["product"])
@@ -65,11 +58,8 @@ def penalty_cost(settings: Settings, rounds: int, n_steps: int) -> Measurement:
   with_penalty = dataclasses.replace(settings, n_critic=20)
   without = dataclasses.replace(with_penalty, penalty="none", lambda_gp=None)
   dataset = settings.load()
-  ways = {
-    "with": alone(with_penalty, dataset, n_steps),
-    "without": alone(without, dataset, n_steps),
-  }
-  timing = take_turns(ways, rounds)
+  runs = {"with": with_penalty, "without": without}
+  timing = take_turns({name: alone(run, dataset, n_steps) for name, run in runs.items()}, rounds)
   arithmetic = count_flops(with_penalty) / count_flops(without)
   cost = timing.times_faster("without", "with")
   details = {"time_ratio": cost.median, "arithmetic_ratio": arithmetic, **timing.details()}
@@ -84,11 +74,10 @@ def members_against_alone(
   The value is that of the most members in the faster mode; the details have every number of
   members and mode, as (least, median, largest).
   """
-  dataset = settings.load()
-  details = {}
+  dataset, details = settings.load(), {}
   for n in counts:
-    ways = {mode: members(settings, dataset, n_steps, mode, n) for mode in BATCHING}
-    timing = take_turns({"alone": alone(settings, dataset, n_steps)} | ways, rounds)
+    ways = {"alone": alone(settings, dataset, n_steps)} | _modes(settings, dataset, n_steps, n)
+    timing = take_turns(ways, rounds)
     ratios = {mode: timing.times_faster(mode, "alone") for mode in BATCHING}
     details |= {f"{mode}_{n}": ratio for mode, ratio in ratios.items()}
     details[f"alone_{n}_ms"] = timing.milliseconds()["alone"]
@@ -108,6 +97,12 @@ def _pytorch_ways(settings: Settings, n_steps: int) -> dict[str, Way]:
   return pytorch.make_ways(settings, settings.load(), n_steps, device)
 
 
-def _times_faster(timing: Timing, ours: list[str], theirs: list[str]) -> Measurement:
+def _modes(settings: Settings, dataset: Dataset, n_steps: int, n_members: int) -> dict[str, Way]:
+  return {mode: members(settings, dataset, n_steps, mode, n_members) for mode in BATCHING}
+
+
+def _times_faster(ours: dict[str, Way], theirs: dict[str, Way], rounds: int) -> Measurement:
+  """Compares the fastest way of each side."""
+  timing = take_turns(ours | theirs, rounds)
   ratio = timing.times_faster(timing.fastest(ours), timing.fastest(theirs))
   return Measurement(ratio, "x faster", timing.details())

@@ -23,19 +23,15 @@ sys.exit(status)
 
 
 def start(rounds: int, *, warm: bool) -> Measurement:
-  """Times from the start of the process to the end of its first chunk of steps.
+  """Times from a process's start to the end of its first chunk of steps, one process a round.
 
-  Args:
-    rounds: processes to time.
-    warm: whether an earlier process has filled the compilation cache; else it is empty.
+  If `warm`, an earlier process has filled the compilation cache; else it is empty.
   """
   taken = []
   with tempfile.TemporaryDirectory() as folder:
     for i in range(rounds + warm):
-      cache = pathlib.Path(folder) / ("cache" if warm else f"cache{i}")
-      run = pathlib.Path(folder) / f"run{i}"
-      started = time.time()
-      _train(run, "--steps=20", cache=str(cache))
+      run, started = pathlib.Path(folder) / f"run{i}", time.time()
+      _train(run, "--steps=20", cache=f"{folder}/cache" if warm else f"{folder}/cache{i}")
       (line,) = files.read_lines(run / "timing.jsonl")
       taken.append(line["time"] - line["host_seconds"] - started)
   return Measurement(MedianRange.of(taken[warm:]), "s", {})
@@ -55,8 +51,7 @@ def host_share(rounds: int) -> Measurement:
   with tempfile.TemporaryDirectory() as folder:
     run = pathlib.Path(folder) / "run"
     _train(run)
-    lines = files.read_lines(run / "timing.jsonl")
-  return share_of_host(lines)
+    return share_of_host(files.read_lines(run / "timing.jsonl"))
 
 
 def share_of_host(lines: list[dict]) -> Measurement:
@@ -65,9 +60,8 @@ def share_of_host(lines: list[dict]) -> Measurement:
   In those the first picture loads matplotlib and compiles, and the first checkpoint starts orbax.
   """
   lines = [line for line in lines if line["step"] > 200]
-  seconds = {
-    name: sum(line[f"{name}_seconds"] for line in lines) for name in ("chunk", "measure", "host")
-  }
+  parts = ("chunk", "measure", "host")
+  seconds = {name: sum(line[f"{name}_seconds"] for line in lines) for name in parts}
   share = (seconds["host"] - seconds["measure"]) / (seconds["chunk"] + seconds["host"])
   return Measurement(MedianRange.of([100 * share]), "% of the run", seconds)
 
@@ -76,9 +70,8 @@ def _train(run: pathlib.Path, *arguments: str, cache: str = "none") -> int:
   """Trains in a process of its own; returns the most bytes that the process held."""
   command = [sys.executable, "-m", "experiments.mnist", "--dataset=digits", f"--workdir={run}"]
   command += [f"--compilation_cache={cache}", *arguments]
-  done = subprocess.run(
-    [sys.executable, "-c", _PEAK, *command], capture_output=True, text=True, check=False
-  )
+  measured = [sys.executable, "-c", _PEAK, *command]
+  done = subprocess.run(measured, capture_output=True, text=True, check=False)
   if done.returncode:
     raise UserError(f"{' '.join(command)}: failed: {done.stderr[-300:]}")
   return int(done.stdout.split()[-1]) * (1 if sys.platform == "darwin" else 1024)

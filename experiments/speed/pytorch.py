@@ -12,12 +12,11 @@ from collections.abc import Callable
 import jax
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from experiments.speed.turns import Way
-from wgan_jax.training import Hparams
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 _POOL = 65536  # Points drawn once, among which each batch chooses.
@@ -33,7 +32,7 @@ class DCGANCritic(nn.Module):
     self.conv_1 = nn.Conv2d(width, 2 * width, 4, 2, 1)
     self.dense_0 = nn.Linear(height // 4 * (breadth // 4) * 2 * width, 1)
 
-  def forward(self, images: torch.Tensor) -> torch.Tensor:
+  def forward(self, images: Tensor) -> Tensor:
     x = nn.functional.leaky_relu(self.conv_0(images), 0.2)
     x = nn.functional.leaky_relu(self.conv_1(x), 0.2)
     return self.dense_0(x.flatten(1))[:, 0]
@@ -52,7 +51,7 @@ class DCGANGenerator(nn.Module):
     self.norm_1 = nn.BatchNorm2d(width)
     self.conv_1 = nn.ConvTranspose2d(width, channels, 4, 2, 1)
 
-  def forward(self, latents: torch.Tensor) -> torch.Tensor:
+  def forward(self, latents: Tensor) -> Tensor:
     x = self.dense_0(latents).unflatten(1, self._start)
     x = nn.functional.relu(self.norm_0(x))
     x = nn.functional.relu(self.norm_1(self.conv_0(x)))
@@ -67,7 +66,7 @@ class MLP(nn.Module):
     self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
     self._critic = critic
 
-  def forward(self, x: torch.Tensor) -> torch.Tensor:
+  def forward(self, x: Tensor) -> Tensor:
     for layer in self.layers[:-1]:
       x = nn.functional.relu(layer(x))
     x = self.layers[-1](x)
@@ -75,12 +74,8 @@ class MLP(nn.Module):
 
 
 def critic_objective(
-  critic: Callable,
-  real: torch.Tensor,
-  fake: torch.Tensor,
-  epsilon: torch.Tensor,
-  lambda_gp: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
+  critic: Callable, real: Tensor, fake: Tensor, epsilon: Tensor, lambda_gp: float
+) -> tuple[Tensor, Tensor]:
   """Critic loss plus lambda times the gradient penalty at x_hat, and the bare penalty.
 
   Args:
@@ -102,14 +97,7 @@ def critic_objective(
 
 
 def make_step(
-  critic: nn.Module,
-  generator: nn.Module,
-  sample_real: Callable[[], torch.Tensor],
-  *,
-  latent_dim: int,
-  batch_size: int,
-  hparams: Hparams,
-  n_critic: int = 5,
+  critic: nn.Module, generator: nn.Module, sample_real: Callable[[], Tensor], settings: Settings
 ) -> Callable[[], None]:
   """Builds `step()`: n_critic critic updates and one generator update.
 
@@ -117,22 +105,19 @@ def make_step(
     critic: maps a batch to scores, [batch, ...] -> [batch].
     generator: maps latents to a batch, [batch, latent_dim] -> [batch, ...].
     sample_real: draws a batch in the critic's memory layout.
-    latent_dim: the size of the latent.
-    batch_size: samples per update.
-    hparams: numbers of Adam and the penalty's weight.
-    n_critic: critic updates per step.
+    settings: of a gradient penalty run with Adam.
   """
+  hparams, batch_size = jax.tree.map(float, settings.hparams()), settings.batch_size
   device = next(critic.parameters()).device
-  adam = functools.partial(
-    torch.optim.Adam, lr=hparams.learning_rate, betas=(hparams.beta1, hparams.beta2), fused=True
-  )
+  betas = hparams.beta1, hparams.beta2
+  adam = functools.partial(torch.optim.Adam, lr=hparams.learning_rate, betas=betas, fused=True)
   critic_optimizer, generator_optimizer = adam(critic.parameters()), adam(generator.parameters())
 
   def sample_latents():
-    return torch.randn(batch_size, latent_dim, device=device)
+    return torch.randn(batch_size, settings.latent_dim, device=device)
 
   def step():
-    for _ in range(n_critic):
+    for _ in range(settings.n_critic):
       real = sample_real()
       with torch.no_grad():
         fake = generator(sample_latents())
@@ -151,31 +136,16 @@ def make_step(
 
 
 def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -> dict[str, Way]:
-  """Builds a run to be timed; for images one in each memory layout.
+  """Builds a gradient penalty run to be timed, for images one in each memory layout, by name.
 
-  Args:
-    settings: of a gradient penalty run.
-    dataset: its data.
-    n_steps: steps per turn.
-    device: "cpu" or "cuda".
-
-  Returns:
-    The ways, by name.
+  Each turn does `n_steps` steps on `device`, "cpu" or "cuda".
   """
   if device == "cuda" and jax.config.jax_default_matmul_precision is None:
     torch.set_float32_matmul_precision("high")  # TF32, as JAX there.
   n, latent_dim = settings.batch_size, settings.latent_dim
 
   def way(critic, generator, sample_real):
-    step = make_step(
-      critic,
-      generator,
-      sample_real,
-      latent_dim=latent_dim,
-      batch_size=n,
-      n_critic=settings.n_critic,
-      hparams=jax.tree.map(float, settings.hparams()),
-    )
+    step = make_step(critic, generator, sample_real, settings)
 
     def run():
       for _ in range(n_steps):
@@ -194,11 +164,9 @@ def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -
   for layout, memory_format in LAYOUTS.items():
     critic = DCGANCritic(dataset.sample_shape, settings.width)
     generator = DCGANGenerator(dataset.sample_shape, latent_dim, settings.width)
-    ways[f"pytorch_{layout}"] = way(
-      critic.to(device, memory_format=memory_format),
-      generator.to(device, memory_format=memory_format),
-      _image_sampler(dataset.train, n, memory_format, device),
-    )
+    networks = [each.to(device, memory_format=memory_format) for each in (critic, generator)]
+    sample_real = _image_sampler(dataset.train, n, memory_format, device)
+    ways[f"pytorch_{layout}"] = way(*networks, sample_real)
   return ways
 
 

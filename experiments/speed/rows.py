@@ -1,115 +1,65 @@
 """The rows of the benchmark. A new one is one entry of `ROWS`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-from experiments.spec.settings import Settings
 from experiments.speed import comparisons, processes
 from experiments.speed.steps import settings_of
 from experiments.speed.turns import Measurement
 
 
 class Row(NamedTuple):
-  """A row of the benchmark.
+  """A row of the benchmark."""
 
-  Attributes:
-    name: its name for `--rows`.
-    title: what it measures, in one line.
-    measure: maps the number of rounds to the measurement.
-    default: whether it is measured when no rows are named.
-  """
-
-  name: str
-  title: str
-  measure: Callable[[int], Measurement]
-  default: bool = True
+  name: str  # Its name for `--rows`.
+  title: str  # What it measures, in one line.
+  measure: Callable[[int], Measurement]  # From the number of rounds.
+  default: bool = True  # Whether it is measured when no rows are named.
 
 
-def _images(width: int, architecture: str = "dcgan") -> Settings:
-  return settings_of("digits", architecture=architecture, width=width)  # 28 x 28, as MNIST.
-
-
-def _points(width: int) -> Settings:
-  return settings_of("grid", width=width)
+_images = partial(settings_of, "digits")  # 28 x 28, as MNIST.
+_points = partial(settings_of, "grid")
 
 
 def _members(architecture: str, width: int, n_steps: int) -> Row:
+  settings = _images(architecture=architecture, width=width)
   return Row(
     f"members_{architecture}_{width}",
     f"one of {comparisons.COUNTS[-1]} members, {architecture} {width}, against runs alone",
-    lambda rounds: comparisons.members_against_alone(_images(width, architecture), rounds, n_steps),
+    partial(comparisons.members_against_alone, settings, n_steps=n_steps),
     default=False,  # These take half an hour together.
   )
 
 
-ROWS = {
-  row.name: row
-  for row in (
-    Row(
-      "mnist_64",
-      "DCGAN step on 28 x 28, width 64, against PyTorch eager",
-      lambda rounds: comparisons.against_pytorch(_images(64), rounds, 2),
-    ),
-    Row(
-      "mnist_32",
-      "DCGAN step on 28 x 28, width 32, against PyTorch eager",
-      lambda rounds: comparisons.against_pytorch(_images(32), rounds, 5),
-    ),
-    Row(
-      "native_64",
-      "DCGAN step, width 64, against XLA's own convolutions",
-      lambda rounds: comparisons.against_native(_images(64), rounds, 1),
-    ),
-    Row(
-      "peak_64",
-      "arithmetic rate over that of a matrix product, width 64",
-      lambda rounds: comparisons.share_of_peak(_images(64), rounds, 2),
-    ),
-    Row(
-      "penalty_64",
-      "cost of the penalty over that of its arithmetic, width 64",
-      lambda rounds: comparisons.penalty_cost(_images(64), rounds, 1),
-    ),
-    Row(
-      "toy_64",
-      "25 Gaussians, 3 x 64, against PyTorch eager",
-      lambda rounds: comparisons.against_pytorch(_points(64), rounds, 100),
-    ),
-    Row(
-      "toy_512",
-      "25 Gaussians, 3 x 512, against PyTorch eager",
-      lambda rounds: comparisons.against_pytorch(_points(512), rounds, 10),
-    ),
-    Row(
-      "toy_sweep",
-      "one of 32 toy runs, 3 x 64, against PyTorch one by one",
-      lambda rounds: comparisons.sweep_against_pytorch(_points(64), rounds, 20, 32),
-    ),
-    Row(
-      "mnist_sweep",
-      "one of 64 DCGAN runs, width 64, against PyTorch one by one",
-      lambda rounds: comparisons.sweep_against_pytorch(_images(64), rounds, 2, 64),
-      default=False,  # For a GPU.
-    ),
-    Row(
-      "host",
-      "share of a default run that neither trains nor measures",
-      processes.host_share,
-    ),
-    Row(
-      "start_cold",
-      "process start to the end of the first chunk, empty cache",
-      lambda rounds: processes.start(rounds, warm=False),
-    ),
-    Row(
-      "start_warm",
-      "process start to the end of the first chunk, warm cache",
-      lambda rounds: processes.start(rounds, warm=True),
-    ),
-    Row("memory", "peak memory of the training process, width 64", processes.memory),
-    _members("mlp", 64, 5),
-    _members("mlp", 256, 5),
-    _members("dcgan", 16, 2),
-    _members("dcgan", 32, 2),
-  )
-}
+# fmt: off
+ROWS = {row.name: row for row in (
+  Row("mnist_64", "DCGAN step on 28 x 28, width 64, against PyTorch eager",
+      partial(comparisons.against_pytorch, _images(width=64), n_steps=2)),
+  Row("mnist_32", "DCGAN step on 28 x 28, width 32, against PyTorch eager",
+      partial(comparisons.against_pytorch, _images(width=32), n_steps=5)),
+  Row("native_64", "DCGAN step, width 64, against XLA's own convolutions",
+      partial(comparisons.against_native, _images(width=64), n_steps=1)),
+  Row("peak_64", "arithmetic rate over that of a matrix product, width 64",
+      partial(comparisons.share_of_peak, _images(width=64), n_steps=2)),
+  Row("penalty_64", "cost of the penalty over that of its arithmetic, width 64",
+      partial(comparisons.penalty_cost, _images(width=64), n_steps=1)),
+  Row("toy_64", "25 Gaussians, 3 x 64, against PyTorch eager",
+      partial(comparisons.against_pytorch, _points(width=64), n_steps=100)),
+  Row("toy_512", "25 Gaussians, 3 x 512, against PyTorch eager",
+      partial(comparisons.against_pytorch, _points(width=512), n_steps=10)),
+  Row("toy_sweep", "one of 32 toy runs, 3 x 64, against PyTorch one by one",
+      partial(comparisons.sweep_against_pytorch, _points(width=64), n_steps=20, n_members=32)),
+  Row("mnist_sweep", "one of 64 DCGAN runs, width 64, against PyTorch one by one",
+      partial(comparisons.sweep_against_pytorch, _images(width=64), n_steps=2, n_members=64),
+      default=False),  # For a GPU.
+  Row("host", "share of a default run that neither trains nor measures", processes.host_share),
+  Row("start_cold", "process start to the end of the first chunk, empty cache",
+      partial(processes.start, warm=False)),
+  Row("start_warm", "process start to the end of the first chunk, warm cache",
+      partial(processes.start, warm=True)),
+  Row("memory", "peak memory of the training process, width 64", processes.memory),
+  _members("mlp", 64, 5), _members("mlp", 256, 5),
+  _members("dcgan", 16, 2), _members("dcgan", 32, 2),
+)}
+# fmt: on

@@ -1,7 +1,5 @@
 """Training steps to be timed, and how much arithmetic a step needs."""
 
-import contextlib
-from collections.abc import Iterator
 from unittest import mock
 
 import jax
@@ -24,31 +22,31 @@ def settings_of(dataset: str, **choices) -> Settings:
 
 def alone(settings: Settings, dataset: Dataset, n_steps: int) -> Way:
   """One run; each turn trains it `n_steps` further."""
-  return _advance(Engine([settings], dataset, n_steps), n_steps, 1)
+  return members(settings, dataset, n_steps, "map", 1)
 
 
 def members(settings: Settings, dataset: Dataset, n_steps: int, mode: str, n_members: int) -> Way:
   """Equal runs in one program, batched by `vmap` or `map`; a unit is one step of one run."""
   engine = Engine([settings] * n_members, dataset, n_steps, mode)
-  return _advance(engine, n_steps, n_members)
+  state = engine.init()
+
+  def run():
+    nonlocal state
+    state, _ = engine.chunk(state, n_steps)
+    jax.block_until_ready(state)
+
+  return Way(run, n_steps * n_members)
 
 
 def native(settings: Settings, dataset: Dataset, n_steps: int) -> Way:
   """One run as in `alone`, on XLA's own convolutions."""
   way = alone(settings, dataset, n_steps)
-
-  def run():
-    with native_convolutions():  # The first turn traces the program.
-      way.run()
-
-  return way._replace(run=run)
+  return way._replace(run=native_convolutions()(way.run))  # The first turn traces the program.
 
 
-@contextlib.contextmanager
-def native_convolutions() -> Iterator[None]:
-  """Builds the layers that are traced within it on `jax.lax.conv_general_dilated`."""
-  with mock.patch.object(convolution, "conv_general_dilated", lax.conv_general_dilated):
-    yield
+def native_convolutions():
+  """Gives a context, or a decorator, in which layers are traced on XLA's own convolutions."""
+  return mock.patch.object(convolution, "conv_general_dilated", lax.conv_general_dilated)
 
 
 def count_flops(settings: Settings) -> int:
@@ -73,14 +71,3 @@ def count_flops(settings: Settings) -> int:
     generator = 2 * n * (settings.latent_dim * width + hidden + 2 * width)
   update = (10 if settings.lambda_gp is not None else 6) * critic + generator
   return settings.n_critic * update + 2 * critic + 3 * generator
-
-
-def _advance(engine: Engine, n_steps: int, n_members: int) -> Way:
-  state = engine.init()
-
-  def run():
-    nonlocal state
-    state, _ = engine.chunk(state, n_steps)
-    jax.block_until_ready(state)
-
-  return Way(run, n_steps * n_members)

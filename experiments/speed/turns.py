@@ -24,41 +24,25 @@ class MedianRange(NamedTuple):
 
 
 class Measurement(NamedTuple):
-  """Result of one row of the benchmark.
+  """Result of one row of the benchmark."""
 
-  Attributes:
-    value: the row's figure.
-    unit: its unit, as printed behind it.
-    details: the figures that it was computed from, by name.
-  """
-
-  value: MedianRange
-  unit: str
-  details: dict
+  value: MedianRange  # The row's figure.
+  unit: str  # Its unit, as printed behind it.
+  details: dict  # The figures that it was computed from, by name.
 
 
 class Way(NamedTuple):
-  """One way to do the work that a row times.
+  """One way to do the work that a row times."""
 
-  Attributes:
-    run: does one turn's work and returns when it is finished.
-    units: how many units, such as training steps, one turn does; seconds are reported per unit.
-  """
-
-  run: Callable[[], None]
-  units: int
+  run: Callable[[], None]  # Does one turn's work and returns when it is finished.
+  units: int  # Units that one turn does, such as training steps; seconds are reported per unit.
 
 
 class Timing(NamedTuple):
-  """Wall times by way.
+  """Wall times by way."""
 
-  Attributes:
-    first: seconds of the whole first turn, in which a way compiles.
-    seconds: seconds per unit in each later turn.
-  """
-
-  first: dict[str, float]
-  seconds: dict[str, list[float]]
+  first: dict[str, float]  # Seconds of the whole first turn, in which a way compiles.
+  seconds: dict[str, list[float]]  # Seconds per unit in each later turn.
 
   def times_faster(self, way: str, than: str) -> MedianRange:
     """Speed of one way over that of another, from the two turns of each round."""
@@ -75,22 +59,18 @@ class Timing(NamedTuple):
 
   def details(self) -> dict[str, float]:
     """Milliseconds per unit and seconds of the first turn, named for `Measurement.details`."""
-    return {
-      **{f"{way}_ms": ms for way, ms in self.milliseconds().items()},
-      **{f"{way}_first_turn_s": seconds for way, seconds in self.first.items()},
-    }
+    steps = {f"{way}_ms": ms for way, ms in self.milliseconds().items()}
+    return steps | {f"{way}_first_turn_s": seconds for way, seconds in self.first.items()}
 
 
 def take_turns(ways: dict[str, Way], rounds: int) -> Timing:
   """Times each way once a round, after a first turn of each that is kept apart."""
-  first, seconds = {}, {name: [] for name in ways}
-  for turn in range(rounds + 1):
+  turns = {name: [] for name in ways}
+  for _ in range(rounds + 1):
     for name, way in ways.items():
       started = time.perf_counter()
       way.run()
-      taken = time.perf_counter() - started
-      if turn == 0:
-        first[name] = taken
-      else:
-        seconds[name].append(taken / way.units)
+      turns[name].append(time.perf_counter() - started)
+  first = {name: taken[0] for name, taken in turns.items()}
+  seconds = {name: [each / ways[name].units for each in taken[1:]] for name, taken in turns.items()}
   return Timing(first, seconds)

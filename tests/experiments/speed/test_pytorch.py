@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wgan_jax import Hparams
+from experiments.speed.steps import settings_of
 from wgan_jax.networks import dcgan
 from wgan_jax.networks.mlp import mlp
 from wgan_jax.objectives import make_objectives
@@ -143,9 +143,8 @@ def test_a_step_updates_both_networks():
   _, critic, generator, _, _ = points_case()
   before = [p.clone() for p in (*critic.parameters(), *generator.parameters())]
   data = torch.randn(BATCH, 2)
-  step = pytorch.make_step(
-    critic, generator, lambda: data, latent_dim=2, batch_size=BATCH, hparams=Hparams()
-  )
+  settings = settings_of("ring", latent_dim=2, batch_size=BATCH)
+  step = pytorch.make_step(critic, generator, lambda: data, settings)
   step()
   after = [*critic.parameters(), *generator.parameters()]
   # The critic's last bias moves no score difference.
