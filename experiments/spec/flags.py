@@ -41,9 +41,10 @@ def register_rows(flag_values: flags.FlagValues, *rows: tuple) -> None:
 def register_images(flag_values: flags.FlagValues, *names: str) -> None:
   """Registers the flags that choose one of some data sets, images among them."""
   text = "Data set; auto is MNIST if it is prepared or can be downloaded, else digits."
-  flags.DEFINE_enum("dataset", "auto", ["auto", *names], text, flag_values=flag_values)
-  text = "TFDS folder; TFDS_DATA_DIR if not given, or TFDS's own."
-  flags.DEFINE_string("data_dir", None, text, flag_values=flag_values)
+  folder = "TFDS folder; TFDS_DATA_DIR if not given, or TFDS's own."
+  register_rows(
+    flag_values, ("dataset", "auto", text, ["auto", *names]), ("data_dir", None, folder)
+  )
 
 
 def register_settings(
@@ -135,35 +136,32 @@ def register_run(
     if sample_every
     else "; the end only, if not given."
   )
-  # In the order in which they are recorded; what has no least value is a path.
-  for name, default, low, text in [
-    ("workdir", None, None,
+  least_1, least_0 = (1, MAX_STEPS), (0, MAX_STEPS)
+  # In the order in which they are recorded.
+  register_rows(
+    flag_values,
+    ("workdir", None,
       "The folder to write. One under runs/ that the launcher names, if not given."),
-    ("steps", steps, 1,
-      "Generator updates in all; a larger value extends a finished run." + steps_text),
-    ("log_every", log_every, 1, "Steps between lines of metrics."),
-    ("sample_every", sample_every, 1, pictures),
-    ("checkpoint_every", checkpoint_every, 1,
-      "Steps between checkpoints; the last 3 are kept."),
-    ("compilation_cache", None, None,
+    ("steps", steps,
+      "Generator updates in all; a larger value extends a finished run." + steps_text, least_1),
+    ("log_every", log_every, "Steps between lines of metrics.", least_1),
+    ("sample_every", sample_every, pictures, least_1),
+    ("checkpoint_every", checkpoint_every,
+      "Steps between checkpoints; the last 3 are kept.", least_1),
+    ("compilation_cache", None,
       "Folder of compiled programs for the next start; none to keep none. The user's cache folder,"
       " if not given."),
-    ("slow_every", slow_every, 0,
+    ("slow_every", slow_every,
       "Steps between lines of metrics that hold the slow measures too (exact distance, certificate,"
-      " what a classifier sees, gradients), seconds each; 0 for never."),
-  ]:  # fmt: skip
-    if low is None:
-      flags.DEFINE_string(name, default, text, flag_values=flag_values)
-    else:
-      flags.DEFINE_integer(name, default, text, low, MAX_STEPS, flag_values=flag_values)
+      " what a classifier sees, gradients), seconds each; 0 for never.", least_0),
+  )  # fmt: skip
   flags.DEFINE_alias("exact_every", "slow_every", flag_values=flag_values)  # Its earlier name.
 
 
 def register_single(flag_values: flags.FlagValues) -> None:
   """Registers the flags of a launcher that trains one run."""
   define_setting(flag_values, "seed")
-  text = "Write TensorBoard events too."
-  flags.DEFINE_boolean("tensorboard", False, text, flag_values=flag_values)
+  register_rows(flag_values, ("tensorboard", False, "Write TensorBoard events too."))
 
 
 def check_run(flag_values: flags.FlagValues) -> None:
