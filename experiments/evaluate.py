@@ -89,11 +89,10 @@ def main(flag_values: flags.FlagValues) -> None:
   train, held_out = evaluation.real_samples(dataset, key_real, len(samples))
   measured = evaluation.evaluate_samples(dataset, classifier, samples, held_out)
   real = evaluation.evaluate_samples(dataset, classifier, train, held_out)
-  critic, snapshot = {}, Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
+  critic = {}
   if settings is not None:
     exact = measured.measures["exact_wasserstein"]
     critic = evaluation.evaluate_critic(settings, dataset, state, samples, held_out, exact)
-    snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
   print(
     f"{title}: {len(samples)} samples and {len(train)} training data, both against"
@@ -101,6 +100,10 @@ def main(flag_values: flags.FlagValues) -> None:
     f" {evaluation.N_EXACT} of each"
   )
   _print_table(measured.measures, real.measures, critic)
+  if settings is None:
+    snapshot = Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
+  else:
+    snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
   record = {
     "title": title,
     "counts": counts | {"distances_of_at_most": evaluation.N_EXACT},

@@ -54,11 +54,12 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--claim does nothing with --all: leave one of them out")
   if flag_values["data_dir"].present and flag_values.scale == "quick":
     raise UserError("--data_dir does nothing with --scale=quick, which needs no download")
-  claims, scale = load_claims(), flag_values.scale
-  if not flag_values.claim and not flag_values.all:
-    for name in ("seeds", "again"):
-      if flag_values[name].present:
-        raise UserError(f"--{name} does nothing without --claim or --all: add one of them")
+  wanted, scale = flag_values.claim or flag_values.all, flag_values.scale
+  for name in ("seeds", "again"):
+    if flag_values[name].present and not wanted:
+      raise UserError(f"--{name} does nothing without --claim or --all: add one of them")
+  claims = load_claims()
+  if not wanted:
     for name, claim in claims.items():
       print(f"{name}  ({claim.source}; {claim.minutes[scale]:g} min)\n    {claim.sentence}")
     total = sum(claim.minutes[scale] for claim in claims.values())

@@ -25,7 +25,6 @@ from experiments.spec.flags import MAX_SEED, STEP_ROW, refuse_empty, register_ro
 from wgan_jax.data.images import to_uint8
 
 _MAX_GRID = 2500
-_MAX_N = 1_000_000
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -33,7 +32,7 @@ def register(flag_values: flags.FlagValues) -> None:
   register_rows(
     flag_values,
     ("workdir", None, "The run folder."),
-    ("n", 64, "How many samples.", (1, _MAX_N)),
+    ("n", 64, "How many samples.", (1, 10**6)),
     STEP_ROW,
     ("seed", 0, "Seed of the latents.", (0, MAX_SEED)),
     ("out", None, "Where to write; if not given, WORKDIR/samples-stepSTEP-seedSEED-nN.png."),

@@ -90,16 +90,17 @@ def main(flag_values: flags.FlagValues) -> None:
       " the tables use the last line, which then has no slow measures"
     )
 
-  batching = flag_values.batching or default_batching()
+  steps, batching = flag_values.steps, flag_values.batching or default_batching()
   at_once, intervals = flag_values.members_at_once, Intervals.of_flags(flag_values)
   if flag_values.dry_run:
-    print_plan(runs, load, batching, at_once, steps=flag_values.steps)
+    print_plan(runs, load, batching, at_once, steps=steps)
     return None
   with open_sweep(path, runs, dataset, flag_values.flag_values_dict(), environment) as folder:
     print(f"sweep folder {path}", flush=True)
     try:
-      how = {"batching": batching, "at_once": at_once, "intervals": intervals}
-      train_sweep(folder, runs, load, steps=flag_values.steps, **how)
+      train_sweep(
+        folder, runs, load, batching=batching, at_once=at_once, steps=steps, intervals=intervals
+      )
     except Stopped:
       write_results(folder, read_members(folder))
       raise

@@ -30,8 +30,8 @@ from wgan_jax.penalties import (
   perturb,
 )
 from wgan_jax.sweep import Members, Sweep, make_chunk, make_sweep
-from wgan_jax.training import Config, Hparams, generate, make_training
-from wgan_jax.types import CriticFn, Info, Network, Pair, State
+from wgan_jax.training import Config, Hparams, Training, generate, make_training
+from wgan_jax.types import CriticFn, Info, Network, Pair, Params, State
 
 __all__ = [
   "LOSSES",
@@ -46,9 +46,11 @@ __all__ = [
   "Network",
   "Optimizer",
   "Pair",
+  "Params",
   "Penalty",
   "State",
   "Sweep",
+  "Training",
   "clip_params",
   "cross_entropy_critic_loss",
   "diagnostics",

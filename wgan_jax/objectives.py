@@ -23,7 +23,7 @@ class Objectives(NamedTuple):
   Attributes:
     critic: (critic_params, key, real, fake, lambda_gp) -> (objective [], metrics). The objective is
       the critic's loss plus lambda_gp times the penalty, whose points `key` draws. `metrics` holds
-      the critic's fields of `wgan_jax.training.Info`, by name.
+      the critic's fields of `wgan_jax.types.Info`, by name.
     generator: (generator_params, batch_stats, critic_params, latents, real=None) ->
       (loss [], batch_stats). The generator runs in training mode, and the running statistics are
       those after the pass. `real` is needed by a loss with `generator_sees_real`, and by no other.

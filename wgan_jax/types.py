@@ -1,4 +1,4 @@
-"""Types that the whole library shares: networks as pure functions, and pairs of them."""
+"""Types that the whole library shares: networks, and the state and metrics of a training."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -46,7 +46,7 @@ class Claim:
   criterion_text: str  # The criterion in words.
   quick: dict[str, Any]  # Arguments of `measure` for 2 CPU cores.
   full: dict[str, Any]  # Arguments that differ from `quick` on a GPU.
-  tiny: dict[str, Any]  # Arguments that differ from `quick` in tests: the least for every line.
+  tiny: dict[str, Any]  # Arguments that differ from `quick` in tests: the least to run every line.
   minutes: dict[str, float]  # Duration at "quick" on 2 CPU cores, and at "full" on a GPU.
 
   def arguments(self, scale: str) -> dict[str, Any]:

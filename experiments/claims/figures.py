@@ -43,7 +43,7 @@ def mark(axes, *, x: float | None = None, y: float | None = None, label: str | N
   draw(at, color="gray", linewidth=0.8, linestyle=":", label=label)
 
 
-def entitle(axes, title: str, **labels) -> None:
+def label_panel(axes, title: str, **labels) -> None:
   """Gives a panel a small title, and the labels, limits and scales that `Axes.set` takes."""
   axes.set_title(title, fontsize=9)
   axes.set(**labels)

@@ -14,8 +14,7 @@ from experiments.report.results import Member, read_members
 from experiments.spec.datasets import Dataset, load_dataset
 from experiments.spec.grid import Grid
 from experiments.spec.settings import Settings, make_loader
-from wgan_jax.training import Config, Hparams, Training, make_training
-from wgan_jax.types import Pair
+from wgan_jax import Config, Hparams, Pair, Training, make_training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Lab:
   def observe_training(
     self, training: Training, data: Any, hparams: Hparams, seeds: int, at: Sequence[int], look
   ) -> Observed:
-    """Does the same for a training that `make_training` cannot make."""
+    """Looks at members of any training, such as a claim's own."""
     return observe(training, data, _members(hparams, seeds), at, look)
 
   def observe_settings(
@@ -81,9 +80,11 @@ class Lab:
     load = make_loader(self.data_dir)
     flags = {"steps": steps, "log_every": log_every, "slow_every": slow_every, "seeds": seeds}
     intervals = Intervals(log_every, steps, steps, slow_every)
-    how = {"batching": default_batching(), "at_once": None, "intervals": intervals}
     with open_sweep(self.folder / dataset, runs, load(runs[0]), flags, self.environment) as folder:
-      train_sweep(folder, runs, load, steps=steps, **how)
+      batching = default_batching()
+      train_sweep(
+        folder, runs, load, batching=batching, at_once=None, steps=steps, intervals=intervals
+      )
       return read_members(folder)
 
 

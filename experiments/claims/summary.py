@@ -38,7 +38,7 @@ def curves(members: Sequence[Member], name: str) -> list[list[tuple[int, float]]
   return [[(line["step"], line[name]) for line in each.lines if name in line] for each in members]
 
 
-def columns(rows: Sequence[dict[str, Any]]) -> dict[str, list]:
+def by_column(rows: Sequence[dict[str, Any]]) -> dict[str, list]:
   """Turns rows of the same names into a list for each name."""
   return {name: [row[name] for row in rows] for name in rows[0]}
 

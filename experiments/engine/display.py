@@ -53,10 +53,8 @@ class Display:
     """Shows a line of metrics: the figures of a run alone, or how many of many go on."""
     if self._n_members == 1:
       (line,) = lines
-      figures = [
-        f"{short} {line[name]:.4g}" for name, short in short_names().items() if name in line
-      ]
-      words = "  ".join(figures)
+      shown = [(short, line[name]) for name, short in short_names().items() if name in line]
+      words = "  ".join(f"{short} {value:.4g}" for short, value in shown)
     else:
       left = tqdm.tqdm.format_interval(self._left / self._rate)
       words = f"{sum(self._alive)} of {len(self._alive)} alive, {self._n_diverged} diverged in all"

@@ -12,8 +12,7 @@ from experiments.measures.draws import make_snapshot
 from experiments.measures.lines import make_measures, summarise
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
-from wgan_jax.sweep import Members
-from wgan_jax.training import make_training
+from wgan_jax import Members, make_training
 
 
 class Engine:
@@ -28,6 +27,7 @@ class Engine:
     classifier: for the slow measures of images; None without them.
 
   Attributes:
+    runs: as given.
     program: the compiled program; `init`, `chunk`, `fetch` and `lay_out` are its own.
   """
 

@@ -1,4 +1,4 @@
-"""The run folder: what it holds, how it is opened, and when the same command may go on in it.
+"""The run folder: what it holds, how it is rewound, and when the same command may go on in it.
 
 config.json      settings, flags and environment: all that is needed to repeat the run
 metrics.jsonl    one line an interval, without any wall-clock figure
@@ -16,7 +16,7 @@ import sys
 
 import jax
 
-from experiments.engine.opening import is_unused, read_settings
+from experiments.engine.opening import is_unused, read_recorded
 from experiments.host import checkpoints, files
 from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import UserError
@@ -44,7 +44,7 @@ class RunFolder:
     Raises:
       UserError: there is no run, no such checkpoint, or none that verifies.
     """
-    (settings,) = read_settings(self.config, "run")
+    (settings,) = read_recorded(self.config, "run")
     # Only the shapes: no data are needed for it.
     training = make_training(settings.config(), settings.networks(), sample_real=None)
     like = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())
@@ -115,8 +115,8 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
   """
   if is_unused(path, "run"):
     return
-  recorded = read_settings(path / "config.json", "run")
-  there, here = map(dataclasses.asdict, [*recorded, settings])
+  (recorded,) = read_recorded(path / "config.json", "run")
+  there, here = dataclasses.asdict(recorded), dataclasses.asdict(settings)
   differ = [
     f"--{name} ({there[name]} there, {here[name]} here)"
     for name in here

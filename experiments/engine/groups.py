@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 
 from experiments.engine.folder import RunFolder
-from experiments.engine.opening import is_unused, locked, read_settings, write_record
+from experiments.engine.opening import is_unused, locked, read_recorded, write_record
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.datasets import Dataset
@@ -49,8 +49,8 @@ class SweepFolder:
     return RunFolder(self.path / "members" / run.run_name())
 
   def read_runs(self) -> list[Settings]:
-    """Reads the settings of all members; errors as in `opening.read_settings`."""
-    return read_settings(self.config, "sweep")
+    """Reads the settings of all members; errors as in `opening.read_recorded`."""
+    return read_recorded(self.config, "sweep")
 
   def read_group(self) -> Group | None:
     """The group that is being trained, as the last start left it; None where there is none."""

@@ -79,6 +79,7 @@ def train(
   alive, own_steps = members.alive.tolist(), members.state.step.tolist()
   for folder, own_step, rows in zip(place.folders, own_steps, pending, strict=True):
     folder.rewind(own_step, len(rows))
+  place.begin(step - max(map(len, pending)))
   members = engine.lay_out(members)
   measuring = 0.0
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.engine.program import Member, Program
-from wgan_jax.training import Info, State, Training
+from experiments.engine.program import Program
+from wgan_jax import Hparams, Info, State, Training
 
 _LONGEST_CHUNK = 500  # Steps that a call may do before it can be stopped.
 
@@ -38,7 +38,7 @@ class Observed(NamedTuple):
 
 
 def observe(
-  training: Training, data: Any, members: Sequence[Member], at: Sequence[int], look: LookFn
+  training: Training, data: Any, members: Sequence[tuple[Hparams, int]], at: Sequence[int], look
 ) -> Observed:
   """Trains members of one program and looks at them.
 
@@ -49,7 +49,7 @@ def observe(
     data: what its `step` takes as data, and the argument of `look`.
     members: hyperparameters and seed of each.
     at: the steps to look at, rising; training ends at the last, which is at least 1.
-    look: computes what is to be seen of a state.
+    look: a `LookFn`, computes what is to be seen of a state.
 
   Returns:
     What was seen. A member that diverged is looked at as it was before it did.

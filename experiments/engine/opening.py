@@ -9,12 +9,16 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
+from experiments.host.environment import installed_version
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
-from experiments.spec.record import check_format, stamp
 from experiments.spec.settings import Settings
 
 _BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
+
+FORMAT = 1
+"""The form of a config.json that is written; a file without a number is of the first form, 1."""
+_VERSION = installed_version("wgan_jax") or "unknown"  # In a clone that is not installed.
 
 
 def is_unused(path: pathlib.Path, kind: str) -> bool:
@@ -32,7 +36,7 @@ def is_unused(path: pathlib.Path, kind: str) -> bool:
   return True
 
 
-def read_settings(config: pathlib.Path, kind: str) -> list[Settings]:
+def read_recorded(config: pathlib.Path, kind: str) -> list[Settings]:
   """Reads the settings of a run, or of all members of a sweep, from its config.json.
 
   Raises:
@@ -58,7 +62,7 @@ def read_settings(config: pathlib.Path, kind: str) -> list[Settings]:
 def recorded_dataset(path: pathlib.Path, kind: str) -> str | None:
   """Reads the data set of the run or sweep in a folder; None if nothing was begun there yet."""
   config = path / "config.json"
-  return read_settings(config, kind)[0].dataset if config.exists() else None
+  return read_recorded(config, kind)[0].dataset if config.exists() else None
 
 
 def check_data(config: pathlib.Path, data_sha256: str) -> None:
@@ -130,3 +134,24 @@ def write_record(
           file=sys.stderr,
         )
   write_json(path, record)
+
+
+def stamp() -> dict:
+  """The fields that say how a config.json is to be read."""
+  return {"format": FORMAT, "version": _VERSION}
+
+
+def check_format(record: dict, path: pathlib.Path) -> None:
+  """Refuses a config.json of a form that this version does not read.
+
+  Raises:
+    UserError: names the file, its form and the version that wrote it.
+  """
+  found = record.get("format", 1) if isinstance(record, dict) else None
+  if type(found) is not int or found < 1:
+    raise UserError(f"{path}: damaged: its format is no number from 1 on")
+  if found != FORMAT:
+    raise UserError(
+      f"{path}: format {found}, written by wgan_jax {record.get('version', 'of unknown version')};"
+      f" wgan_jax {_VERSION} reads format {FORMAT}: use the version that wrote it"
+    )

@@ -32,22 +32,22 @@ class RunPlace:
   def restore(self, engine: Engine) -> Checkpoint:
     """Returns the step, the members and their pending rows, of the newest checkpoint or the start.
 
-    It also prepares the folder for the steps after them.
-
     Raises:
       UserError: there are checkpoints, and none verifies.
     """
     start = engine.fetch(engine.init())
     kept = checkpoints.restore_newest(self._folder.checkpoints, _one_like(start.state))
-    restored = Checkpoint(0, start, [[]]) if kept is None else _join([kept], start)
+    return Checkpoint(0, start, [[]]) if kept is None else _join([kept], start)
+
+  def begin(self, logged: int) -> None:
+    """Prepares the folder for steps after the line of metrics of step `logged`."""
     self._folder.summary.unlink(missing_ok=True)
     self._folder.samples.mkdir(exist_ok=True)
     if self._tensorboard:
       from tensorboardX import SummaryWriter  # An extra, and slow to import.
 
-      logged = restored.step - len(restored.pending[0])  # Later events come again.
+      # Later events come again.
       self.events = SummaryWriter(str(self._folder.tensorboard), purge_step=logged + 1)
-    return restored
 
   def close(self) -> None:
     """Closes the events."""
@@ -137,6 +137,9 @@ class GroupPlace:
           f"{error}; remove {folder.path} to train this member from the start"
         ) from error
     return _join(kept, start)
+
+  def begin(self, logged: int) -> None:
+    """Does nothing: the folders of members are ready since the sweep was opened."""
 
   def draw(self, engine: Engine, members: Members) -> None:
     """Draws each member's samples."""

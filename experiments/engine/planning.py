@@ -9,6 +9,7 @@ import psutil
 from experiments.engine.engine import Engine
 from experiments.host.errors import UserError
 from experiments.spec.datasets import Dataset
+from experiments.spec.grid import grouped
 from experiments.spec.settings import Settings
 from wgan_jax.training import make_training
 
@@ -31,10 +32,7 @@ def default_batching() -> str:
 
 def by_program(runs: Sequence[Settings]) -> dict[str, list[Settings]]:
   """Groups runs by the program that they compile to."""
-  programs = {}
-  for run in runs:
-    programs.setdefault(run.program_name(), []).append(run)
-  return programs
+  return grouped(runs, Settings.program_name)
 
 
 def members_at_once(runs: Sequence[Settings], dataset: Dataset, batching: str) -> int:

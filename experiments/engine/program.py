@@ -12,9 +12,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 from wgan_jax.sweep import Members, make_sweep, members_mesh, shard_members
 from wgan_jax.training import Hparams, Info, Training
 
-Member = tuple[Hparams, int]
-"""Hyperparameters and seed."""
-
 
 def quick_compile_options() -> dict | None:
   """Compiler options for programs that run rarely (up to 3x faster to compile on a CPU)."""
@@ -49,7 +46,7 @@ class Program:
     self,
     training: Training,
     data: Any,
-    members: Sequence[Member],
+    members: Sequence[tuple[Hparams, int]],
     capacity: int,
     batching: str = "map",
   ):

@@ -104,7 +104,7 @@ def train_sweep(
           f" {free / 1e9:.2g} GB that are free: lower --members_at_once, --batch_size or --width",
           file=sys.stderr,
         )
-      place, compiled = GroupPlace(folder, group), engine.program.compile_seconds
-      program = {"program": place.details["program"], "compile_seconds": compiled}
-      files.append_line(folder.timing, program)
+      place = GroupPlace(folder, group)
+      compiled = {"compile_seconds": engine.program.compile_seconds}
+      files.append_line(folder.timing, {"program": place.details["program"]} | compiled)
       train(engine, place, steps=steps, intervals=intervals, display=display, stop=stop)

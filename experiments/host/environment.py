@@ -91,7 +91,7 @@ def describe_environment() -> dict:
     ) from error
   return {
     "python": platform.python_version(),
-    **{name: _version(name) for name in _PACKAGES},
+    **{name: installed_version(name) for name in _PACKAGES},
     "platform": device.platform,
     "device": device.device_kind,
     "devices": jax.local_device_count(),
@@ -103,7 +103,7 @@ def describe_environment() -> dict:
   }
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
   """The version of a package; None for one that is not installed."""
   try:
     return metadata.version(package)
@@ -114,8 +114,11 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
   """The commit of this clone, marked if files differ from it, or None outside a repository."""
   command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-  how = {"cwd": pathlib.Path(__file__).parent, "stderr": subprocess.DEVNULL, "timeout": 10}
+  folder = pathlib.Path(__file__).parent
   try:
-    return subprocess.check_output(command, text=True, **how).strip()
+    found = subprocess.check_output(
+      command, cwd=folder, text=True, stderr=subprocess.DEVNULL, timeout=10
+    )
+    return found.strip()
   except (OSError, subprocess.SubprocessError):
     return None

@@ -12,12 +12,11 @@ from experiments.host.digest import digest_state
 from experiments.measures.classifiers import classify_images, load_classifier
 from experiments.measures.rows import SAMPLES, Measure, View
 from experiments.spec.datasets import Dataset
+from wgan_jax import Params, generate
 from wgan_jax.data.images import to_unit
 from wgan_jax.frechet import frechet_distance, precision_recall
 from wgan_jax.modes import class_statistics, stacked_class
 from wgan_jax.networks.classifier import N_CLASSES, classify, features
-from wgan_jax.training import generate
-from wgan_jax.types import Params
 
 N_FEATURES_OF = 2000  # Samples, and held-out images, whose features are compared.
 _N_STACKED = 26_000  # Samples for 1,000 modes, as published tables have it.
@@ -25,7 +24,6 @@ _N_STACKED = 26_000  # Samples for 1,000 modes, as published tables have it.
 
 def rows() -> list[Measure]:
   """The measures that need a classifier."""
-
   row = functools.partial(
     Measure,
     group=SAMPLES,

@@ -10,18 +10,15 @@ import jax.numpy as jnp
 from experiments.measures.rows import CRITICS, TRAINING, Measure, Run, View
 from experiments.measures.samples import exact_distance, fake
 from experiments.measures.training import largest_of, mean_of
+from wgan_jax import LOSSES, Params, generate, gradient_norms, interpolate, wasserstein_estimate
 from wgan_jax.diagnostics import generator_gradient_norms, generator_losses, update_cosine
 from wgan_jax.layers import Layer
 from wgan_jax.lipschitz import certified_distance, certify, largest_gradient_norm
-from wgan_jax.losses import LOSSES, wasserstein_estimate
 from wgan_jax.objectives import make_objectives
-from wgan_jax.penalties import gradient_norms, interpolate
-from wgan_jax.training import generate, make_optimizer
-from wgan_jax.types import Params
+from wgan_jax.training import make_optimizer
 
 _N_DIRECTIONS = 1000  # Real points at which the critic's gradient is compared with the optimal one.
 _N_SEARCHED = 256  # Real and generated samples from which large gradients are looked for.
-
 
 # By name of the estimate: title, short name, label, and the meaning of the held-out estimate.
 _ESTIMATES = {
@@ -96,15 +93,15 @@ def _estimates() -> list[Measure]:
     title, short, label, meaning = _ESTIMATES.get(
       name, (words, words.removesuffix(" estimate"), loss.unit, "On data that are held out.")
     )
-    how = {
+    shared = {
       "panel": title + ", and the distance" * (name == "wasserstein_estimate"),
       "applies": lambda run, name=name: run.config.loss_row.estimate_name == name,
     }
-    found[name] = Measure(name, title, label, short=short, of_steps=mean_of("estimate"), **how)
-    name, title, short = f"held_out_{name}", f"held-out {title}", f"held-out {short}"
-    found[name] = Measure(
-      name, title, label, meaning, CRITICS, short=short, compute=_held_out_estimate, **how
-    )
+    found[name] = Measure(name, title, label, short=short, of_steps=mean_of("estimate"), **shared)
+    found[f"held_out_{name}"] = Measure(
+      f"held_out_{name}", f"held-out {title}", label, meaning, CRITICS,
+      short=f"held-out {short}", compute=_held_out_estimate, **shared,
+    )  # fmt: skip
   return list(found.values())
 
 

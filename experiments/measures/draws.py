@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.spec.datasets import Dataset
+from wgan_jax import Pair, State, generate
 from wgan_jax.data.images import to_uint8
-from wgan_jax.training import State, generate
-from wgan_jax.types import Pair
 
 _BATCH = 500
 _N_IMAGES = 64

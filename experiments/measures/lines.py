@@ -9,8 +9,7 @@ from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.rows import SAMPLES, Measure, Run, View
 from experiments.measures.table import all_rows
 from experiments.spec.datasets import Dataset
-from wgan_jax.training import Config, State
-from wgan_jax.types import Pair
+from wgan_jax import Config, Pair, State
 
 
 class LineMeasures(NamedTuple):

@@ -10,8 +10,7 @@ import jax
 
 from experiments.measures.draws import measuring_keys
 from experiments.spec.datasets import Dataset
-from wgan_jax.training import Config, Hparams, State
-from wgan_jax.types import CriticFn, Pair, Params
+from wgan_jax import Config, CriticFn, Hparams, Pair, Params, State
 
 SAMPLES, CRITICS, TRAINING = "Samples", "Critics", "Training"
 """The groups in which a sweep compares its members, each a table."""

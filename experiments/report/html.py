@@ -16,6 +16,7 @@ from experiments.report.pages import render_page
 from experiments.report.plots import draw_curves, draw_sensitivity
 from experiments.report.results import Member
 from experiments.report.tables import label, mean_interval, show
+from experiments.spec.grid import grouped
 
 _TEMPLATE = pathlib.Path(__file__).with_name("sweep.html.jinja")
 
@@ -28,7 +29,8 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
   """
   settings = results.by_setting(members)
   names, differ = results.measures_of(members), results.varied(members)
-  distinguishing, tables = results.distinguishing_settings(members), {}
+  distinguishing = results.distinguishing_settings(members)
+  tables = {}
   for title, group in groups().items():
     rows = {name: row for name, row in group.items() if name in names}
     if rows:
@@ -96,7 +98,7 @@ def _samples(folder, settings):
 def _times(folder):
   """Wall times by program: compiling, training, and the host's work between chunks."""
   times = {}
-  for program, lines in results.grouped(read_lines(folder.timing), itemgetter("program")).items():
+  for program, lines in grouped(read_lines(folder.timing), itemgetter("program")).items():
     parts = ("compile", "chunk", "host")
     row = {part: sum(line.get(f"{part}_seconds", 0.0) for line in lines) for part in parts}
     row["steps"] = sum(line.get("steps", 0) * line.get("members", 1) for line in lines)

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from experiments.figures.pictures import Picture, render
 from experiments.measures.rows import BEST_BY, Measure
 from experiments.measures.table import compared
-from experiments.report.results import Member, distinguishing_settings, grouped, varied
+from experiments.report.results import Member, distinguishing_settings, varied
 from experiments.report.tables import label, mean_interval
+from experiments.spec.grid import grouped
 from experiments.spec.settings import SETTINGS, STATIC
 from wgan_jax.training import Hparams
 

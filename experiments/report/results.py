@@ -2,15 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Hashable, Iterable
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from experiments.engine.folder import RunFolder
 from experiments.engine.groups import SweepFolder
 from experiments.host.files import read_json, read_lines
 from experiments.measures.rows import BEST_BY
 from experiments.measures.table import all_rows, compared
+from experiments.spec.grid import grouped
 from experiments.spec.settings import SETTINGS, Settings
 
 
@@ -50,7 +50,8 @@ def read_members(folder: SweepFolder) -> list[Member]:
 def _read_member(own: RunFolder, run: Settings, wanted: int) -> Member:
   lines = read_lines(own.metrics)
   summary = read_json(own.summary) if own.summary.exists() else {}
-  status, steps, end = summary.get("status"), lines[-1]["step"] if lines else 0, {}
+  status, end = summary.get("status"), {}
+  steps = lines[-1]["step"] if lines else 0
   if status == "diverged":
     steps = summary["first_bad_step"] - 1
   elif status == "finished" and steps == summary["steps"] == wanted:
@@ -61,14 +62,6 @@ def _read_member(own: RunFolder, run: Settings, wanted: int) -> Member:
   slow = {row.name for row in all_rows() if row.slow}
   best = min([line for line in lines if slow & line.keys()] or lines, key=_badness, default={})
   return Member(own.path.name, run, status, steps, end, best.get("step"), _measures(best), lines)
-
-
-def grouped(members: Iterable, key: Callable[[Any], Hashable]) -> dict[Any, list]:
-  """Groups by a key, in the order in which the keys appear."""
-  groups = {}
-  for member in members:
-    groups.setdefault(key(member), []).append(member)
-  return groups
 
 
 def by_setting(members: list[Member]) -> list[list[Member]]:

@@ -7,11 +7,6 @@ from experiments.spec.grid import METHODS, Grid
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.setting import ROWS
 
-_WORDS = [
-  "A chosen optimizer brings its own learning_rate and betas. RMSProp has its epsilon outside",
-  "the root. Clipping clips every parameter of the critic, biases too.",
-]
-
 
 def paper_preset(penalty: str, optimizer: str | None) -> dict:
   """Returns the settings of the gradient penalty's authors on points that are no defaults here.
@@ -41,8 +36,12 @@ def defaults_table(dataset: str) -> str:
   lines = [f"Defaults that depend on the method, for {DATASETS[dataset].kind}:"]
   for shown, methods in groups.items():
     lines += [f"  {', '.join(methods)}:", f"    {shown}"]
-  lines += [*_WORDS, "Defaults of all methods:"]
-  lines.append("  " + _show({name: first[name] for name in common}))
+  lines += [
+    "A chosen optimizer brings its own learning_rate and betas. RMSProp has its epsilon outside",
+    "the root. Clipping clips every parameter of the critic, biases too.",
+    "Defaults of all methods:",
+    "  " + _show({name: first[name] for name in common}),
+  ]
   for name, row in ARCHITECTURES.items():
     if name != first["architecture"] and DATASETS[dataset].kind in row.kinds:
       own = _values(dataset, next(iter(values)), architecture=(name,))

@@ -99,8 +99,8 @@ def define_setting(
   if lists:
     register_list(flag_values, name, None if default is None else (default,), text, parser)
   else:
-    how = {"serializer": flags.ArgumentSerializer(), "boolean": kind is bool}
-    flags.DEFINE(parser, name, default, text, flag_values, **how)
+    serializer = flags.ArgumentSerializer()
+    flags.DEFINE(parser, name, default, text, flag_values, serializer, boolean=kind is bool)
 
 
 def _values(name: str, datasets: Collection[str]) -> Collection[str]:
@@ -136,24 +136,24 @@ def register_run(
     if sample_every
     else "; the end only, if not given."
   )
-  least_1, least_0 = (1, MAX_STEPS), (0, MAX_STEPS)
+  positive, not_negative = (1, MAX_STEPS), (0, MAX_STEPS)
   # In the order in which they are recorded.
   register_rows(
     flag_values,
     ("workdir", None,
       "The folder to write. One under runs/ that the launcher names, if not given."),
     ("steps", steps,
-      "Generator updates in all; a larger value extends a finished run." + steps_text, least_1),
-    ("log_every", log_every, "Steps between lines of metrics.", least_1),
-    ("sample_every", sample_every, pictures, least_1),
+      "Generator updates in all; a larger value extends a finished run." + steps_text, positive),
+    ("log_every", log_every, "Steps between lines of metrics.", positive),
+    ("sample_every", sample_every, pictures, positive),
     ("checkpoint_every", checkpoint_every,
-      "Steps between checkpoints; the last 3 are kept.", least_1),
+      "Steps between checkpoints; the last 3 are kept.", positive),
     ("compilation_cache", None,
       "Folder of compiled programs for the next start; none to keep none. The user's cache folder,"
       " if not given."),
     ("slow_every", slow_every,
       "Steps between lines of metrics that hold the slow measures too (exact distance, certificate,"
-      " what a classifier sees, gradients), seconds each; 0 for never.", least_0),
+      " what a classifier sees, gradients), seconds each; 0 for never.", not_negative),
   )  # fmt: skip
   flags.DEFINE_alias("exact_every", "slow_every", flag_values=flag_values)  # Its earlier name.
 

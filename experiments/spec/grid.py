@@ -2,13 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
 
 from experiments.host.errors import UserError
 from experiments.spec.setting import Choices
 from experiments.spec.settings import SETTINGS, Settings
-from wgan_jax.losses import LOSSES
-from wgan_jax.penalties import PENALTIES
+from wgan_jax import LOSSES, PENALTIES
 
 METHODS = {
   **{loss: (loss, "none") for loss in LOSSES if loss != "wasserstein"},
@@ -50,6 +50,14 @@ class Grid:
       for values in itertools.product(*axes.values())
       for seed in seeds
     ]
+
+
+def grouped(members: Iterable, key: Callable[[Any], Hashable]) -> dict[Any, list]:
+  """Groups members by a key, in the order in which the keys appear."""
+  groups = {}
+  for member in members:
+    groups.setdefault(key(member), []).append(member)
+  return groups
 
 
 def _combinations(dataset: str, choices: dict[str, tuple]) -> Iterator[Choices]:

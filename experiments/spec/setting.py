@@ -5,9 +5,7 @@ from typing import Any, NamedTuple
 
 from experiments.spec.datasets import AUTO, DATASETS, Source
 from experiments.spec.networks import ARCHITECTURES
-from wgan_jax.losses import LOSSES, wasserstein_estimate
-from wgan_jax.optimizers import OPTIMIZERS
-from wgan_jax.penalties import PENALTIES
+from wgan_jax import LOSSES, OPTIMIZERS, PENALTIES, wasserstein_estimate
 
 ROWS = {
   "dataset": DATASETS,

@@ -10,12 +10,11 @@ import jax.numpy as jnp
 from experiments.spec.datasets import DATASETS, Dataset, load_dataset
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.setting import ROWS, Choices, Setting
-from wgan_jax.losses import minimax_generator_loss, wasserstein_estimate
+from wgan_jax import Config, Hparams, Pair, minimax_generator_loss, wasserstein_estimate
 from wgan_jax.precision import COMPUTE_DTYPES
-from wgan_jax.training import Config, Hparams
-from wgan_jax.types import Pair
 
 _MAX_SEED = 2**32 - 1
+_IN_EVERY_NAME = ("dataset", "loss", "penalty", "seed")
 
 
 def _setting(*args, **kwargs):
@@ -170,8 +169,10 @@ class Settings:
     """The run folder's name: data, loss, penalty, seed, then every setting that is no default."""
     name = f"{self.dataset}-{self.loss}-{self.penalty}-seed{self.seed}"
     for field, setting in SETTINGS.items():
-      value, named = getattr(self, field), field in ("dataset", "loss", "penalty", "seed")
-      if not named and value not in (None, setting.value(self.choices)):
+      if field in _IN_EVERY_NAME:
+        continue
+      value = getattr(self, field)
+      if value not in (None, setting.value(self.choices)):
         name += f"-{field}_{value}" if isinstance(value, str) else f"-{field}{value:.12g}"
     return name
 

@@ -5,8 +5,8 @@ import pytest
 
 from experiments.claims.figures import (
   dots_with_interval,
-  entitle,
   image_grid,
+  label_panel,
   legend_of_twins,
   lines_by_seed,
   make_panels,
@@ -14,7 +14,7 @@ from experiments.claims.figures import (
   overlaid_histograms,
   picture,
 )
-from experiments.claims.summary import by_seed, columns, even_steps, rows_by_seed, sigmoid, span
+from experiments.claims.summary import by_column, by_seed, even_steps, rows_by_seed, sigmoid, span
 
 
 def test_rows_hold_json_values_and_share_their_labels():
@@ -25,7 +25,7 @@ def test_rows_hold_json_values_and_share_their_labels():
 
 
 def test_columns_hold_the_values_of_all_rows_in_their_order():
-  assert columns([{"x": 1, "y": "a"}, {"x": 2, "y": "b"}]) == {"x": [1, 2], "y": ["a", "b"]}
+  assert by_column([{"x": 1, "y": "a"}, {"x": 2, "y": "b"}]) == {"x": [1, 2], "y": ["a", "b"]}
 
 
 def test_values_in_words():
@@ -60,7 +60,7 @@ def test_only_the_first_seed_is_in_the_legend_and_equal_legends_are_not_repeated
 
 def test_a_panel_has_a_small_title_and_the_labels_that_it_is_given():
   _, axes = make_panels(size=(1, 1))
-  entitle(axes, "Norms", xlabel="steps", ylim=(0, 2))
+  label_panel(axes, "Norms", xlabel="steps", ylim=(0, 2))
   assert (axes.get_title(), axes.title.get_fontsize()) == ("Norms", 9)
   assert (axes.get_xlabel(), axes.get_ylim()) == ("steps", (0, 2))
 

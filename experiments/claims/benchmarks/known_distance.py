@@ -1,5 +1,7 @@
 """The Kantorovich benchmark in the plane: critics against a known distance and gradient."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +45,7 @@ def _train(lab, toy, penalty, steps, batch_size, width) -> tuple[float, float]:
   networks = mlp((2,), latent_dim=2, width=width, depth=2)._replace(generator=toy.generator)
 
   def look(key, state, data):
-    critic_fn = jax.tree_util.Partial(networks.critic.apply, state.critic_params)
+    critic_fn = functools.partial(networks.critic.apply, state.critic_params)
     pairs, scores = toy.sample_coupling(key, data, 4000), jax.vmap(critic_fn)
     gradients = jax.vmap(jax.grad(critic_fn))(pairs.real)
     size = jnp.sqrt(jnp.mean(jnp.sum(gradients**2, axis=1)))

@@ -40,13 +40,18 @@ def _measure(lab, *, seeds, ring, grid, stacked_mnist):
   return Evidence(numbers, table, [_draw(numbers, seeds)])
 
 
+def _mean(values, of_none):
+  """Means over seeds that finished; `of_none` where none did."""
+  return np.mean(values) if values else of_none
+
+
 def _criterion(numbers):
   holds, seen = True, []
   for name in ("ring", "grid"):
     found = {method: own["n_modes"] for method, own in numbers[name].items()}
     n_seeds = len(numbers[name]["gp"]["found"])
     holds &= all(found[method] == [_MODES[name]] * n_seeds for method in _PENALTIES)
-    evenness = {each: np.mean(own["reverse_kl"] or np.inf) for each, own in numbers[name].items()}
+    evenness = {each: _mean(own["reverse_kl"], np.inf) for each, own in numbers[name].items()}
     if name == "grid":
       lost = all(found[each] and np.mean(found[each]) < _MODES[name] for each in _CROSS_ENTROPY)
       uneven = min(evenness[method] for method in _CROSS_ENTROPY)
@@ -58,7 +63,7 @@ def _criterion(numbers):
     seen.append(f"{name}, modes of {_MODES[name]} (reverse KL): {words}")
   if "stacked_mnist" in numbers:
     found = {name: own["n_modes"] for name, own in numbers["stacked_mnist"].items()}
-    means = {name: np.mean(values or 0.0) for name, values in found.items()}
+    means = {name: _mean(values, 0.0) for name, values in found.items()}
     holds &= means["gp"] > 900 and means["gp"] > max(means[name] for name in _CROSS_ENTROPY)
     words = ", ".join(f"{_WORDS[name]} {value:.0f}" for name, value in means.items())
     seen.append(f"stacked digits, classes of 1,000: {words}")

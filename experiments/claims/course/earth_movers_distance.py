@@ -7,7 +7,7 @@ import scipy.stats
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import legend_of_twins, make_panels, mark, picture
-from experiments.claims.summary import arrays, columns, span
+from experiments.claims.summary import arrays, by_column, span
 from wgan_jax.transport import jensen_shannon, transport_plan
 
 _CELLS = np.linspace(-4.0, 12.0, 321)
@@ -25,7 +25,7 @@ def _measure(lab, *, separations):
     row |= {"amount_times_distance": effort, "jensen_shannon": float(jensen_shannon(p, q))}
     table.append(row)
     plans.append(plan.plan)
-  numbers, middle = columns(table), len(shifts) // 2
+  numbers, middle = by_column(table), len(shifts) // 2
   return Evidence(numbers, table, [_draw_plan(shifts[middle], plans[middle]), _draw(numbers)])
 
 

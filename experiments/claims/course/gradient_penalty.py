@@ -1,11 +1,13 @@
 """Course, row 10: the penalty keeps gradient norms near 1 on the lines, softly."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import entitle, make_panels, mark, outline, picture
+from experiments.claims.figures import label_panel, make_panels, mark, outline, picture
 from experiments.claims.summary import arrays, rows_by_seed
 from wgan_jax import generate, gradient_norms, interpolate, lipschitz
 
@@ -43,7 +45,7 @@ def _watch(lab, dataset, penalty, width, steps, seeds):
 
   def look(key, state, train):
     key_real, key_fake, key_epsilon, key_search = jax.random.split(key, 4)
-    critic_fn = jax.tree_util.Partial(networks.critic.apply, state.critic_params)
+    critic_fn = functools.partial(networks.critic.apply, state.critic_params)
     real = data.sample_real(key_real, train, _N)
     fake = generate(networks, state, key_fake, _N)
     x_hat = interpolate(key_epsilon, real, fake)
@@ -80,7 +82,9 @@ def _draw(norms, numbers, seeds, steps, image_steps):
     mark(axes, x=1)
     largest = [max(numbers[name][key]) for key in _MEASURES[2:]]
     title = f"{name}\nlargest {largest[0]:.3g} on the lines, {largest[1]:.3g} in the box"
-    entitle(axes, title, xlabel="gradient norm on x_hat", ylabel="share of points in a bin of 0.04")
+    label_panel(
+      axes, title, xlabel="gradient norm on x_hat", ylabel="share of points in a bin of 0.04"
+    )
   caption = f"Ring, {steps:,} steps, {seeds} seeds; digits, {image_steps:,} steps, seed 0."
   return picture(figure, caption)
 

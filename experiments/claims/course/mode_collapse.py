@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import entitle, make_panels, picture
+from experiments.claims.figures import label_panel, make_panels, picture
 from experiments.claims.summary import by_seed, even_steps
 from experiments.measures.classes import load_classifier_measures
 from experiments.measures.samples import N_MODE_SAMPLES
@@ -101,7 +101,7 @@ def _draw(shares, at, what, caption):
     for seed, axes in enumerate(row):
       colours = [f"C{i}" for i in range(10)]
       bands = axes.stackplot(at, np.array(each[seed]).T, colors=colours, linewidth=0)
-      entitle(axes, f"{_METHODS[method]}, seed {seed}", xlim=(0, at[-1]), ylim=(0, 1))
+      label_panel(axes, f"{_METHODS[method]}, seed {seed}", xlim=(0, at[-1]), ylim=(0, 1))
   figure.supxlabel("generator updates")
   figure.supylabel(f"share of each {what}")
   figure.legend(bands, range(len(bands)), title=what, loc="outside right center")

@@ -10,7 +10,7 @@ from sklearn.manifold import TSNE
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, picture
-from experiments.claims.summary import columns
+from experiments.claims.summary import by_column
 from experiments.measures.classes import load_classifier_measures
 from experiments.measures.samples import N_MODE_SAMPLES
 from wgan_jax.data.images import to_unit
@@ -30,7 +30,7 @@ def _measure(lab, *, seeds, image_set, n_images, iterations):
     linear = PCA(min(50, len(chosen)), random_state=seed).fit_transform(pixels)
     flat = TSNE(2, max_iter=iterations, random_state=seed).fit_transform(linear).astype(np.float64)
     found.append(_find_peaks(flat, labels))
-  numbers = columns([peaks for peaks, _ in found]) | _count_toys(lab) | _count_classes(dataset)
+  numbers = by_column([peaks for peaks, _ in found]) | _count_toys(lab) | _count_classes(dataset)
   counted = numbers["found"] | numbers["found_classes"]
   table = [{"data": name, "modes found": n} for name, n in counted.items()]
   return Evidence(numbers, table, [_draw(*found[0][1], image_set), _draw_path(numbers)])

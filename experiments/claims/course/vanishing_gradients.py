@@ -20,7 +20,8 @@ def _measure(lab, *, seeds, steps, width, dataset):
   at = sorted({round(steps * share) for share in (0, 0.01, 0.02, *np.linspace(0.05, 1, 20))})
   norms, estimates = {}, {}
   # Both cross-entropy losses are a generator's: their discriminator is the same.
-  for loss, penalty in {loss: penalty for loss, penalty, _ in _CURVES.values()}.items():
+  trained = {loss: penalty for loss, penalty, _ in _CURVES.values()}
+  for loss, penalty in trained.items():
     choices = {"loss": loss, "penalty": penalty, "width": width}
     runs = lab.settings(dataset, seeds, n_critic=1, fixed_generator=True, **choices)
     networks = runs[0].networks()
@@ -31,7 +32,9 @@ def _measure(lab, *, seeds, steps, width, dataset):
       return generator_gradient_norms(networks, *params, latents)
 
     found = lab.observe_settings(runs, at, look)
-    norms |= {k: found.seen[k].tolist() for k, (own, *_) in _CURVES.items() if own == loss}
+    for name, (trained_with, *_) in _CURVES.items():
+      if trained_with == loss:
+        norms[name] = found.seen[name].tolist()
     estimates[loss] = found.info.estimate[:, -1].tolist()
   numbers = {"updates": at, "norms": norms, "jensen_shannon": estimates["nonsaturating"]}
   numbers["wasserstein"] = estimates["wasserstein"]

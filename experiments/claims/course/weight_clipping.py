@@ -1,5 +1,7 @@
 """Course, row 9: weight clipping limits the critic or does not constrain it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ def _measure(lab, *, seeds, steps, width, clip_values):
 
   def look(key, state, data):
     key_pairs, key_search = jax.random.split(key)
-    critic_fn = jax.tree_util.Partial(networks.critic.apply, state.critic_params)
+    critic_fn = functools.partial(networks.critic.apply, state.critic_params)
     pairs, scores = toy.sample_coupling(key_pairs, data, 1000), jax.vmap(critic_fn)
     largest = [jnp.abs(leaf).max() for leaf in jax.tree.leaves(state.critic_params)]
     return {

@@ -1,5 +1,7 @@
 """WGAN, section 4: a clipped critic can blow up with Adam's momentum, and a cosine shows it."""
 
+import functools
+
 import jax
 import numpy as np
 
@@ -23,7 +25,7 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rates):
   for optimizer, words in _WORDS.items():
     betas = {"beta1": 0.9, "beta2": 0.999} if optimizer == "adam" else {}
     runs = lab.settings("digits", seeds, optimizer=optimizer, **choices, **betas)
-    look = jax.tree_util.Partial(_look, runs[0].config(), runs[0].networks(), data.sample_real)
+    look = functools.partial(_look, runs[0].config(), runs[0].networks(), data.sample_real)
     observed = lab.observe_settings(runs, at, look)
     cosines, alive = observed.seen["cosine"], observed.alive
     estimates[optimizer] = np.where(alive[:, None], observed.info.estimate, np.nan)

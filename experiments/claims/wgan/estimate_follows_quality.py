@@ -35,7 +35,7 @@ def _measure(lab, *, seeds, steps, width, mlp_width, batch_size):
       estimates = np.asarray(observed.info.estimate, float)
       filtered = scipy.ndimage.median_filter(estimates, (1, 101), mode="nearest")
       quality = observed.seen["sliced"]
-      curves[f"{words}: {estimate}"] = (filtered, quality)
+      curves[architecture, loss] = (filtered, quality)
       own = {
         "rank_correlation": [_rank(at, *pair) for pair in zip(filtered, quality, strict=True)],
         "estimate": filtered[:, np.array(at) - 1].tolist(),
@@ -75,16 +75,16 @@ def _criterion(numbers):
 
 def _draw(at, curves, seeds):
   figure, panels = make_panels(2, 2, sharex=True, size=(10, 6.4))
-  for axes, (title, (filtered, quality)) in zip(panels.ravel(), curves.items(), strict=True):
+  for axes, ((architecture, loss), shown) in zip(panels.ravel(), curves.items(), strict=True):
+    filtered, quality = shown
     other = axes.twinx()
     lines_by_seed(axes, range(1, at[-1] + 1), filtered, "estimate", color="tab:blue")
     lines_by_seed(other, at, quality, "sliced distance", marker=".--", color="tab:orange")
-    nats = "Jensen-Shannon" in title
-    if nats:
+    if loss == "nonsaturating":
       mark(axes, y=math.log(2), label="log 2")
-    axes.set_ylabel("estimate (nats)" if nats else "estimate (units of score)")
+    axes.set_ylabel("estimate (units of score)" if loss == "gp" else "estimate (nats)")
     other.set_ylabel("samples to held out, SW1")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(f"{_ARCHITECTURES[architecture]}: {_LOSSES[loss]}", fontsize=9)
     legend_of_twins(axes, other)
   figure.supxlabel("step (generator updates)")
   caption = f"Estimates, medians of 101 steps, and distance of samples; {seeds} seeds, a line each."

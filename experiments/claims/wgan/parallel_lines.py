@@ -7,7 +7,7 @@ import scipy.special
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import make_panels, mark, picture
-from experiments.claims.summary import columns, span
+from experiments.claims.summary import by_column, span
 from wgan_jax.transport import jensen_shannon, wasserstein_exact
 
 _NEAREST = 0.001  # The smallest offset that is not 0.
@@ -25,7 +25,7 @@ def _measure(lab, *, offsets, heights):
     row |= {"jensen_shannon": float(jensen_shannon(p.ravel(), q.ravel()))}
     row |= {"total_variation": float(np.abs(p - q).sum() / 2)}
     table.append(row | {"kl_infinite": bool(np.isinf(scipy.special.rel_entr(p, q).sum()))})
-  numbers = columns(table)
+  numbers = by_column(table)
   return Evidence(numbers, table, [_draw(numbers)])
 
 

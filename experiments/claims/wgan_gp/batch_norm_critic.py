@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import entitle, log_map, make_panels, picture
+from experiments.claims.figures import label_panel, log_map, make_panels, picture
 from experiments.claims.summary import arrays, rows_by_seed, span
 from wgan_jax.penalties import gradient_norms
 
@@ -69,7 +69,7 @@ def _draw(shown, batch_size):
   for axes, (normalisation, sizes) in zip(panels, shown.items(), strict=True):
     drawn = log_map(axes, np.maximum(sizes / sizes.max(), 1e-9)[:_SHOWN, :_SHOWN])
     ticks = range(0, _SHOWN, 5)
-    entitle(axes, _WORDS[normalisation], xlabel="sample j", xticks=ticks, yticks=ticks)
+    label_panel(axes, _WORDS[normalisation], xlabel="sample j", xticks=ticks, yticks=ticks)
   panels[0].set_ylabel("score of sample i")
   figure.colorbar(drawn, ax=panels, label="|d score i / d sample j|, over the largest", shrink=0.9)
   caption = f"How the score of one image depends on others of its batch of {batch_size}, seed 0."

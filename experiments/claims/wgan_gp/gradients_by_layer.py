@@ -1,5 +1,7 @@
 """WGAN-GP, figure 1b: gradients layer by layer, and the weights, of deep critics."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from matplotlib.figure import Figure
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import entitle, lines_by_seed, picture
+from experiments.claims.figures import label_panel, lines_by_seed, picture
 from experiments.claims.summary import arrays, rows_by_seed
 from wgan_jax import Config, Hparams, diagnostics, generate, wasserstein_critic_loss
 from wgan_jax.data.toy import load_toy
@@ -30,7 +32,7 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
   gp = Config(penalty="gp", batch_size=batch_size)
   clipping = [Hparams(learning_rate, 0.0, 0.99, 0.0, value) for value in (0.1, 0.01, 0.001)]
   penalty = [Hparams(learning_rate, 0.0, 0.9, 10.0)]
-  look, source = jax.tree_util.Partial(_look, pair, toy), (toy.sample_real, toy.data)
+  look, source = functools.partial(_look, pair, toy), (toy.sample_real, toy.data)
   both = [
     lab.observe(config, pair, source, hparams, seeds, at, look).seen
     for config, hparams in ((clip, clipping), (gp, penalty))  # As `_METHODS` are ordered.
@@ -125,7 +127,7 @@ def _draw(shown, seeds):
     limit = 1.15 * np.quantile(np.abs(weights), 0.999)
     counts, edges = np.histogram(weights, np.linspace(-limit, limit, 93))
     axes.stairs(counts / len(weights), edges, fill=True, color=colour)
-    entitle(axes, words, ylabel="share of weights", xlabel="weight")
+    label_panel(axes, words, ylabel="share of weights", xlabel="weight")
   caption = f"Gradients at each layer's output, {seeds} seeds; weights at the end, seed 0."
   return picture(figure, caption)
 

@@ -1,5 +1,7 @@
 """WGAN-GP, figure 1a: level sets of critics by clipping and by the penalty, near their optimum."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,7 +55,7 @@ def _measure(lab, *, seeds, steps, width, batch_size, learning_rate):
     plan = transport.transport_plan(real, fake)
     fake = fake[np.argmax(plan.plan, axis=1)]  # Now each beside the real one it is paired with.
     surrogate = _same_moments(jax.random.key(2), real)
-    look = jax.tree_util.Partial(_look, pair.critic, real, fake, surrogate)
+    look = functools.partial(_look, pair.critic, real, fake, surrogate)
     looks, source = [], (toy.sample_real, toy.data)
     for config, hparams in ((clip, clipping), (gp, penalty)):  # As `_METHODS` are ordered.
       seen = lab.observe(config, pair, source, hparams, seeds, [steps], look).seen
@@ -88,7 +90,7 @@ def _ratio(part, whole):
 def _look(critic, real, fake, surrogate, key, state, data):
   """Measures the critic on the panel, on optimally paired samples, and between the pairs."""
   key_search, key_epsilon = jax.random.split(key)
-  critic_fn = jax.tree_util.Partial(critic.apply, state.critic_params)
+  critic_fn = functools.partial(critic.apply, state.critic_params)
   scores = jax.vmap(critic_fn)
   # All samples lie in the box, so that the difference over the norm there is compared with W1.
   starts = jnp.concatenate([real, fake])

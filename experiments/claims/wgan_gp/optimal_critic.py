@@ -1,12 +1,14 @@
 """WGAN-GP, proposition 1: on the lines of the optimal coupling the critic's slope is 1."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
-from experiments.claims.figures import entitle, make_panels, mark, outline, picture
-from experiments.claims.summary import arrays, columns, rows_by_seed, span
+from experiments.claims.figures import label_panel, make_panels, mark, outline, picture
+from experiments.claims.summary import arrays, by_column, rows_by_seed, span
 from wgan_jax import Config, Hparams, gradient_norms
 from wgan_jax.data.toy import Coupling, Toy, fixed_generator, load_toy
 from wgan_jax.networks.mlp import mlp
@@ -40,7 +42,7 @@ def _measure(lab, *, seeds, steps, width, batch_size):
     pair = mlp((toy.dim,), latent_dim=toy.dim, width=width)._replace(generator=toy.generator)
     for penalty, words in _PENALTIES.items():
       config = Config(penalty=penalty, n_critic=5, batch_size=batch_size, fixed_generator=True)
-      look, source = jax.tree_util.Partial(_look, pair.critic, toy), (toy.sample_real, toy.data)
+      look, source = functools.partial(_look, pair.critic, toy), (toy.sample_real, toy.data)
       looked = lab.observe(config, pair, source, hparams, seeds, [steps], look).seen
       found[name, penalty] = seen = {key: values[:, 0] for key, values in looked.items()}
       within = {key: (np.abs(seen[key] - 1) < 0.2).mean(1) for key in ("optimal", "random")}
@@ -61,7 +63,7 @@ def _look(critic, toy, key, state, data):
   key_pairs, key_epsilon, key_order = jax.random.split(key, 3)
   pairs = toy.sample_coupling(key_pairs, data, _PAIRS)
   epsilon = jax.random.uniform(key_epsilon, (_PAIRS, 1))
-  critic_fn = jax.tree_util.Partial(critic.apply, state.critic_params)
+  critic_fn = functools.partial(critic.apply, state.critic_params)
   fake = jax.random.permutation(key_order, pairs.fake)
   x_hat = epsilon * pairs.real + (1 - epsilon) * pairs.fake
   norms = gradient_norms(critic_fn, x_hat)
@@ -76,7 +78,7 @@ def _look(critic, toy, key, state, data):
 def _criterion(numbers):
   holds, seen = True, []
   for name, title in _TITLES.items():
-    own = columns([numbers[f"{name}_{penalty}"] for penalty in _PENALTIES])
+    own = by_column([numbers[f"{name}_{penalty}"] for penalty in _PENALTIES])
     norms, cosines, within = arrays(own, "norm", "cosine", "within_a_fifth")
     near = (norms >= 0.9) & (norms <= 1.1) & (within >= 0.75)
     holds &= bool(np.all(near & (cosines >= (0.95 if name == "line" else 0.8))))
@@ -99,7 +101,7 @@ def _draw(found, seeds):
         outline(axes, norms, edges, label, color=colour, alpha=0.75)
     mark(axes, x=1)
     title = f"{_TITLES[name]}; {_PENALTIES[penalty]} penalty"
-    entitle(axes, title, yscale="log", ylim=(3e-4, 1.2))
+    label_panel(axes, title, yscale="log", ylim=(3e-4, 1.2))
   figure.supxlabel("gradient norm (score per unit of data)")
   figure.supylabel("share of points in a bin of 0.025")
   return picture(figure, f"Norms at {_PAIRS:,} points of the lines between pairs; {seeds} seeds.")

@@ -1,5 +1,7 @@
 """WGAN-GP, figure 5b: a large critic on a thousand digits overfits, and its loss shows it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,8 @@ def _measure(lab, *, seeds, steps, look_every, dataset, width, batch_size, learn
   data = {"train": pictures[order[:_TRAIN]], "validation": pictures[order[_TRAIN : 2 * _TRAIN]]}
   pair = mlp(pictures.shape[1:], latent_dim=64, width=width, depth=3, output=jnp.tanh)
   source = (lambda key, data, n: sample_images(key, data["train"], n), data)
-  look, at = jax.tree_util.Partial(_look, pair), list(range(look_every, steps + 1, look_every))
+  look = functools.partial(_look, pair)
+  at = list(range(look_every, steps + 1, look_every))
   runs = {"gp": ("adam", Hparams(learning_rate, 0.0, 0.9, 10.0))}
   runs["clip"] = ("rmsprop", Hparams(5e-5, 0.0, 0.99, 0.0, 0.01))
   numbers, table = {"at": at, "n_validation": len(data["validation"])}, []
@@ -39,7 +42,7 @@ def _measure(lab, *, seeds, steps, look_every, dataset, width, batch_size, learn
 
 def _look(pair, key, state, data):
   """Computes the negative critic loss without the penalty, E c(x) - E c(g(z)), x of either side."""
-  critic_fn = jax.tree_util.Partial(pair.critic.apply, state.critic_params)
+  critic_fn = functools.partial(pair.critic.apply, state.critic_params)
   fake_scores = jax.vmap(critic_fn)(generate(pair, state, key, _TRAIN))
   return {
     side: wasserstein_estimate(jax.vmap(critic_fn)(to_unit(pictures)), fake_scores)
@@ -57,9 +60,10 @@ def _criterion(numbers):
   apart, seen = {}, []
   for method, words in _METHODS.items():
     train, validation = arrays(numbers[method], "train", "validation")
-    sides = (train, validation, train - validation)
+    gaps = train - validation
+    sides = (train, validation, gaps)
     rises, falls, opens = (_slopes(steps[half:], each[:, half:]) for each in sides)
-    apart[method] = bool(np.all((sides[2][:, -1] > 0) & (opens > 0)))
+    apart[method] = bool(np.all((gaps[:, -1] > 0) & (opens > 0)))
     if method == "gp":
       train_rises, validation_falls = np.all(rises > 0), np.all(falls < 0)
     means = [(each[:, half].mean(), each[:, -1].mean()) for each in sides]

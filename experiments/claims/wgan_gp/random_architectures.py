@@ -24,7 +24,7 @@ def _measure(
   data = lab.load(dataset)
   judge, source = ClassifierMeasures(data), (data.sample_real, data.train)
   drawn = _draw_architectures(architectures, depths, widths)
-  table, (scores, shown) = [], ({method: [] for method in _METHODS} for _ in range(2))
+  table, scores, shown = [], {name: [] for name in _METHODS}, {name: [] for name in _METHODS}
   for choices in drawn:
     pair = variant(data.sample_shape, latent_dim=32, **choices)
     for method, (_, config, beta2) in _METHODS.items():

@@ -1,5 +1,7 @@
 """WGAN-GP, appendix D: the penalty's gradient needs second derivatives, and ELU's jump."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +45,7 @@ def _measure(lab, *, seeds, steps, width, batch_size):
   for name, activation in _ACTIVATIONS.items():
     critic = _critic(activation, width, 3)
     pair = mlp((2,), latent_dim=2, width=width, depth=3)._replace(critic=critic)
-    look = jax.tree_util.Partial(_look, pair, toy)
+    look = functools.partial(_look, pair, toy)
     observed = lab.observe(config, pair, source, hparams, seeds, at, look)
     last = {key: values[:, -1] for key, values in observed.seen.items()}
     # Its values 0.001 apart, to either side of 0: the largest difference is the jump.
@@ -64,7 +66,7 @@ def _look(pair, toy, key, state, data):
   key_real, key_latents, key_epsilon = jax.random.split(key, 3)
   real = toy.sample_real(key_real, data, 1000)
   fake = generate(pair, state, key_latents, 1000)
-  critic_fn = jax.tree_util.Partial(pair.critic.apply, state.critic_params)
+  critic_fn = functools.partial(pair.critic.apply, state.critic_params)
   norms = gradient_norms(critic_fn, interpolate(key_epsilon, real, fake))
   return {"real": real, "fake": fake, "norm": jnp.mean(norms)}
 

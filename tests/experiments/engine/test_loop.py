@@ -246,6 +246,15 @@ def test_a_finished_run_is_left_as_it_is(finished, capsys):
   assert results(finished) == before
 
 
+def test_a_start_that_is_refused_leaves_the_record_of_the_end(finished, tmp_path, capsys):
+  path = tmp_path / "run"
+  shutil.copytree(finished, path)
+  (path / "metrics.jsonl").write_text('{"step": 2}\nno JSON\n')
+  assert train(path, "--steps=20") == 2
+  assert "metrics.jsonl: damaged" in capsys.readouterr().err
+  assert (path / "summary.json").read_bytes() == (finished / "summary.json").read_bytes()
+
+
 def flip(path):
   """Flips one bit in the middle of a file."""
   content = bytearray(path.read_bytes())

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from experiments.engine.groups import SweepFolder
+from experiments.engine.opening import stamp
 from experiments.host.files import append_line, write_json
 from experiments.report.results import (
   Member,
@@ -13,7 +14,6 @@ from experiments.report.results import (
   varied,
 )
 from experiments.spec.grid import Grid
-from experiments.spec.record import stamp
 
 
 def member(seed, penalty="gp", **changed):

@@ -6,10 +6,8 @@ import typing
 
 import pytest
 
-from experiments.host.errors import UserError
 from experiments.spec.datasets import DATASETS
 from experiments.spec.grid import Grid
-from experiments.spec.record import FORMAT, check_format, stamp
 from experiments.spec.settings import SETTINGS, STATIC, Settings
 from wgan_jax.training import Config, Hparams
 
@@ -163,20 +161,6 @@ def test_a_record_that_lacks_settings_is_refused():
   for record in (None, [], "gp"):
     with pytest.raises(ValueError, match="holds no settings"):
       Settings.of_record(record)
-
-
-def test_a_record_of_another_format_is_refused_by_the_version_that_wrote_it(tmp_path):
-  path = tmp_path / "config.json"
-  check_format({"settings": {}}, path)  # From before there was a number.
-  check_format(stamp(), path)
-  newer = {"format": FORMAT + 1, "version": "9.8.7"}
-  with pytest.raises(UserError, match=r"config.json: format 2, written by wgan_jax 9\.8\.7; .*"):
-    check_format(newer, path)
-  with pytest.raises(UserError, match="written by wgan_jax of unknown version"):
-    check_format({"format": FORMAT + 1}, path)
-  for damaged in ({"format": "1"}, {"format": 0}, {"format": True}, [], None):
-    with pytest.raises(UserError, match="damaged"):
-      check_format(damaged, path)
 
 
 @pytest.mark.parametrize(
