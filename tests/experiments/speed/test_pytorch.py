@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from experiments.speed.steps import settings_of
+from wgan_jax import LOSSES, PENALTIES, interpolate
 from wgan_jax.networks import dcgan
 from wgan_jax.networks.mlp import mlp
 from wgan_jax.objectives import make_objectives
-from wgan_jax.penalties import interpolate, penalize
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `benchmark`")
 pytorch = pytest.importorskip("experiments.speed.pytorch")
@@ -116,7 +116,7 @@ def test_penalty_losses_and_every_gradient_agree(case):
   their_fake = generator(torch.from_numpy(np.array(latents)))
   np.testing.assert_allclose(their_fake.detach(), to_torch(fake), atol=1e-5)
 
-  objectives = make_objectives("wasserstein", penalize, pair)
+  objectives = make_objectives(LOSSES["wasserstein"], PENALTIES["gp"], pair)
   gradients, metrics = quick(jax.grad(objectives.critic, has_aux=True))(
     critic_params, KEY, real, fake, LAMBDA
   )
@@ -133,7 +133,7 @@ def test_penalty_losses_and_every_gradient_agree(case):
   )  # The bias of the score moves nothing.
 
   gradients, _ = quick(jax.grad(objectives.generator, has_aux=True))(
-    generator_params, batch_stats, critic_params, latents
+    generator_params, batch_stats, critic_params, latents, None
   )
   (-critic(their_fake).mean()).backward()
   assert_close(gradients_of(generator, generator_params), gradients)
