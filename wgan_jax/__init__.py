@@ -17,7 +17,7 @@ from wgan_jax.losses import (
   wasserstein_estimate,
   wasserstein_generator_loss,
 )
-from wgan_jax.optimizers import OPTIMIZERS, Optimizer
+from wgan_jax.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
 from wgan_jax.penalties import (
   PENALTIES,
   Penalty,
@@ -37,6 +37,7 @@ __all__ = [
   "LOSSES",
   "OPTIMIZERS",
   "PENALTIES",
+  "SCHEDULES",
   "Config",
   "CriticFn",
   "Hparams",

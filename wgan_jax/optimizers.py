@@ -1,9 +1,12 @@
-"""Optimisers of both networks, by name."""
+"""Optimisers of both networks, schedules of their learning rates, moving averages."""
 
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import chex
+import jax
+import jax.numpy as jnp
 import optax
 
 OptimizerFn = Callable[..., optax.GradientTransformation]
@@ -43,6 +46,46 @@ OPTIMIZERS = {
   "rmsprop": Optimizer(_rmsprop, {"learning_rate": 5e-5, "beta2": 0.99}),
 }
 """The optimisers by name."""
+
+ScheduleFn = Callable[[jax.Array], jax.Array]
+"""(share of the decay that is done, [0, 1]) -> factor of the learning rates."""
+
+SCHEDULES: dict[str, ScheduleFn] = {
+  # Gulrajani et al., 2017, arXiv 1704.00028v3, appendix F.
+  "linear": lambda done: 1 - done,
+  # Loshchilov and Hutter, 2017, arXiv 1608.03983, equation 5, without restarts.
+  "cosine": lambda done: (1 + jnp.cos(jnp.pi * done)) / 2,
+}
+"""The schedules by name."""
+
+
+def decay(schedule: ScheduleFn, step: jax.Array, decay_steps: jax.Array) -> jax.Array:
+  """Factor of the learning rates at a step, []; 1 if `decay_steps` is 0."""
+  decay_steps = jnp.asarray(decay_steps, jnp.float32)
+  done = jnp.minimum(step / jnp.maximum(decay_steps, 1), 1)
+  return jnp.where(decay_steps > 0, schedule(done), 1)
+
+
+def move_average(
+  averages: chex.ArrayTree, values: chex.ArrayTree, n: int, half_life: chex.Numeric
+) -> chex.ArrayTree:
+  """Moves exponential averages on: what came before keeps 2^(-n / half_life) of its weight.
+
+  Args:
+    averages: the averages, of the same structure and types as the values.
+    values: the values now. One that is no float, such as a count, is taken as it is.
+    n: images since the last move.
+    half_life: images in which a weight halves; 0: the average is the value.
+  """
+  half_lives = n / jnp.asarray(half_life, jnp.float32)
+  share = -jnp.expm1(-jnp.log(2.0) * half_lives)  # 1 - 2^-x would lose a small x.
+
+  def move(average, value):
+    value = jnp.asarray(value)
+    moved = jnp.where(share == 1, value, average + share * (value - average))
+    return moved.astype(value.dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
+
+  return jax.tree.map(move, averages, values)
 
 
 def check_optimizer(optimizer: Optimizer, hparams: Any) -> None:

@@ -10,8 +10,7 @@ References:
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
@@ -20,10 +19,19 @@ import optax
 
 from wgan_jax.losses import LOSSES, Loss
 from wgan_jax.objectives import make_objectives
-from wgan_jax.optimizers import OPTIMIZERS, Optimizer, OptimizerFn, check_optimizer
+from wgan_jax.optimizers import (
+  OPTIMIZERS,
+  SCHEDULES,
+  Optimizer,
+  OptimizerFn,
+  ScheduleFn,
+  check_optimizer,
+  decay,
+  move_average,
+)
 from wgan_jax.penalties import PENALTIES, Penalty, check_penalty
 from wgan_jax.precision import COMPUTE_DTYPES, compute_in
-from wgan_jax.types import Info, Pair, State
+from wgan_jax.types import Info, Pair, SampleRealFn, State, Training
 
 # Folded into the key of a generator's update, whose other draws take it whole.
 _REAL_SAMPLES = 0x7265616C
@@ -39,8 +47,13 @@ class Hparams(NamedTuple):
     lambda_gp: the weight of the penalty, 10 as in WGAN-GP (Gulrajani et al., 2017, section 4);
       gamma for R1 and R2. Unused without a penalty.
     clip_value: c of weight clipping, unused without it.
-    decay_steps: steps over which the learning rate falls linearly to zero (Gulrajani et al., 2017,
-      appendix F); 0 for a constant one.
+    decay_steps: steps over which the learning rates fall to zero, by `Config.schedule`; 0 for
+      constant ones.
+    critic_learning_rate: that of the critic's optimiser, if it is another than `learning_rate`
+      (Heusel et al., 2017, arXiv 1706.08500, section 2).
+    ema_half_life: images that a moving average of the generator takes to halve the weight of what
+      came before (Yazici et al., 2018, arXiv 1806.04498, section 3, in images as by Karras et al.,
+      2018, arXiv 1710.10196); 0: the average is the generator itself.
   """
 
   learning_rate: chex.Numeric = 2e-4
@@ -49,6 +62,8 @@ class Hparams(NamedTuple):
   lambda_gp: chex.Numeric = 10.0
   clip_value: chex.Numeric = 0.01
   decay_steps: chex.Numeric = 0.0
+  critic_learning_rate: chex.Numeric | None = None
+  ema_half_life: chex.Numeric = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +77,8 @@ class Config:
     penalty: a key of `PENALTIES`, or a `Penalty`.
     optimizer: for both networks, a key of `OPTIMIZERS`, an `Optimizer`, or a function
       (learning_rate, hparams) -> optax.GradientTransformation.
+    schedule: of the learning rates over `Hparams.decay_steps`, a key of `SCHEDULES`, or a function
+      of the share that is done, in [0, 1], that returns their factor.
     n_critic: critic updates per generator update.
     batch_size: samples per update, of each network.
     fixed_generator: leave the generator's parameters as they are, so that the critic nears its
@@ -76,6 +93,7 @@ class Config:
   loss: str | Loss = "wasserstein"
   penalty: str | Penalty = "gp"
   optimizer: str | Optimizer | OptimizerFn = "adam"
+  schedule: str | ScheduleFn = "linear"
   n_critic: int = 5
   batch_size: int = 64
   fixed_generator: bool = False
@@ -89,6 +107,11 @@ class Config:
     check_penalty(self.penalty_row)
     if not isinstance(self.optimizer, str):
       check_optimizer(self.optimizer_row, Hparams())
+    if self.schedule not in SCHEDULES and not callable(self.schedule):
+      raise ValueError(
+        f"Config.schedule must be a function or one of {', '.join(SCHEDULES)},"
+        f" got {self.schedule!r}"
+      )
     if self.compute_dtype not in COMPUTE_DTYPES:
       raise ValueError(
         f"Config.compute_dtype must be one of {', '.join(COMPUTE_DTYPES)},"
@@ -116,23 +139,6 @@ class Config:
     return self.optimizer if isinstance(self.optimizer, Optimizer) else Optimizer(self.optimizer)
 
 
-SampleRealFn = Callable[[jax.Array, Any, int], jax.Array]
-"""(key, data, batch_size) -> real samples, [batch_size, ...]."""
-
-
-class Training(NamedTuple):
-  """A training algorithm as two pure functions.
-
-  Attributes:
-    init: (key, hparams) -> State.
-    step: (state, hparams, data) -> (State, Info). `data` is an argument and never captured:
-      captured, it would become a constant of the program.
-  """
-
-  init: Callable[[jax.Array, Hparams], State]
-  step: Callable[[State, Hparams, Any], tuple[State, Info]]
-
-
 def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> Training:
   """Builds `init` and `step` for a critic, a generator and a source of data of your own.
 
@@ -156,6 +162,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   critic, generator, latent_dim = networks
   loss, penalty = config.loss_row, config.penalty_row
   objectives = make_objectives(loss, penalty, networks)
+  schedule = config.schedule if callable(config.schedule) else SCHEDULES[config.schedule]
 
   def sample_latents(key):
     return jax.random.normal(key, (config.batch_size, latent_dim))
@@ -208,18 +215,27 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
       batch_stats=batch_stats,
       critic_opt_state=optimizer.init(critic_params),
       generator_opt_state=optimizer.init(generator_params),
+      # Copies, so that a state can be donated.
+      ema=jax.tree.map(jnp.copy, (generator_params, batch_stats)),
     )
 
   def step(state, hparams, data):
-    hparams = hparams._replace(learning_rate=_decayed(hparams, state.step))
+    factor = decay(schedule, state.step, hparams.decay_steps)
+    rate, critic_rate = hparams.learning_rate, hparams.critic_learning_rate
+    of_critic = hparams._replace(
+      learning_rate=factor * (rate if critic_rate is None else critic_rate)
+    )
     key_critic, key_generator = jax.random.split(jax.random.fold_in(state.key, state.step))
     state, metrics = jax.lax.scan(
-      lambda state, key: update_critic(key, state, hparams, data),
+      lambda state, key: update_critic(key, state, of_critic, data),
       state,
       jax.random.split(key_critic, config.n_critic),
     )
-    state, generator_loss = update_generator(key_generator, state, hparams, data)
-    state = state._replace(step=state.step + 1)
+    of_generator = hparams._replace(learning_rate=factor * rate)
+    state, generator_loss = update_generator(key_generator, state, of_generator, data)
+    current = state.generator_params, state.batch_stats
+    ema = move_average(state.ema, current, config.batch_size, hparams.ema_half_life)
+    state = state._replace(step=state.step + 1, ema=ema)
     finite = _all_finite(
       (metrics["critic_loss"], generator_loss),
       (state.critic_params, state.generator_params, state.batch_stats),
@@ -236,7 +252,9 @@ def make_optimizer(config: Config, hparams: Hparams) -> optax.GradientTransforma
   return config.optimizer_row.make(hparams.learning_rate, hparams)
 
 
-def generate(networks: Pair, state: State, key: jax.Array, n: int) -> jax.Array:
+def generate(
+  networks: Pair, state: State, key: jax.Array, n: int, *, averaged: bool = True
+) -> jax.Array:
   """Draws samples from a state: g(z) in sampling mode, with the running statistics.
 
   Args:
@@ -245,12 +263,13 @@ def generate(networks: Pair, state: State, key: jax.Array, n: int) -> jax.Array:
     state: a state of one run.
     key: a PRNG key, for the latents.
     n: how many samples. Those of one key differ between one n and another.
+    averaged: by the moving average of the generator; else as its last update left it.
 
   Returns:
     The samples, [n, ...].
   """
   latents = jax.random.normal(key, (n, networks.latent_dim))
-  params, batch_stats = state.generator_params, state.batch_stats
+  params, batch_stats = state.ema if averaged else (state.generator_params, state.batch_stats)
   samples, _ = networks.generator.apply(params, batch_stats, latents, train=False)
   return samples
 
@@ -263,12 +282,6 @@ def _check_row(field: str, value, rows: dict, row_type: type) -> None:
     f"Config.{field} must be one of {', '.join(rows)} or a wgan_jax.{row_type.__name__},"
     f" got {value!r}"
   )
-
-
-def _decayed(hparams, step) -> jax.Array:
-  decay_steps = jnp.asarray(hparams.decay_steps, jnp.float32)
-  left = jnp.maximum(1 - step / jnp.maximum(decay_steps, 1), 0)
-  return hparams.learning_rate * jnp.where(decay_steps > 0, left, 1)
 
 
 def _update(config, hparams, gradients, params, opt_state):

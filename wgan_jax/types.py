@@ -58,6 +58,7 @@ class State(NamedTuple):
     batch_stats: the generator's running statistics, moved by its own updates only.
     critic_opt_state: the critic's optimiser state.
     generator_opt_state: the generator's optimiser state.
+    ema: the moving averages of `generator_params` and `batch_stats`, see `Hparams.ema_half_life`.
   """
 
   step: jax.Array
@@ -67,6 +68,7 @@ class State(NamedTuple):
   batch_stats: chex.ArrayTree
   critic_opt_state: optax.OptState
   generator_opt_state: optax.OptState
+  ema: tuple[Params, chex.ArrayTree]
 
 
 class Info(NamedTuple):
@@ -93,3 +95,20 @@ class Info(NamedTuple):
   gradient_norm_mean: jax.Array
   gradient_norm_max: jax.Array
   finite: jax.Array
+
+
+SampleRealFn = Callable[[jax.Array, Any, int], jax.Array]
+"""(key, data, batch_size) -> real samples, [batch_size, ...]."""
+
+
+class Training(NamedTuple):
+  """A training algorithm as two pure functions.
+
+  Attributes:
+    init: (key, hparams) -> State, for `wgan_jax.Hparams`.
+    step: (state, hparams, data) -> (State, Info). `data` is an argument and never captured:
+      captured, it would become a constant of the program.
+  """
+
+  init: Callable[[jax.Array, Any], State]
+  step: Callable[[State, Any, Any], tuple[State, Info]]

@@ -96,7 +96,10 @@ def make_exercise_training(config: Config, pair: Pair, width: int) -> Training:
       generator_objective, has_aux=True
     )(params, state.batch_stats, critic[0], latents(keys[2]))
     params, opt_state = update(hparams, gradients, params, opt_state)
-    state = State(state.step + 1, state.key, critic[0], params, batch_stats, critic[1], opt_state)
+    state = State(
+      state.step + 1, state.key, critic[0], params, batch_stats, critic[1], opt_state,
+      ema=(params, batch_stats),
+    )  # fmt: skip
     estimate, penalty, objective, norms = (values[-1] for values in aux)
     finite = jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state[2:])]))
     metrics = (estimate, penalty, objective, generator_loss, norms.mean(), norms.max(), finite)

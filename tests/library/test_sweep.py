@@ -31,6 +31,7 @@ HPARAMS = Hparams(
   lambda_gp=jnp.tile(jnp.array([10.0, 1.0, 0.1]), 2),
   clip_value=jnp.tile(jnp.array([0.01, 0.1, 0.001]), 2),
   decay_steps=jnp.zeros(6),
+  ema_half_life=jnp.zeros(6),
 )
 
 
@@ -152,7 +153,10 @@ def tiny_sweep(batching, n_devices=None):
 
 def rates(*values):
   fill = jnp.zeros(len(values))
-  hparams = Hparams(jnp.array(values), fill + 0.5, fill + 0.9, fill + 10.0, fill, fill)
+  defaults = Hparams(0.0, clip_value=0.0)
+  hparams = jax.tree.map(lambda value: fill + value, defaults)._replace(
+    learning_rate=jnp.array(values)
+  )
   return jax.random.split(jax.random.key(2), len(values)), hparams
 
 

@@ -226,19 +226,79 @@ def test_a_fixed_generator_keeps_its_parameters_and_settles_its_statistics():
   assert state.critic_params["w"] != 1
 
 
-def test_the_learning_rate_falls_linearly_to_zero():
+@pytest.mark.parametrize(
+  ("schedule", "factors"),
+  [
+    ("linear", [1, 0.75, 0.5, 0.25, 0, 0]),
+    ("cosine", [1, 0.853553, 0.5, 0.146447, 0, 0]),
+    (lambda done: 1 - done**2, [1, 0.9375, 0.75, 0.4375, 0, 0]),
+  ],
+)
+def test_the_learning_rates_fall_by_their_schedule(schedule, factors):
   """Sign-like steps of size lr: with a constant gradient RMSProp without memory moves by lr."""
-  config = Config(penalty="none", optimizer="rmsprop", n_critic=1, batch_size=2)
-  hparams = Hparams(learning_rate=0.1, beta2=0.0, decay_steps=4.0)
+  config = Config("wasserstein", "none", "rmsprop", schedule, n_critic=1, batch_size=2)
+  hparams = Hparams(0.1, beta2=0.0, decay_steps=4.0, critic_learning_rate=0.2)
   training = wgan_jax.make_training(
     config, shift_pair(linear_critic), lambda *_: jnp.full((2, 1), 1e3)
   )
-  state, step, weights = training.init(KEY, hparams), jit(training.step), [1.0]
+  state, step = training.init(KEY, hparams), jit(training.step)
+  states = [state]
   for _ in range(6):
     state, _ = step(state, hparams, None)
-    weights.append(float(state.critic_params["w"][0]))
-  expected = 0.1 * np.array([1, 0.75, 0.5, 0.25, 0, 0])
-  chex.assert_trees_all_close(np.diff(weights), expected, rtol=1e-4)
+    states.append(state)
+  weights = np.array([each.critic_params["w"].item() for each in states])
+  shifts = np.array([each.generator_params["shift"].item() for each in states])
+  chex.assert_trees_all_close(np.diff(weights), 0.2 * np.array(factors), rtol=1e-4, atol=1e-7)
+  chex.assert_trees_all_close(np.diff(shifts), 0.1 * np.array(factors), rtol=1e-4, atol=1e-7)
+
+
+def test_without_a_rate_of_its_own_the_critic_has_that_of_both():
+  own = HPARAMS._replace(critic_learning_rate=HPARAMS.learning_rate)
+  (init, step), data = small_training(), points()
+  states = [step(init(KEY, hparams), hparams, data)[0] for hparams in (own, HPARAMS)]
+  chex.assert_trees_all_equal(*states)
+
+
+@pytest.mark.parametrize("half_life", [0.0, 2.0, 6.0, 1e9])
+def test_the_average_halves_what_came_before_in_its_half_life(half_life):
+  """Against the sum of all steps: after n images the weight of what was is 2^(-n / half_life)."""
+  config = Config(penalty="none", optimizer="rmsprop", n_critic=1, batch_size=2)
+  hparams = Hparams(0.1, beta2=0.0, ema_half_life=half_life)
+  pair = shift_pair(linear_critic)
+  training = wgan_jax.make_training(config, pair, lambda *_: jnp.full((2, 1), 1e3))
+  state, step = training.init(KEY, hparams), jit(training.step)
+  shifts = [state.generator_params["shift"].item()]
+  kept = 2 ** (-2 / half_life) if half_life else 0.0
+  for _ in range(5):
+    state, _ = step(state, hparams, None)
+    shifts.append(state.generator_params["shift"].item())
+    weights = kept ** np.arange(len(shifts))[::-1] * np.array([1] + [1 - kept] * (len(shifts) - 1))
+    params, batch_stats = state.ema
+    chex.assert_trees_all_close(params["shift"].item(), weights @ shifts, rtol=1e-5)
+  chex.assert_trees_all_equal_structs(batch_stats, state.batch_stats)
+  latents = (pair, state, KEY, 3)
+  gap = wgan_jax.generate(*latents, averaged=False) - wgan_jax.generate(*latents)
+  chex.assert_trees_all_close(gap, jnp.full((3, 1), shifts[-1] - weights @ shifts), atol=1e-5)
+  assert half_life or (gap == 0).all()
+
+
+def test_running_statistics_are_averaged_too_and_counts_are_not():
+  pair = shift_pair(linear_critic)
+  generator = pair.generator
+
+  def apply(params, batch_stats, latents, *, train):
+    samples, counts = generator.apply(params, batch_stats, latents, train=train)
+    return samples, counts | {"mean": batch_stats["mean"] + 1}
+
+  def init(key):
+    params, counts = generator.init(key)
+    return params, counts | {"mean": jnp.zeros((), jnp.bfloat16)}
+
+  pair = pair._replace(generator=generator._replace(init=init, apply=apply))
+  config = Config(penalty="none", n_critic=1, batch_size=2)
+  state, _ = run(config, pair, hparams=HPARAMS._replace(ema_half_life=2.0), n_steps=2)
+  assert state.ema[1] == {"count": 2, "mean": 0.5 * (0.5 * 0 + 0.5 * 1) + 0.5 * 2}
+  chex.assert_trees_all_equal_dtypes(state.ema[1], state.batch_stats)
 
 
 @pytest.mark.parametrize("field", ["learning_rate", "beta1", "beta2", "lambda_gp"])
@@ -339,9 +399,11 @@ def test_samples_of_a_state_are_drawn_in_sampling_mode():
   """A function of the key alone, with the running statistics."""
   pair = translating_pair()
   state = wgan_jax.make_training(SMALL, pair, ones).init(KEY, HPARAMS)
-  state = state._replace(batch_stats={"count": 5})
-  samples = wgan_jax.generate(pair, state, KEY, 3)
-  chex.assert_trees_all_equal(samples, jax.random.normal(KEY, (3, 1)) + 5)
+  state = state._replace(batch_stats={"count": 5}, ema=(state.ema[0], {"count": 7}))
+  latents = jax.random.normal(KEY, (3, 1))
+  chex.assert_trees_all_equal(wgan_jax.generate(pair, state, KEY, 3), latents + 7)
+  last = wgan_jax.generate(pair, state, KEY, 3, averaged=False)
+  chex.assert_trees_all_equal(last, latents + 5)
 
 
 def test_a_non_finite_loss_is_reported_at_its_step():
@@ -391,7 +453,7 @@ def test_no_key_is_used_twice():
 def test_vmap_over_hyperparameters_trains_each_member_alone():
   """Two learning rates in one program; the member that diverges leaves its neighbour alone."""
   training = wgan_jax.make_training(SMALL, PAIR, sample_points)
-  axes = Hparams(0, None, None, None, None, None)
+  axes = Hparams(0, *[None] * (len(Hparams._fields) - 1))
   hparams = HPARAMS._replace(learning_rate=jnp.array([1e-2, jnp.inf]))
   start = small_training().init(KEY, HPARAMS)
   states, info = jit(jax.vmap(training.step, (None, axes, None)))(start, hparams, points())
