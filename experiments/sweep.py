@@ -62,7 +62,7 @@ def main(flag_values: flags.FlagValues) -> None:
   if flag_values.report_only:
     return _report_only(flag_values)
   choices = shared_flags.read_choices(flag_values)
-  n_members = Grid(flag_values.dataset, choices).size * flag_values.seeds
+  n_members = Grid(flag_values.dataset, choices, flag_values.steps).size * flag_values.seeds
   if n_members > _MANY and not flag_values.yes:
     raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
 
@@ -73,7 +73,7 @@ def main(flag_values: flags.FlagValues) -> None:
     flag_values, lambda name: recorded_dataset(path_of(name), "sweep")
   )
   path = path_of(name)
-  runs = Grid(name, choices).settings(range(flag_values.seeds))
+  runs = Grid(name, choices, flag_values.steps).settings(range(flag_values.seeds))
   check_sweep_folder(path, runs, flag_values.flag_values_dict())
   use_all_cores()
   use_compilation_cache(flag_values.compilation_cache)

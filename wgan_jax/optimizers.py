@@ -51,6 +51,7 @@ ScheduleFn = Callable[[jax.Array], jax.Array]
 """(share of the decay that is done, [0, 1]) -> factor of the learning rates."""
 
 SCHEDULES: dict[str, ScheduleFn] = {
+  "constant": jnp.ones_like,
   # Gulrajani et al., 2017, arXiv 1704.00028v3, appendix F.
   "linear": lambda done: 1 - done,
   # Loshchilov and Hutter, 2017, arXiv 1608.03983, equation 5, without restarts.

@@ -16,7 +16,7 @@ from experiments.spec.settings import Settings
 
 _BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
 
-FORMAT = 1
+FORMAT = 2
 """The form of a config.json that is written; a file without a number is of the first form, 1."""
 _VERSION = installed_version("wgan_jax") or "unknown"  # In a clone that is not installed.
 

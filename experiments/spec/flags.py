@@ -260,5 +260,6 @@ def read_settings(
     UserError: a flag was given that the other choices make idle.
   """
   choices = {name: (value,) for name, value in (preset or {}).items()}
-  (settings,) = Grid(dataset, choices | read_choices(flag_values)).settings([flag_values.seed])
+  grid = Grid(dataset, choices | read_choices(flag_values), flag_values.steps)
+  (settings,) = grid.settings([flag_values.seed])
   return settings

@@ -24,6 +24,7 @@ class Grid:
     dataset: decides the defaults.
     choices: values by flag name; each method has its default for a name that is left out. `methods`
       stands for pairs of `loss` and `penalty`.
+    steps: the length of the runs, over which learning rates fall unless `decay_steps` is chosen.
 
   Attributes:
     size: the number of settings for one seed.
@@ -32,14 +33,14 @@ class Grid:
     UserError: a value was chosen that does nothing with any of the methods.
   """
 
-  def __init__(self, dataset: str, choices: dict[str, tuple]):
+  def __init__(self, dataset: str, choices: dict[str, tuple], steps: int | None = None):
     combinations = list(_combinations(dataset, choices))
     for name in choices:
       if name != "methods" and not any(SETTINGS[name].is_set(each) for each in combinations):
         of = SETTINGS[name].of
         there = ",".join(dict.fromkeys(getattr(each, of) for each in combinations))
         raise UserError(f"--{name} does nothing with --{of}={there}: leave it out")
-    self._axes = [_axes(each, choices) for each in combinations]
+    self._axes = [_axes(each, {"decay_steps": (steps,)} | choices) for each in combinations]
     self.size = sum(math.prod(map(len, axes.values())) for axes in self._axes)
 
   def settings(self, seeds: Iterable[int]) -> list[Settings]:
@@ -67,9 +68,9 @@ def _combinations(dataset: str, choices: dict[str, tuple]) -> Iterator[Choices]:
   else:
     pairs = (choices.get(name, (SETTINGS[name].default,)) for name in ("loss", "penalty"))
     methods = itertools.product(*pairs)
-  others = (choices.get(name, (None,)) for name in ("architecture", "optimizer"))
-  for (loss, penalty), architecture, optimizer in itertools.product(methods, *others):
-    yield _filled(Choices(dataset, loss, penalty, architecture, optimizer))
+  others = (choices.get(name, (None,)) for name in Choices._fields[3:])
+  for (loss, penalty), *rest in itertools.product(methods, *others):
+    yield _filled(Choices(dataset, loss, penalty, *rest))
 
 
 def _filled(choices: Choices) -> Choices:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from experiments.spec.datasets import AUTO, DATASETS, Source
 from experiments.spec.networks import ARCHITECTURES
-from wgan_jax import LOSSES, OPTIMIZERS, PENALTIES, wasserstein_estimate
+from wgan_jax import LOSSES, OPTIMIZERS, PENALTIES, SCHEDULES, wasserstein_estimate
 
 ROWS = {
   "dataset": DATASETS,
@@ -13,6 +13,7 @@ ROWS = {
   "penalty": PENALTIES,
   "architecture": ARCHITECTURES,
   "optimizer": OPTIMIZERS,
+  "schedule": SCHEDULES,
 }
 """For each field of `Choices`, the rows by name."""
 
@@ -25,6 +26,7 @@ class Choices(NamedTuple):
   penalty: str
   architecture: str | None = None
   optimizer: str | None = None
+  schedule: str | None = None
 
   def row(self, name: str) -> Any:
     """The row of one of these settings, such as a `wgan_jax.Penalty`."""
@@ -57,6 +59,7 @@ class Setting(NamedTuple):
       does.
     applies: asks the row of that choice whether it does.
     otherwise: the value where it does not.
+    optional: whether it may be left out where it means something; it is None then.
     before: the value of runs recorded before there was the setting; None: every record holds it.
   """
 
@@ -68,6 +71,7 @@ class Setting(NamedTuple):
   of: str | None = None
   applies: Callable[[Any], bool] | None = None
   otherwise: Any = None
+  optional: bool = False
   before: Any = None
 
   def is_set(self, choices: Choices) -> bool:
@@ -104,7 +108,7 @@ class Setting(NamedTuple):
       ValueError: names the setting and the choice that decides.
     """
     if self.is_set(choices):
-      if value is None:
+      if value is None and not self.optional:
         raise ValueError(f"{name}=None, but {self.of}={getattr(choices, self.of)} needs it")
     elif value != self.otherwise:
       raise ValueError(f"{name}={value} does nothing with {self.of}={getattr(choices, self.of)}")

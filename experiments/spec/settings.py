@@ -80,8 +80,18 @@ class Settings:
   optimizer: str = _setting("The optimiser of both networks.",
     _optimizer, choices=ROWS["optimizer"])
   learning_rate: float = _setting("Learning rate of both networks.", _learning_rate, 1e-12, 10.0)
-  decay_steps: int = _setting(
-    "Steps over which the learning rate falls linearly to zero; 0 for a constant one.", 0, 0, 10**8)
+  critic_learning_rate: float | None = _setting(
+    "Learning rate of the critic alone; --learning_rate, if not given.", None, 1e-12, 10.0,
+    optional=True)
+  schedule: str = _setting("How the learning rates fall to zero over --decay_steps.",
+    "constant", choices=ROWS["schedule"])
+  decay_steps: int | None = _setting(
+    "Steps over which the learning rates fall; --steps, if not given.", None, 1, 10**8,
+    of="schedule", applies=lambda schedule: schedule is not ROWS["schedule"]["constant"])
+  ema_half_life: float | None = _setting(
+    "Images in which the moving average of the generator, from which samples are drawn, forgets"
+    " half of what was; without it they are drawn from the generator itself.", None, 1.0, 1e12,
+    optional=True, of="dataset", applies=lambda source: source.generator is None)
   beta1: float | None = _setting("Decay of the mean gradient.",
     lambda choices: choices.row("optimizer").defaults["beta1"], 0.0, 0.999999,
     of="optimizer", applies=lambda optimizer: "beta1" in optimizer.defaults)
@@ -144,8 +154,9 @@ class Settings:
 
   def hparams(self) -> Hparams:
     """The traced part, as arrays; what the method does not have is 0, and nothing reads it."""
-    values = [getattr(self, name) or 0.0 for name in Hparams._fields]
-    return Hparams(*(jnp.float32(value) for value in values))
+    values = {name: getattr(self, name) or 0.0 for name in Hparams._fields}
+    values["critic_learning_rate"] = self.critic_learning_rate or self.learning_rate
+    return Hparams(**{name: jnp.float32(value) for name, value in values.items()})
 
   def networks(self) -> Pair:
     """Makes the critic and the generator."""
@@ -190,7 +201,7 @@ class Settings:
     choices = self.choices
     loss, penalty = choices.row("loss"), choices.row("penalty")
     found = [
-      (0 < self.decay_steps < steps,
+      (self.decay_steps is not None and self.decay_steps < steps,
         f"the learning rate is 0 after step {self.decay_steps}: of {steps} steps the rest change"
         " nothing"),
       (loss.estimate is wasserstein_estimate and not choices.is_wasserstein,

@@ -23,7 +23,7 @@ RUNS = {
   "gp": [f"mnist --penalty=gp {_DIGITS} {_EVERY} --steps=14 --exact_every=4"],
   "gp_one_sided": [f"mnist --penalty=gp_one_sided {_MLP} {_EVERY} --steps=14"],
   "clip": [f"mnist --penalty=clip {_MLP} {_EVERY} --steps=14"],
-  "none": [f"mnist --penalty=none {_MLP} {_EVERY} --steps=14 --decay_steps=20"],
+  "none": [f"mnist --penalty=none {_MLP} {_EVERY} --steps=14 --schedule=linear --decay_steps=20"],
   "nonsaturating": [f"mnist --loss=nonsaturating --penalty=none {_DIGITS} {_EVERY} --steps=14"],
   "ring": [f"toy --dataset=ring --penalty=gp {_POINTS} --steps=14 --exact_every=4"],
   "funnels": [f"toy --dataset=funnels --penalty=gp_one_sided {_POINTS} --steps=14"],

@@ -25,7 +25,7 @@ def _measure(lab, *, seeds, ring, grid, stacked_mnist):
       continue
     steps, points = own["steps"], name != "stacked_mnist"
     choices = {"methods": tuple(_WORDS), "width": own["width"]}
-    choices |= {"decay_steps": steps} if points else {}
+    choices |= {"schedule": "linear", "decay_steps": steps} if points else {}
     lengths = {"steps": steps, "log_every": max(1, steps // 20)}
     lengths["slow_every"] = 0 if points else max(1, steps // 4)
     numbers[name] = {}

@@ -34,7 +34,9 @@ def _train(lab, name, seeds, at, steps, width):
   """Trains on a data set with either loss; returns numbers, and the first seed's last scores."""
   numbers, scores = {}, {}
   for method, (loss, _) in _METHODS.items():
-    runs = lab.settings(name, seeds, methods=method, width=width, decay_steps=steps)
+    runs = lab.settings(
+      name, seeds, methods=method, width=width, schedule="linear", decay_steps=steps
+    )
     networks, dataset = runs[0].networks(), runs[0].load(lab.data_dir)
     numbers["exact"] = dataset.true_wasserstein
 

@@ -13,7 +13,7 @@ _MEASURES = ("exact_wasserstein", "n_modes", "high_quality")
 
 
 def _measure(lab, *, seeds, dataset, steps, width):
-  choices = {"methods": tuple(_WORDS), "width": width, "decay_steps": steps}
+  choices = {"methods": tuple(_WORDS), "width": width, "schedule": "linear", "decay_steps": steps}
   lengths = {"steps": steps, "log_every": max(1, steps // 10), "slow_every": steps}
   members = lab.sweep(dataset, choices, seeds=seeds, **lengths)
   numbers, table, sliced = {"seeds": seeds}, [], {}

@@ -74,7 +74,7 @@ def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
   changed = {
     "architecture": "mlp", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
     "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
-    "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16", "decay_steps": 7,
+    "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16", "schedule": "cosine", "decay_steps": 7,
     "penalty": "gp_one_sided", "loss": "minimax",
   }  # fmt: skip
   base = settings("mnist")
@@ -172,8 +172,11 @@ def test_a_record_that_lacks_settings_is_refused():
     ({"penalty": "none"}, "no Lipschitz constraint: the estimate is not a distance"),
     ({"penalty": "clip", "optimizer": "adam"}, "unstable with momentum"),
     ({"loss": "minimax", "penalty": "gp"}, "saturates"),
-    ({"decay_steps": 49}, "the learning rate is 0 after step 49: of 50 steps"),
-    ({"decay_steps": 50}, None),
+    (
+      {"schedule": "linear", "decay_steps": 49},
+      "the learning rate is 0 after step 49: of 50 steps",
+    ),
+    ({"schedule": "linear", "decay_steps": 50}, None),
   ],
   ids=str,
 )
