@@ -7,9 +7,9 @@ from typing import Any
 import chex
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from wgan_jax.sweep import Members, make_sweep, members_mesh, shard_members
+from wgan_jax.sweep import Members, make_sweep, map_members, members_mesh, shard_members
 from wgan_jax.training import Hparams, Info, Training
 
 
@@ -56,6 +56,8 @@ class Program:
     self._mesh = members_mesh(devices)
     self._whole = NamedSharding(self._mesh, PartitionSpec())
     self._laid_out = NamedSharding(self._mesh, PartitionSpec(self._mesh.axis_names))
+    if len(devices) == 1:  # Programs for it compile and start faster.
+      self._whole = self._laid_out = SingleDeviceSharding(devices[0])
     seeds = np.array([seed for _, seed in padded], np.uint32)
     self._keys_training, self.keys = jax.device_put(_make_keys(seeds), self._laid_out)
     # By numpy: each small operation of JAX's own would be a program to compile.
@@ -66,21 +68,30 @@ class Program:
     self.data = self.put(data)
     sweep = make_sweep(training, capacity, batching=batching, mesh=self._mesh)
     self._init = jax.jit(sweep.init, compiler_options=quick_compile_options())
-    chunk = jax.jit(sweep.chunk, donate_argnums=0)
+    self._chunk = jax.jit(sweep.chunk, donate_argnums=0)
     started = time.perf_counter()
-    self._chunk = chunk.lower(self.init(), self.hparams, self.data, self._count(0)).compile()
+    lowered = self._chunk.lower(self.init(), self.hparams, self.data, self._count(0))
+    self.memory = lowered.compile().memory_analysis()  # A call compiles no second time.
     self.compile_seconds = time.perf_counter() - started
-    self.memory = self._chunk.memory_analysis()
 
   def init(self) -> Members:
     """Returns the members before the first step."""
     return self._init(self._keys_training, self.hparams)
 
   def chunk(self, members: Members, n_steps: int) -> tuple[Members, Info]:
-    """Does `n_steps` more of all that are alive; Info is on the host, [members, n_steps]."""
+    """Does `n_steps` more of all that are alive; Info is on the host, [members, n_steps].
+
+    A member that diverges is left at its last finite step.
+    """
     members, info = self._chunk(members, self.hparams, self.data, self._count(n_steps))
-    info = jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], jax.device_get(info))
-    return members, info
+    info = jax.device_get(info)
+    n_finite = info.finite.sum(1)
+    # The call leaves a member that diverged in it as it was before: on to its last finite step.
+    for n in np.unique(n_finite[(n_finite > 0) & (n_finite < n_steps)]):
+      chosen = Members(members.state, jax.device_put(n_finite == n, self._laid_out))
+      chosen, _ = self._chunk(chosen, self.hparams, self.data, self._count(n))
+      members = members._replace(state=chosen.state)
+    return members, jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], info)
 
   def mapped(self, function: Callable) -> Callable:
     """Jits a function of one member so that it runs for each of them, one after another.
@@ -92,7 +103,7 @@ class Program:
     """
 
     def run_all(first, second, *whole):
-      return jax.lax.map(lambda own: function(*own, *whole), (first, second))
+      return map_members(lambda *own: function(*own, *whole), first, second)
 
     sharded = shard_members(run_all, self._mesh, 2)
     return jax.jit(sharded, compiler_options=quick_compile_options())
