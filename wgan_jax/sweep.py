@@ -23,7 +23,7 @@ class Members(NamedTuple):
   """Runs side by side, each leaf with a leading axis [members].
 
   Attributes:
-    state: the training states; a member that diverged keeps a finite one.
+    state: the training states; of a member that diverged, no longer finite.
     alive: bool, whether every step so far was finite.
   """
 
@@ -80,9 +80,9 @@ def make_sweep(
 ) -> Sweep:
   """Builds a sweep of a training, whatever its networks and data.
 
-  A member that diverges (`Info.finite` is false) is frozen: its state stays that before the call.
-  From there the same call with fewer steps leads to its last finite state. The others do not
-  notice: their bits are those that they have beside a member that lives.
+  A member that diverges (`Info.finite` is false) is no longer alive, and its state is lost: keep a
+  copy of the members before a call to have its last finite state, by fewer steps from there. The
+  others do not notice: their bits are those that they have beside a member that lives.
 
   A member makes the same draws as the run alone with its key and hyperparameters. Under "map" its
   program is that of the run alone, and on a CPU so are its bits. Under "vmap" sums may be taken in
@@ -115,11 +115,8 @@ def make_sweep(
     # Under vmap a number of steps of each member's own would select in every step.
     todo = n_steps if batching == "vmap" else jnp.where(member.alive, n_steps, 0)
     state, info = run(member.state, hparams, data, todo)
-    so_far = jnp.cumsum(~info.finite) == 0
-    alive = member.alive & (jnp.sum(so_far) >= n_steps)
-    # Once a call: to select in each step would cost a tenth of a small network's.
-    state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), state, member.state)
-    return Members(state, alive), info._replace(finite=member.alive & so_far)
+    finite = member.alive & (jnp.cumsum(~info.finite) == 0)
+    return Members(state, member.alive & (jnp.sum(finite) == n_steps)), info._replace(finite=finite)
 
   def run_all(members, hparams, data, n_steps):
     if batching == "vmap":

@@ -6,6 +6,7 @@ from typing import Any
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
@@ -68,7 +69,7 @@ class Program:
     self.data = self.put(data)
     sweep = make_sweep(training, capacity, batching=batching, mesh=self._mesh)
     self._init = jax.jit(sweep.init, compiler_options=quick_compile_options())
-    self._chunk = jax.jit(sweep.chunk, donate_argnums=0)
+    self._chunk = jax.jit(sweep.chunk)  # What it is given is kept, for members that diverge.
     started = time.perf_counter()
     lowered = self._chunk.lower(self.init(), self.hparams, self.data, self._count(0))
     self.memory = lowered.compile().memory_analysis()  # A call compiles no second time.
@@ -81,17 +82,16 @@ class Program:
   def chunk(self, members: Members, n_steps: int) -> tuple[Members, Info]:
     """Does `n_steps` more of all that are alive; Info is on the host, [members, n_steps].
 
-    A member that diverges is left at its last finite step.
+    A member that diverges stays at its last finite step, to which it is trained once more.
     """
-    members, info = self._chunk(members, self.hparams, self.data, self._count(n_steps))
+    after, info = self._chunk(members, self.hparams, self.data, self._count(n_steps))
     info = jax.device_get(info)
     n_finite = info.finite.sum(1)
-    # The call leaves a member that diverged in it as it was before: on to its last finite step.
-    for n in np.unique(n_finite[(n_finite > 0) & (n_finite < n_steps)]):
-      chosen = Members(members.state, jax.device_put(n_finite == n, self._laid_out))
-      chosen, _ = self._chunk(chosen, self.hparams, self.data, self._count(n))
-      members = members._replace(state=chosen.state)
-    return members, jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], info)
+    for n in np.unique(n_finite[n_finite < n_steps]):
+      stops = jax.device_put(n_finite == n, self._laid_out)
+      again = Members(members.state, stops), self.hparams, self.data, self._count(n)
+      after = Members(_choose(stops, self._chunk(*again)[0].state, after.state), after.alive)
+    return after, jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], info)
 
   def mapped(self, function: Callable) -> Callable:
     """Jits a function of one member so that it runs for each of them, one after another.
@@ -128,6 +128,12 @@ class Program:
 
   def _count(self, n_steps):
     return jax.device_put(np.int32(n_steps), self._whole)
+
+
+@jax.jit
+def _choose(chosen: jax.Array, these: chex.ArrayTree, others: chex.ArrayTree) -> chex.ArrayTree:
+  """Takes the states of the members chosen from the first, all others from the second."""
+  return jax.tree.map(lambda this, other: jax.vmap(jnp.where)(chosen, this, other), these, others)
 
 
 @jax.jit
