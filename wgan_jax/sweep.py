@@ -5,6 +5,7 @@ program, over all devices of a mesh. Which mode of `BATCHING` is faster depends 
 the device: measure it. As in `wgan_jax.training` the caller jits.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -156,6 +157,7 @@ def shard_members(function: Callable, mesh: Mesh | None, n_batched: int) -> Call
     return function
   members = PartitionSpec(mesh.axis_names)
 
+  @functools.wraps(function)
   def sharded(*args):
     n_members = jax.tree.leaves(args[0])[0].shape[0]
     if n_members % mesh.size:

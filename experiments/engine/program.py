@@ -1,5 +1,6 @@
 """Members of one program, compiled, on all devices: a run alone is one member."""
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -69,7 +70,8 @@ class Program:
     self.data = self.put(data)
     sweep = make_sweep(training, capacity, batching=batching, mesh=self._mesh)
     self._init = jax.jit(sweep.init, compiler_options=quick_compile_options())
-    self._chunk = jax.jit(sweep.chunk)  # What it is given is kept, for members that diverge.
+    # Nothing is donated: from what a call was given, one that diverges in it is trained again.
+    self._chunk = jax.jit(sweep.chunk)
     started = time.perf_counter()
     lowered = self._chunk.lower(self.init(), self.hparams, self.data, self._count(0))
     self.memory = lowered.compile().memory_analysis()  # A call compiles no second time.
@@ -82,7 +84,7 @@ class Program:
   def chunk(self, members: Members, n_steps: int) -> tuple[Members, Info]:
     """Does `n_steps` more of all that are alive; Info is on the host, [members, n_steps].
 
-    A member that diverges stays at its last finite step, to which it is trained once more.
+    A member that diverges is brought back to its last finite step.
     """
     after, info = self._chunk(members, self.hparams, self.data, self._count(n_steps))
     info = jax.device_get(info)
@@ -130,7 +132,7 @@ class Program:
     return jax.device_put(np.int32(n_steps), self._whole)
 
 
-@jax.jit
+@functools.partial(jax.jit, donate_argnums=2)
 def _choose(chosen: jax.Array, these: chex.ArrayTree, others: chex.ArrayTree) -> chex.ArrayTree:
   """Takes the states of the members chosen from the first, all others from the second."""
   return jax.tree.map(lambda this, other: jax.vmap(jnp.where)(chosen, this, other), these, others)
