@@ -40,7 +40,7 @@ class Sweep(NamedTuple):
     chunk: (members, hparams, data, n_steps) -> (Members, Info), with n_steps <= capacity traced and
       Info's leaves [members, capacity, ...]. Its `finite` turns false for a member at the step at
       which it diverges, and stays so; of the other fields only the rows of finite steps count. Jit
-      it with `donate_argnums=0`.
+      it with `donate_argnums=0`, or call it by `advance`.
   """
 
   init: Callable[[jax.Array, Hparams], Members]
@@ -81,9 +81,9 @@ def make_sweep(
 ) -> Sweep:
   """Builds a sweep of a training, whatever its networks and data.
 
-  A member that diverges (`Info.finite` is false) is no longer alive, and its state is lost: keep a
-  copy of the members before a call to have its last finite state, by fewer steps from there. The
-  others do not notice: their bits are those that they have beside a member that lives.
+  A member that diverges (`Info.finite` is false) is no longer alive, and its state is lost;
+  `advance` keeps its last finite one. The others do not notice: their bits are those that they have
+  beside a member that lives.
 
   A member makes the same draws as the run alone with its key and hyperparameters. Under "map" its
   program is that of the run alone, and on a CPU so are its bits. Under "vmap" sums may be taken in
@@ -140,6 +140,37 @@ def map_members(function: Callable, *own: Any) -> Any:
     return jax.lax.map(lambda each: function(*each), own)
   result = function(*jax.tree.map(lambda leaf: leaf[0], own))
   return jax.tree.map(lambda leaf: leaf[None], result)
+
+
+def advance(
+  chunk: Callable, members: Members, hparams: Hparams, data: Any, n_steps: int
+) -> tuple[Members, Info]:
+  """Does steps, and brings members that diverge in them back to their last finite step.
+
+  For that the call is made again, with fewer steps. To select states in each step, or to keep the
+  old one within the call, would cost a tenth of a small network's step.
+
+  Args:
+    chunk: `Sweep.chunk`, jitted without donation: what it was given is needed again.
+    members, hparams, data, n_steps: its arguments.
+
+  Returns:
+    The members, those that diverged with their last finite state, and Info on the host.
+  """
+  after, info = chunk(members, hparams, data, np.int32(n_steps))
+  info = jax.device_get(info)
+  n_finite = info.finite.sum(1, dtype=np.int32)
+  for n in np.unique(n_finite[n_finite < n_steps]):
+    stopped = jax.device_put(n_finite == n, members.alive.sharding)
+    again, _ = chunk(Members(members.state, stopped), hparams, data, n)
+    after = Members(_select(stopped, again.state, after.state), after.alive)
+  return after, info
+
+
+@functools.partial(jax.jit, donate_argnames="others")
+def _select(selected, these, others):
+  """Takes the states of selected members, bool [members], from the first."""
+  return jax.tree.map(lambda this, other: jax.vmap(jnp.where)(selected, this, other), these, others)
 
 
 def shard_members(function: Callable, mesh: Mesh | None, n_batched: int) -> Callable:

@@ -1,17 +1,15 @@
 """Members of one program, compiled, on all devices: a run alone is one member."""
 
-import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from wgan_jax.sweep import Members, make_sweep, map_members, members_mesh, shard_members
+from wgan_jax.sweep import Members, advance, make_sweep, map_members, members_mesh, shard_members
 from wgan_jax.training import Hparams, Info, Training
 
 
@@ -70,10 +68,9 @@ class Program:
     self.data = self.put(data)
     sweep = make_sweep(training, capacity, batching=batching, mesh=self._mesh)
     self._init = jax.jit(sweep.init, compiler_options=quick_compile_options())
-    # Nothing is donated: from what a call was given, one that diverges in it is trained again.
     self._chunk = jax.jit(sweep.chunk)
     started = time.perf_counter()
-    lowered = self._chunk.lower(self.init(), self.hparams, self.data, self._count(0))
+    lowered = self._chunk.lower(self.init(), self.hparams, self.data, np.int32(0))
     self.memory = lowered.compile().memory_analysis()  # A call compiles no second time.
     self.compile_seconds = time.perf_counter() - started
 
@@ -86,14 +83,8 @@ class Program:
 
     A member that diverges is brought back to its last finite step.
     """
-    after, info = self._chunk(members, self.hparams, self.data, self._count(n_steps))
-    info = jax.device_get(info)
-    n_finite = info.finite.sum(1)
-    for n in np.unique(n_finite[n_finite < n_steps]):
-      stops = jax.device_put(n_finite == n, self._laid_out)
-      again = Members(members.state, stops), self.hparams, self.data, self._count(n)
-      after = Members(_choose(stops, self._chunk(*again)[0].state, after.state), after.alive)
-    return after, jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], info)
+    members, info = advance(self._chunk, members, self.hparams, self.data, n_steps)
+    return members, jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], info)
 
   def mapped(self, function: Callable) -> Callable:
     """Jits a function of one member so that it runs for each of them, one after another.
@@ -107,8 +98,7 @@ class Program:
     def run_all(first, second, *whole):
       return map_members(lambda *own: function(*own, *whole), first, second)
 
-    sharded = shard_members(run_all, self._mesh, 2)
-    return jax.jit(sharded, compiler_options=quick_compile_options())
+    return jax.jit(shard_members(run_all, self._mesh, 2), compiler_options=quick_compile_options())
 
   def put(self, arrays: chex.ArrayTree) -> chex.ArrayTree:
     """Lays arrays whole on every device."""
@@ -117,9 +107,8 @@ class Program:
   def fetch(self, members: Members) -> Members:
     """Brings the members to one device, without the copies that fill the last share."""
     members = jax.device_put(members, jax.local_devices()[0])
-    if self.n_members % self.n_devices == 0:
-      return members
-    return jax.tree.map(lambda leaf: leaf[: self.n_members], members)
+    copies = self.n_members % self.n_devices
+    return jax.tree.map(lambda leaf: leaf[: self.n_members], members) if copies else members
 
   def lay_out(self, members: Members) -> Members:
     """Puts what `fetch` gave back on all devices."""
@@ -127,15 +116,6 @@ class Program:
       fill = np.minimum(np.arange(self.n_members + missing), self.n_members - 1)
       members = jax.tree.map(lambda leaf: leaf[fill], members)
     return jax.device_put(members, self._laid_out)
-
-  def _count(self, n_steps):
-    return jax.device_put(np.int32(n_steps), self._whole)
-
-
-@functools.partial(jax.jit, donate_argnums=2)
-def _choose(chosen: jax.Array, these: chex.ArrayTree, others: chex.ArrayTree) -> chex.ArrayTree:
-  """Takes the states of the members chosen from the first, all others from the second."""
-  return jax.tree.map(lambda this, other: jax.vmap(jnp.where)(chosen, this, other), these, others)
 
 
 @jax.jit
