@@ -5,6 +5,7 @@ program, over all devices of a mesh. Which mode of `BATCHING` is faster depends 
 the device: measure it. As in `wgan_jax.training` the caller jits.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ class Members(NamedTuple):
   """Runs side by side, each leaf with a leading axis [members].
 
   Attributes:
-    state: the training states; a member that diverged keeps its last finite one.
+    state: the training states; of a member that diverged, no longer finite.
     alive: bool, whether every step so far was finite.
   """
 
@@ -39,7 +40,7 @@ class Sweep(NamedTuple):
     chunk: (members, hparams, data, n_steps) -> (Members, Info), with n_steps <= capacity traced and
       Info's leaves [members, capacity, ...]. Its `finite` turns false for a member at the step at
       which it diverges, and stays so; of the other fields only the rows of finite steps count. Jit
-      it with `donate_argnums=0`.
+      it with `donate_argnums=0`, or call it by `advance`.
   """
 
   init: Callable[[jax.Array, Hparams], Members]
@@ -80,8 +81,9 @@ def make_sweep(
 ) -> Sweep:
   """Builds a sweep of a training, whatever its networks and data.
 
-  A member that diverges (`Info.finite` is false) is frozen: its state stays that before the step.
-  The others do not notice: their bits are those that they have beside a member that lives.
+  A member that diverges (`Info.finite` is false) is no longer alive, and its state is lost;
+  `advance` keeps its last finite one. The others do not notice: their bits are those that they have
+  beside a member that lives.
 
   A member makes the same draws as the run alone with its key and hyperparameters. Under "map" its
   program is that of the run alone, and on a CPU so are its bits. Under "vmap" sums may be taken in
@@ -111,42 +113,64 @@ def make_sweep(
   run = make_chunk(training.step, capacity)
 
   def run_one(member, hparams, data, n_steps):
-    """Runs a member, and once more up to its last finite step if it diverges.
-
-    To select the old state or the new one in each step would cost a tenth of a small network's.
-    """
-    n_steps = jnp.where(member.alive, n_steps, 0)
-    _, info = jax.eval_shape(run, member.state, hparams, data, n_steps)
-    info = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), info)
-
-    def attempt(carry):
-      _, _, todo, _ = carry
-      state, info = run(member.state, hparams, data, todo)
-      bad = ~info.finite & (jnp.arange(capacity) < todo)
-      n_finite = jnp.where(jnp.any(bad), jnp.argmax(bad), todo)
-      return state, info, n_finite, n_finite < todo
-
-    carry = member.state, info, n_steps, jnp.array(True)
-    state, info, n_finite, _ = jax.lax.while_loop(lambda carry: carry[3], attempt, carry)
-    return Members(state, member.alive & (n_finite == n_steps)), info
-
-  def freezing_step(member, hparams, data):
-    state, info = training.step(member.state, hparams, data)
-    alive = member.alive & info.finite
-    state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), state, member.state)
-    return Members(state, alive), info._replace(finite=alive)
+    # Under vmap a number of steps of each member's own would select in every step.
+    todo = n_steps if batching == "vmap" else jnp.where(member.alive, n_steps, 0)
+    state, info = run(member.state, hparams, data, todo)
+    finite = member.alive & (jnp.cumsum(~info.finite) == 0)
+    return Members(state, member.alive & (jnp.sum(finite) == n_steps)), info._replace(finite=finite)
 
   def run_all(members, hparams, data, n_steps):
     if batching == "vmap":
-      run_vmapped = jax.vmap(make_chunk(freezing_step, capacity), in_axes=(0, 0, None, None))
-      return run_vmapped(members, hparams, data, n_steps)
-    return jax.lax.map(lambda each: run_one(*each, data, n_steps), (members, hparams))
+      return jax.vmap(run_one, (0, 0, None, None))(members, hparams, data, n_steps)
+    return map_members(lambda *own: run_one(*own, data, n_steps), members, hparams)
 
   def init_all(keys, hparams):
     # Mapped in either case: vmapped, the weights' last bits would differ from those of a run alone.
-    return jax.lax.map(lambda each: init(*each), (keys, hparams))
+    return map_members(init, keys, hparams)
 
   return Sweep(shard_members(init_all, mesh, 2), shard_members(run_all, mesh, 2))
+
+
+def map_members(function: Callable, *own: Any) -> Any:
+  """Maps a function of one member over the members, one after another, in one program.
+
+  A member alone has no loop around it: it would take longer to compile.
+  """
+  if jax.tree.leaves(own)[0].shape[0] > 1:
+    return jax.lax.map(lambda each: function(*each), own)
+  result = function(*jax.tree.map(lambda leaf: leaf[0], own))
+  return jax.tree.map(lambda leaf: leaf[None], result)
+
+
+def advance(
+  chunk: Callable, members: Members, hparams: Hparams, data: Any, n_steps: int
+) -> tuple[Members, Info]:
+  """Does steps, and brings members that diverge in them back to their last finite step.
+
+  For that the call is made again, with fewer steps. To select states in each step, or to keep the
+  old one within the call, would cost a tenth of a small network's step.
+
+  Args:
+    chunk: `Sweep.chunk`, jitted without donation: what it was given is needed again.
+    members, hparams, data, n_steps: its arguments.
+
+  Returns:
+    The members, those that diverged with their last finite state, and Info on the host.
+  """
+  after, info = chunk(members, hparams, data, np.int32(n_steps))
+  info = jax.device_get(info)
+  n_finite = info.finite.sum(1, dtype=np.int32)
+  for n in np.unique(n_finite[n_finite < n_steps]):
+    stopped = jax.device_put(n_finite == n, members.alive.sharding)
+    again, _ = chunk(Members(members.state, stopped), hparams, data, n)
+    after = Members(_select(stopped, again.state, after.state), after.alive)
+  return after, info
+
+
+@functools.partial(jax.jit, donate_argnames="others")
+def _select(selected, these, others):
+  """Takes the states of selected members, bool [members], from the first."""
+  return jax.tree.map(lambda this, other: jax.vmap(jnp.where)(selected, this, other), these, others)
 
 
 def shard_members(function: Callable, mesh: Mesh | None, n_batched: int) -> Callable:
@@ -160,10 +184,11 @@ def shard_members(function: Callable, mesh: Mesh | None, n_batched: int) -> Call
   Returns:
     The function; it raises ValueError when the members cannot be shared out equally.
   """
-  if mesh is None:
+  if mesh is None or mesh.size == 1:
     return function
   members = PartitionSpec(mesh.axis_names)
 
+  @functools.wraps(function)
   def sharded(*args):
     n_members = jax.tree.leaves(args[0])[0].shape[0]
     if n_members % mesh.size:

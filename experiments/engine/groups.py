@@ -59,15 +59,13 @@ class SweepFolder:
       return None
     try:
       record = read_json(path)
-      # Earlier sweeps have this key, and a third value.
-      batching = record["batching"] if "batching" in record else record["way"]
-      batching = "map" if batching == "loop" else batching
-      return Group([Settings.of_record(each) for each in record["runs"]], record["start"], batching)
+      runs = [Settings.of_record(each) for each in record["runs"]]
+      return Group(runs, record["start"], record["batching"])
     except (KeyError, TypeError, UserError, ValueError) as error:
       if not path.exists():  # Ended by another process in this moment.
         return None
       raise UserError(
-        f"{path}: damaged; remove {self._group} to train its members again"
+        f"{path}: damaged, or an earlier version's; remove {self._group} to train its members again"
       ) from error
 
   def write_group(self, group: Group) -> None:

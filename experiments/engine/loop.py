@@ -58,7 +58,7 @@ def train(
 ) -> None:
   """Trains members from where their place has them to `steps`.
 
-  A member that diverges is frozen at its last finite step; the others do not notice.
+  A member that diverges stays at its last finite step; the others do not notice.
 
   Args:
     engine: trains, measures and draws.

@@ -44,8 +44,8 @@ def members_at_once(runs: Sequence[Settings], dataset: Dataset, batching: str) -
   n_devices = min(len(jax.local_devices()), len(runs))
   training = make_training(runs[0].config(), runs[0].networks(), dataset.sample_real)
   state = jax.eval_shape(training.init, jax.random.key(0), runs[0].hparams())
-  # Updated in place, and copied where the compiler cannot.
-  n_bytes = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+  # Before a call, after it, and again where a member diverges in it.
+  n_bytes = 3 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
   if batching == "vmap":
     n_bytes += Engine(runs[:1], dataset, 1, batching).program.memory.temp_size_in_bytes
   free = free_bytes(n_devices) / n_devices - dataset.nbytes

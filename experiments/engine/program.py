@@ -7,9 +7,9 @@ from typing import Any
 import chex
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from wgan_jax.sweep import Members, make_sweep, members_mesh, shard_members
+from wgan_jax.sweep import Members, advance, make_sweep, map_members, members_mesh, shard_members
 from wgan_jax.training import Hparams, Info, Training
 
 
@@ -56,6 +56,8 @@ class Program:
     self._mesh = members_mesh(devices)
     self._whole = NamedSharding(self._mesh, PartitionSpec())
     self._laid_out = NamedSharding(self._mesh, PartitionSpec(self._mesh.axis_names))
+    if len(devices) == 1:  # Programs for it compile and start faster.
+      self._whole = self._laid_out = SingleDeviceSharding(devices[0])
     seeds = np.array([seed for _, seed in padded], np.uint32)
     self._keys_training, self.keys = jax.device_put(_make_keys(seeds), self._laid_out)
     # By numpy: each small operation of JAX's own would be a program to compile.
@@ -66,21 +68,23 @@ class Program:
     self.data = self.put(data)
     sweep = make_sweep(training, capacity, batching=batching, mesh=self._mesh)
     self._init = jax.jit(sweep.init, compiler_options=quick_compile_options())
-    chunk = jax.jit(sweep.chunk, donate_argnums=0)
+    self._chunk = jax.jit(sweep.chunk)
     started = time.perf_counter()
-    self._chunk = chunk.lower(self.init(), self.hparams, self.data, self._count(0)).compile()
+    lowered = self._chunk.lower(self.init(), self.hparams, self.data, np.int32(0))
+    self.memory = lowered.compile().memory_analysis()  # A call compiles no second time.
     self.compile_seconds = time.perf_counter() - started
-    self.memory = self._chunk.memory_analysis()
 
   def init(self) -> Members:
     """Returns the members before the first step."""
     return self._init(self._keys_training, self.hparams)
 
   def chunk(self, members: Members, n_steps: int) -> tuple[Members, Info]:
-    """Does `n_steps` more of all that are alive; Info is on the host, [members, n_steps]."""
-    members, info = self._chunk(members, self.hparams, self.data, self._count(n_steps))
-    info = jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], jax.device_get(info))
-    return members, info
+    """Does `n_steps` more of all that are alive; Info is on the host, [members, n_steps].
+
+    A member that diverges is brought back to its last finite step.
+    """
+    members, info = advance(self._chunk, members, self.hparams, self.data, n_steps)
+    return members, jax.tree.map(lambda rows: rows[: self.n_members, :n_steps], info)
 
   def mapped(self, function: Callable) -> Callable:
     """Jits a function of one member so that it runs for each of them, one after another.
@@ -92,10 +96,9 @@ class Program:
     """
 
     def run_all(first, second, *whole):
-      return jax.lax.map(lambda own: function(*own, *whole), (first, second))
+      return map_members(lambda *own: function(*own, *whole), first, second)
 
-    sharded = shard_members(run_all, self._mesh, 2)
-    return jax.jit(sharded, compiler_options=quick_compile_options())
+    return jax.jit(shard_members(run_all, self._mesh, 2), compiler_options=quick_compile_options())
 
   def put(self, arrays: chex.ArrayTree) -> chex.ArrayTree:
     """Lays arrays whole on every device."""
@@ -104,9 +107,8 @@ class Program:
   def fetch(self, members: Members) -> Members:
     """Brings the members to one device, without the copies that fill the last share."""
     members = jax.device_put(members, jax.local_devices()[0])
-    if self.n_members % self.n_devices == 0:
-      return members
-    return jax.tree.map(lambda leaf: leaf[: self.n_members], members)
+    copies = self.n_members % self.n_devices
+    return jax.tree.map(lambda leaf: leaf[: self.n_members], members) if copies else members
 
   def lay_out(self, members: Members) -> Members:
     """Puts what `fetch` gave back on all devices."""
@@ -114,9 +116,6 @@ class Program:
       fill = np.minimum(np.arange(self.n_members + missing), self.n_members - 1)
       members = jax.tree.map(lambda leaf: leaf[fill], members)
     return jax.device_put(members, self._laid_out)
-
-  def _count(self, n_steps):
-    return jax.device_put(np.int32(n_steps), self._whole)
 
 
 @jax.jit
