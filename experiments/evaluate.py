@@ -8,6 +8,7 @@ distance and the ceiling of each share. Writes evaluation.json and evaluation.pn
 `images`, uint8 [n, height, width, channels] or floats in [-1, 1], or `points`, [n, 2].
 """
 
+import functools
 import pathlib
 
 import jax
@@ -58,7 +59,7 @@ def main(flag_values: flags.FlagValues) -> None:
   """Measures, prints and writes."""
   _check(flag_values)
   out = pathlib.Path(flag_values.out or flag_values.workdir).expanduser()
-  settings = state = params = shares = None
+  settings = state = params = shares = current = None
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
     settings, state = folder.restore(flag_values.step)
@@ -83,11 +84,17 @@ def main(flag_values: flags.FlagValues) -> None:
   key_latents, key_real, key_picture = jax.random.split(key, 3)
   if settings is not None:
     n = flag_values.n or (classifier.n_samples if classifier else N_MODE_SAMPLES)
-    samples = generate_many(settings.networks(), state, key_latents, n)
-    if not np.isfinite(samples).all():
+    draw = functools.partial(generate_many, settings.networks(), state, key_latents, n)
+    samples = draw()
+    current = draw(averaged=False) if settings.ema_half_life is not None else None
+    if not all(np.isfinite(each).all() for each in (samples, current) if each is not None):
       raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
   train, held_out = evaluation.real_samples(dataset, key_real, len(samples))
   measured = evaluation.evaluate_samples(dataset, classifier, samples, held_out)
+  columns = {"samples" if current is None else "averaged": measured.measures}
+  if current is not None:
+    current = evaluation.evaluate_samples(dataset, classifier, current, held_out).measures
+    columns["last update"] = current
   real = evaluation.evaluate_samples(dataset, classifier, train, held_out)
   critic = {}
   if settings is not None:
@@ -99,7 +106,7 @@ def main(flag_values: flags.FlagValues) -> None:
     f" {len(held_out)} held out of {dataset.name}; distances and the critic's measures take at most"
     f" {evaluation.N_EXACT} of each"
   )
-  _print_table(measured.measures, real.measures, critic)
+  _print_table(columns | {"training data": real.measures}, critic)
   if settings is None:
     snapshot = Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
   else:
@@ -108,6 +115,7 @@ def main(flag_values: flags.FlagValues) -> None:
     "title": title,
     "counts": counts | {"distances_of_at_most": evaluation.N_EXACT},
     "samples": measured.measures,
+    "samples_without_averaging": current,
     "training_data": real.measures,
     "critic": critic,
     "classifier": None if classifier is None else classifier.describe(),
@@ -143,13 +151,14 @@ def _check(flag_values: flags.FlagValues) -> None:
       raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
 
 
-def _print_table(samples, real, critic):
-  titles = {row.name: row.title for row in all_rows()}
-  titles = {name: titles.get(name, name.replace("_", " ")) for name in [*samples, *critic]}
+def _print_table(columns, critic):
+  names, titles = list(columns["training data"]), {row.name: row.title for row in all_rows()}
+  titles = {name: titles.get(name, name.replace("_", " ")) for name in [*names, *critic]}
   width = max(map(len, titles.values())) + 2
-  print(f"{'':{width}} {'samples':>10} {'training data':>14}")
-  for name, value in samples.items():
-    print(f"{titles[name]:{width}} {value:10.4g} {real[name]:14.4g}")
+  print(f"{'':{width}}" + "".join(f" {head:>{max(10, len(head) + 1)}}" for head in columns))
+  for name in names:
+    values = (f" {column[name]:{max(10, len(head) + 1)}.4g}" for head, column in columns.items())
+    print(f"{titles[name]:{width}}" + "".join(values))
   for name, value in critic.items():
     values = value if isinstance(value, list) else [value]
     print(f"{titles[name]:{width}} {'  '.join(f'{each:10.4g}' for each in values)}")

@@ -34,6 +34,7 @@ def register(flag_values: flags.FlagValues) -> None:
     ("workdir", None, "The run folder."),
     ("n", 64, "How many samples.", (1, 10**6)),
     STEP_ROW,
+    ("averaged", True, "Draw from the moving average of the generator, where the run has one."),
     ("seed", 0, "Seed of the latents.", (0, MAX_SEED)),
     ("out", None, "Where to write; if not given, WORKDIR/samples-stepSTEP-seedSEED-nN.png."),
   )
@@ -46,8 +47,12 @@ def main(flag_values: flags.FlagValues) -> None:
   refuse_empty(flag_values, "workdir", "out")
   folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
   settings, state = folder.restore(flag_values.step)
+  averaged = flag_values.averaged
+  if flag_values["averaged"].present and settings.ema_half_life is None:
+    raise UserError("--averaged does nothing with a run without --ema_half_life: leave it out")
   step, n, seed = int(state.step), flag_values.n, flag_values.seed
-  default = folder.path / f"samples-step{step}-seed{seed}-n{n}.png"
+  form = "samples" if averaged else "samples-current"
+  default = folder.path / f"{form}-step{step}-seed{seed}-n{n}.png"
   out = pathlib.Path(flag_values.out or default).expanduser()
   if out.suffix not in (".png", ".npz", ""):
     raise UserError(f"--out={out} ends in {out.suffix}: name a .png, an .npz, or a folder")
@@ -62,7 +67,7 @@ def main(flag_values: flags.FlagValues) -> None:
   # A stream of its own, not that of a run with this seed.
   key = jax.random.fold_in(jax.random.key(seed), 0x73616D70)
   transform = {} if points else {"transform": to_uint8}
-  samples = generate_many(settings.networks(), state, key, n, **transform)
+  samples = generate_many(settings.networks(), state, key, n, averaged=averaged, **transform)
   title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, step {step}, seed {seed}"
   try:
     out.parent.mkdir(parents=True, exist_ok=True)

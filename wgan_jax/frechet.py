@@ -1,4 +1,4 @@
-"""Fréchet distance, precision and recall between two sets of features.
+"""Fréchet distance, precision, recall and nearest neighbours of two sets of features.
 
 The features are a classifier's, or any vectors. All is computed on the host in float64. The Fréchet
 distance is an FID only if the features are those of the Inception network trained on ImageNet.
@@ -102,6 +102,28 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, n_neighbors: int = 3) -
     fake_covered |= (between <= real_radii[rows, None]).any(0)
     real_covered[rows] = (between <= fake_radii).any(1)
   return PrecisionRecall(float(fake_covered.mean()), float(real_covered.mean()))
+
+
+def nearest_distances(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
+  """Distance from each sample to the nearest of others.
+
+  Args:
+    x: features, [n, k].
+    y: features of the others, [m, k]; None for those of `x` itself, each without itself.
+
+  Returns:
+    The Euclidean distances, [n].
+
+  Raises:
+    ValueError: as in `precision_recall`, with at least two samples if `y` is None, else one.
+  """
+  if y is None:
+    x, _ = _check(x, x, 2)
+    return _radii(x, 1)
+  x, y = _check(x, y, 1)
+  return np.concatenate(
+    [scipy.spatial.distance.cdist(x[rows], y).min(1) for rows in _blocks(len(x))]
+  )
 
 
 def _check(x, y, at_least, names=("x", "y")):

@@ -14,11 +14,13 @@ from experiments.measures.rows import SAMPLES, Measure, View
 from experiments.spec.datasets import Dataset
 from wgan_jax import Params, generate
 from wgan_jax.data.images import to_unit
-from wgan_jax.frechet import frechet_distance, precision_recall
+from wgan_jax.frechet import frechet_distance, nearest_distances, precision_recall
 from wgan_jax.modes import class_statistics, stacked_class
 from wgan_jax.networks.classifier import N_CLASSES, classify, features
 
 N_FEATURES_OF = 2000  # Samples, and held-out images, whose features are compared.
+_SURE = 0.9  # A classifier is sure of a class from this probability on.
+_NEAR = 0.95  # The share of held-out images that are near the others.
 _N_STACKED = 26_000  # Samples for 1,000 modes, as published tables have it.
 
 
@@ -48,11 +50,15 @@ def rows() -> list[Measure]:
     row("recall", "recall in classifier features", "share",
       "Held-out data that lie among the samples: whether all kinds are there.",
       panel="precision and recall; KL of classes"),
+    row("readable", "readable share of samples", "share",
+      "Samples of which the classifier is surer than .9, and which lie as near to one of the"
+      " held-out data as 95 % of these do to another, in its features.",
+      panel="precision and recall; KL of classes", short="readable"),
   ]  # fmt: skip
 
 
 def classified(view: View) -> dict[str, jax.Array]:
-  """Classes and features of samples, as `ClassifierMeasures.inspect` gives them."""
+  """What the classifier sees in samples, as `ClassifierMeasures.inspect` gives them."""
   sample = functools.partial(generate, view.run.networks, view.state)
   return view.run.classifier.look(view.classifier_params, sample, view.keys["classes"])
 
@@ -78,7 +84,7 @@ class ClassifierMeasures:
     shares: share of each class in the training data, [classes]; uniform for stacked images.
   """
 
-  NAMES = ("n_classes", "class_kl", "frechet", "precision", "recall")
+  NAMES = ("n_classes", "class_kl", "frechet", "precision", "recall", "readable")
 
   def __init__(self, dataset: Dataset):
     """Trains the classifier of a data set of images, or reads it from the cache."""
@@ -93,6 +99,7 @@ class ClassifierMeasures:
       self.shares = np.full(N_CLASSES**self._channels, N_CLASSES**-self._channels)
     held_out = np.asarray(to_unit(pictures.test_images[:N_FEATURES_OF]))
     self._held_out = self.inspect(held_out)["features"]
+    self._reach = np.quantile(nearest_distances(self._held_out), _NEAR)
 
   def describe(self) -> dict:
     """Accuracy and digest of the classifier; figures of different classifiers do not compare."""
@@ -111,27 +118,42 @@ class ClassifierMeasures:
 
     def see(key):
       channels = jnp.moveaxis(sample(key, N_FEATURES_OF), -1, 0)[..., None]
-      return self._join([(features(params, each), classify(params, each)) for each in channels])
+      return _join([(features(params, each), classify(params, each)) for each in channels])
 
     seen = jax.lax.map(see, jax.random.split(key, self.n_samples // N_FEATURES_OF))
-    return {"classes": seen["classes"].ravel(), "features": seen["features"][0]}
+    first = jax.tree.map(lambda leaf: leaf[0], seen)
+    return first | {"classes": seen["classes"].ravel()}
 
   def inspect(self, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Classes of images on the host, [n], and features of the first N_FEATURES_OF."""
-    channels = np.moveaxis(images, -1, 0)[..., None]
-    seen = jax.device_get(self._join([classify_images(self.params, each) for each in channels]))
-    return seen | {"features": seen["features"][:N_FEATURES_OF]}
+    """Sees images on the host.
 
-  def _join(self, outputs):
-    """Classes and features of images, from those of their channels."""
-    digits = jnp.stack([jnp.argmax(logits, -1) for _, logits in outputs], -1)
-    classes = stacked_class(digits) if len(outputs) > 1 else digits[:, 0]
-    return {"classes": classes, "features": jnp.concatenate([each for each, _ in outputs], -1)}
+    Returns:
+      The images' `classes`, [n]; `features`, [m, k], and `confidence`, [m], the probability of the
+      class, of the first m = N_FEATURES_OF only.
+    """
+    channels = np.moveaxis(images, -1, 0)[..., None]
+    seen = jax.device_get(_join([classify_images(self.params, each) for each in channels]))
+    return {
+      name: leaf if name == "classes" else leaf[:N_FEATURES_OF] for name, leaf in seen.items()
+    }
 
   def measure(self, seen: dict) -> dict[str, float]:
     """Measures of what `inspect` or `look` returned, by name."""
     classes = class_statistics(jnp.asarray(seen["classes"]), jnp.asarray(self.shares, jnp.float32))
     real, fake = self._held_out, seen["features"]
     manifolds = precision_recall(real, fake)
+    readable = (seen["confidence"] > _SURE) & (nearest_distances(fake, real) <= self._reach)
     values = (classes.n_classes, classes.kl, frechet_distance(real, fake), *manifolds)
-    return dict(zip(self.NAMES, map(float, values), strict=True))
+    return dict(zip(self.NAMES, map(float, (*values, readable.mean())), strict=True))
+
+
+def _join(outputs):
+  """What is seen in images, from features and logits of each of their channels."""
+  features_of, logits = zip(*outputs, strict=True)
+  probabilities = [jax.nn.softmax(each) for each in logits]
+  digits = jnp.stack([jnp.argmax(each, -1) for each in logits], -1)
+  return {
+    "classes": stacked_class(digits) if len(outputs) > 1 else digits[:, 0],
+    "features": jnp.concatenate(features_of, -1),
+    "confidence": jnp.stack([each.max(-1) for each in probabilities]).min(0),
+  }

@@ -173,7 +173,7 @@ def _norms(view: View) -> dict[str, jax.Array]:
   """Mean and largest gradient norm on x_hat, between a training batch and samples."""
   batch_size = view.run.config.batch_size
   real = view.run.dataset.sample_real(view.keys["real"], view.train, batch_size)
-  samples = generate(view.run.networks, view.state, view.keys["fake"], batch_size)
+  samples = generate(view.run.networks, view.state, view.keys["fake"], batch_size, averaged=False)
   norms = gradient_norms(view.critic_fn, interpolate(view.keys["epsilon"], real, samples))
   return {"gradient_norm_mean": norms.mean(), "gradient_norm_max": norms.max()}
 

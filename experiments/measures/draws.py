@@ -23,12 +23,16 @@ def generate_many(
   key: jax.Array,
   n: int,
   transform: Callable[[jax.Array], jax.Array] = lambda samples: samples,
+  averaged: bool = True,
 ) -> np.ndarray:
-  """Any number of samples, transformed, on the host; the first of a larger n are the same."""
+  """Any number of samples, transformed, on the host; the first of a larger n are the same.
+
+  They are of the averaged generator, or of the generator itself; see `wgan_jax.generate`.
+  """
 
   @jax.jit
   def batch(state, key):
-    return transform(generate(networks, state, key, _BATCH))
+    return transform(generate(networks, state, key, _BATCH, averaged=averaged))
 
   # Folded in, not split, so that the first keys do not depend on n.
   keys = [jax.random.fold_in(key, i) for i in range(-(-n // _BATCH))]
