@@ -40,12 +40,12 @@ def members(settings: Settings, dataset: Dataset, n_steps: int, mode: str, n_mem
 
 def native(settings: Settings, dataset: Dataset, n_steps: int) -> Way:
   """One run as in `alone`, on XLA's own convolutions."""
-  way = alone(settings, dataset, n_steps)
-  return way._replace(run=native_convolutions()(way.run))  # The first turn traces the program.
+  with native_convolutions():  # An engine traces its program as it is made.
+    return alone(settings, dataset, n_steps)
 
 
 def native_convolutions():
-  """Gives a context, or a decorator, in which layers are traced on XLA's own convolutions."""
+  """Gives a context in which layers are traced on XLA's own convolutions."""
   return mock.patch.object(convolution, "conv_general_dilated", lax.conv_general_dilated)
 
 

@@ -41,7 +41,7 @@ class Way(NamedTuple):
 class Timing(NamedTuple):
   """Wall times by way."""
 
-  first: dict[str, float]  # Seconds of the whole first turn, in which a way compiles.
+  first: dict[str, float]  # Seconds of the whole first turn, in which PyTorch warms up.
   seconds: dict[str, list[float]]  # Seconds per unit in each later turn.
 
   def times_faster(self, way: str, than: str) -> MedianRange:

@@ -6,6 +6,7 @@ import pytest
 
 from experiments.speed import steps
 from wgan_jax import make_training
+from wgan_jax.convolution import primitive
 
 
 @pytest.mark.parametrize("penalty", ["gp", "none"])
@@ -57,6 +58,21 @@ def test_native_convolutions_are_those_of_xla():
   with steps.native_convolutions():
     assert traced().count(" conv_general_dilated") == 2
   assert traced().count(" conv_general_dilated") == 0
+
+
+def test_native_steps_have_none_of_the_matrix_products(monkeypatch):
+  bind, bound = primitive._bind, []
+
+  def counted(kind, *arguments, **operands):
+    bound.append(kind)
+    return bind(kind, *arguments, **operands)
+
+  monkeypatch.setattr(primitive, "_bind", counted)
+  settings = steps.settings_of("digits", width=1, latent_dim=1, batch_size=1, n_critic=1)
+  steps.native(settings, settings.load(), 1).run()
+  assert not bound
+  steps.alone(settings, settings.load(), 1).run()
+  assert bound
 
 
 def test_a_run_alone_is_trained_for_real():
