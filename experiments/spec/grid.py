@@ -44,13 +44,20 @@ class Grid:
     self.size = sum(math.prod(map(len, axes.values())) for axes in self._axes)
 
   def settings(self, seeds: Iterable[int]) -> list[Settings]:
-    """Lists the settings of every combination and seed, the seeds of a combination in a row."""
-    return [
-      Settings(seed=seed, **dict(zip(axes, values, strict=True)))
-      for axes in self._axes
-      for values in itertools.product(*axes.values())
-      for seed in seeds
-    ]
+    """Lists the settings of every combination and seed, the seeds of a combination in a row.
+
+    Raises:
+      UserError: a value does nothing with another one.
+    """
+    try:
+      return [
+        Settings(seed=seed, **dict(zip(axes, values, strict=True)))
+        for axes in self._axes
+        for values in itertools.product(*axes.values())
+        for seed in seeds
+      ]
+    except ValueError as error:
+      raise UserError(f"--{error}: leave it out") from error
 
 
 def grouped(members: Iterable, key: Callable[[Any], Hashable]) -> dict[Any, list]:

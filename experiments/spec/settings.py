@@ -124,6 +124,9 @@ class Settings:
       raise ValueError(f"architecture={self.architecture} does not draw {choices.data.kind}")
     for name, setting in SETTINGS.items():
       setting.check_use(name, getattr(self, name), choices)
+    for name in ("critic_learning_rate", "ema_half_life"):
+      if self.fixed_generator and getattr(self, name) is not None:
+        raise ValueError(f"{name}={getattr(self, name):g} does nothing with a fixed generator")
 
   @classmethod
   def of_record(cls, record: dict) -> "Settings":
@@ -204,6 +207,9 @@ class Settings:
       (self.decay_steps is not None and self.decay_steps < steps,
         f"the learning rate is 0 after step {self.decay_steps}: of {steps} steps the rest change"
         " nothing"),
+      (self.ema_half_life is not None and self.ema_half_life > steps * self.batch_size,
+        f"the run's {steps * self.batch_size} images are fewer than --ema_half_life: the averaged"
+        " generator is mostly that of the start"),
       (loss.estimate is wasserstein_estimate and not choices.is_wasserstein,
         "no Lipschitz constraint: the estimate is not a distance and may grow without bound"
         " (Arjovsky et al., 2017, section 3)"),

@@ -56,7 +56,8 @@ def test_a_run_of_images(run, capsys):
   record = measured(run)
   assert set(record["samples"]) == set(record["training_data"])
   names = {"exact_wasserstein", "sliced_wasserstein", "n_classes", "class_kl", "frechet"}
-  assert names | {"precision", "recall"} == set(record["samples"])
+  assert names | {"precision", "recall", "readable"} == set(record["samples"])
+  assert record["samples_without_averaging"] is None
   # An untrained generator is far away; the training data are not.
   assert record["training_data"]["frechet"] < record["samples"]["frechet"]
   assert record["training_data"]["exact_wasserstein"] < record["samples"]["exact_wasserstein"]
@@ -77,9 +78,23 @@ def test_a_run_of_images(run, capsys):
     assert np.asarray(picture).std() > 1
   out = capsys.readouterr().out
   assert "classifier Fréchet distance, samples to held out" in out
+  assert "last update" not in out
 
 
 @pytest.mark.campaign
+def test_both_generators_of_a_run_with_an_average(tmp_path, capsys):
+  path = copy_run(tmp_path / "run", "--steps=4", "--ema_half_life=8")
+  assert launch(evaluate, f"--workdir={path}", "--n=64") == 0
+  record, out = measured(path), capsys.readouterr().out
+  both = record["samples"], record["samples_without_averaging"]
+  assert set(both[0]) == set(both[1])
+  assert both[0]["sliced_wasserstein"] != both[1]["sliced_wasserstein"]
+  row = out.split("sliced distance, samples to held out")[1].split("\n")[0].split()
+  values = [each["sliced_wasserstein"] for each in (*both, record["training_data"])]
+  assert [float(value) for value in row] == pytest.approx(values, rel=1e-3)
+  assert out.index("averaged") < out.index("last update") < out.index("training data")
+
+
 def test_another_step_is_measured_and_the_folder_is_still_a_run(run, tmp_path):
   out = tmp_path / "two"
   assert launch(evaluate, f"--workdir={run}", "--n=64", "--step=2", f"--out={out}") == 0

@@ -37,6 +37,14 @@ def test_npz_is_seeded_and_a_prefix_of_more(run, tmp_path):
   assert not (images == earlier).all()
 
 
+def test_either_generator_draws(tmp_path):
+  averaged = copy_run(tmp_path / "run", "--steps=4", "--ema_half_life=8")
+  images = [drawn(averaged, tmp_path / f"{n}.npz", "--n=5", f"--{n}averaged") for n in ("", "no")]
+  assert not (images[0] == images[1]).all()
+  assert draw(averaged, "--n=9", "--noaveraged") == 0
+  assert (averaged / "samples-current-step4-seed0-n9.png").exists()
+
+
 def test_a_folder_of_pngs_has_the_same_pixels(run, tmp_path):
   images = drawn(run, tmp_path / "a.npz", "--n=3")
   assert draw(run, "--n=3", f"--out={tmp_path / 'pngs'}") == 0
@@ -57,6 +65,7 @@ def test_errors_are_one_line(run, tmp_path, capsys):
     (run, [f"--out={taken}"], "exists"),
     (run, [f"--out={tmp_path / 'a.jpg'}"], "ends in .jpg"),
     (run, ["--out="], "--out= is empty"),
+    (run, ["--noaveraged"], "--averaged does nothing with a run without --ema_half_life"),
     (run, [f"--out={tmp_path}/{'a' * 300}.npz"], "File name too long"),
     (run, [f"--out={taken}/below/out.npz"], "cannot be written"),
     (tmp_path / "nowhere", [], "holds no run"),

@@ -5,7 +5,7 @@ import pytest
 from scipy import linalg
 
 from wgan_jax import frechet
-from wgan_jax.frechet import frechet_distance, precision_recall
+from wgan_jax.frechet import frechet_distance, nearest_distances, precision_recall
 
 
 def white(seed, n, k):
@@ -162,6 +162,21 @@ def test_one_point_many_times_covers_itself_alone():
   point = np.ones((6, 2))
   assert precision_recall(point, point) == (1, 1)
   assert precision_recall(point, np.full((5, 2), 1.01)) == (0, 0)
+
+
+@pytest.mark.parametrize("block", [7, 1000])
+def test_nearest_distances_are_those_of_plain_loops(block, monkeypatch):
+  monkeypatch.setattr(frechet, "_BLOCK", block)
+  rng = np.random.default_rng(6)
+  x, y = rng.normal(size=(30, 3)), rng.normal(size=(23, 3))
+  x[4] = x[9]
+  among = [min(np.linalg.norm(a - b) for b in y) for a in x]
+  np.testing.assert_allclose(nearest_distances(x, y), among)
+  others = [min(np.linalg.norm(a - b) for j, b in enumerate(x) if j != i) for i, a in enumerate(x)]
+  np.testing.assert_allclose(nearest_distances(x), others)
+  assert nearest_distances(x)[4] == 0
+  with pytest.raises(ValueError, match="x has 1 samples, expected 2 or more"):
+    nearest_distances(x[:1])
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ HPARAMS = Hparams(
   lambda_gp=jnp.tile(jnp.array([10.0, 1.0, 0.1]), 2),
   clip_value=jnp.tile(jnp.array([0.01, 0.1, 0.001]), 2),
   decay_steps=jnp.zeros(6),
-  ema_half_life=jnp.zeros(6),
+  critic_learning_rate=jnp.tile(jnp.array([1e-4, 1e-4, 4e-4]), 2),
+  ema_half_life=jnp.tile(jnp.array([0.0, 32.0, 64.0]), 2),
 )
 
 

@@ -80,6 +80,30 @@ def test_a_collapse_is_precise_and_recalls_little():
   assert values["recall"] == pytest.approx(0.1)
 
 
+def test_what_is_readable_is_sure_and_near(monkeypatch):
+  """Of each class there are five, at distance 0: only equal features are near."""
+  known = ClassifierMeasures(of_images(base()))
+
+  def readable(labels, confidence):
+    seen = known.inspect(np.float32(pictures(np.array(labels)) / 127.5 - 1))
+    return known.measure(seen | {"confidence": np.array(confidence)})["readable"]
+
+  assert readable([3, 3, 5, 7], [1, 0.91, 0.9, 0.89]) == 0.5
+  assert readable([3, 3, 5, 7], [1, 1, 1, 1]) == 1
+  seen = known.inspect(np.float32(pictures(np.arange(4)) / 127.5 - 1))
+  seen |= {
+    "confidence": np.ones(4),
+    "features": seen["features"] + np.array([[0], [0], [0.1], [20]]),
+  }
+  assert known.measure(seen)["readable"] == 0.5
+
+
+def test_the_confidence_is_the_probability_of_the_class():
+  known = ClassifierMeasures(of_images(base()))
+  seen = known.inspect(np.float32(pictures(np.arange(3)) / 127.5 - 1))
+  np.testing.assert_allclose(seen["confidence"], np.e / (np.e + 9), rtol=1e-6)
+
+
 def test_samples_drawn_in_a_program_are_classified_alike():
   known = ClassifierMeasures(of_images(base()))
 
@@ -89,6 +113,7 @@ def test_samples_drawn_in_a_program_are_classified_alike():
   seen = jax.jit(lambda key: known.look({}, sample, key))(jax.random.key(0))
   np.testing.assert_array_equal(np.bincount(seen["classes"]), np.full(10, known.n_samples // 10))
   assert seen["features"].shape == (known.n_samples, 1)
+  assert seen["confidence"].shape == (known.n_samples,)
 
 
 def test_stacked_images_have_a_thousand_classes():
@@ -98,6 +123,7 @@ def test_stacked_images_have_a_thousand_classes():
   seen = known.inspect(stacked.held_out)
   np.testing.assert_array_equal(seen["classes"], stacked.images.test_labels[:500])
   assert seen["features"].shape == (50, 3)
+  assert seen["confidence"].shape == (50,)
 
   def sample(key, n):
     return jnp.asarray(stacked.held_out)[jnp.arange(n) % 50]

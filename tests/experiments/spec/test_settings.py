@@ -29,7 +29,8 @@ def test_a_setting_that_may_mean_nothing_may_be_none_or_has_a_value_for_that():
   for field in dataclasses.fields(Settings):
     setting = SETTINGS[field.name]
     optional = type(None) in typing.get_args(field.type)
-    assert optional == (setting.of is not None and setting.otherwise is None), field.name
+    idle = setting.of is not None and setting.otherwise is None
+    assert optional == (setting.optional or idle), field.name
     assert (setting.of is None) == (setting.applies is None), field.name
 
 
@@ -74,7 +75,8 @@ def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
   changed = {
     "architecture": "mlp", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
     "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
-    "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16", "schedule": "cosine", "decay_steps": 7,
+    "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16",
+    "critic_learning_rate": 1e-3, "ema_half_life": 1e4,
     "penalty": "gp_one_sided", "loss": "minimax",
   }  # fmt: skip
   base = settings("mnist")
@@ -83,11 +85,13 @@ def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
   names |= {settings("digits").run_name(), dataclasses.replace(base, seed=1).run_name()}
   names |= {settings("mnist", penalty="clip", clip_value=0.1).run_name()}
   assert len(names | {base.run_name()}) == len(changed) + 4
+  decays = [{"schedule": name, "decay_steps": n} for name in ("linear", "cosine") for n in (7, 8)]
+  assert len({settings("mnist", **each).run_name() for each in decays} | {base.run_name()}) == 5
   own = {"n_funnels": 16, "data_seed": 1, "depth": 2}
   of_funnels = {settings("funnels", **{name: value}).run_name() for name, value in own.items()}
   assert len(of_funnels | {settings("funnels").run_name()}) == len(own) + 1
   # Of all settings, none was left out.
-  assert {*changed, *own, "clip_value", "dataset", "seed"} == set(SETTINGS)
+  assert {*changed, *own, *decays[0], "clip_value", "dataset", "seed"} == set(SETTINGS)
 
 
 def test_names_are_those_of_folders_that_there_are():
@@ -98,7 +102,7 @@ def test_names_are_those_of_folders_that_there_are():
   # Close values have folders of their own.
   assert settings("digits", lambda_gp=10.0001).run_name().endswith("-lambda_gp10.0001")
   assert settings("ring", width=8).program_name() == (
-    "ring-wasserstein-gp-mlp-width8-depth3-latent_dim2-batch_size256-n_critic5-adam-float32"
+    "ring-wasserstein-gp-mlp-width8-depth3-latent_dim2-batch_size256-n_critic5-adam-constant-float32"
   )
 
 
@@ -145,6 +149,13 @@ def test_a_record_from_before_there_was_a_compute_dtype_is_of_float32():
     ({"penalty": "clip", "clip_value": 0.1}, "lambda_gp=10.0 does nothing with penalty=clip"),
     ({"n_funnels": 4}, "n_funnels=4 does nothing with dataset=digits"),
     ({"dataset": "ring", "latent_dim": 2}, "architecture=dcgan does not draw points"),
+    ({"schedule": "cosine"}, "decay_steps=None, but schedule=cosine needs it"),
+    ({"decay_steps": 9}, "decay_steps=9 does nothing with schedule=constant"),
+    ({"ema_half_life": 0.0}, "ema_half_life=0.0 is not between 1.0 and"),
+    (
+      {"fixed_generator": True, "critic_learning_rate": 0.1},
+      "critic_learning_rate=0.1 does nothing with a fixed generator",
+    ),
   ],
   ids=lambda value: str(value)[:40],
 )
@@ -177,6 +188,8 @@ def test_a_record_that_lacks_settings_is_refused():
       "the learning rate is 0 after step 49: of 50 steps",
     ),
     ({"schedule": "linear", "decay_steps": 50}, None),
+    ({"ema_half_life": 3200.0}, None),
+    ({"ema_half_life": 3201.0}, "the run's 3200 images are fewer than --ema_half_life"),
   ],
   ids=str,
 )
