@@ -39,7 +39,7 @@ def test_npz_is_seeded_and_a_prefix_of_more(run, tmp_path):
 
 def test_either_generator_draws(tmp_path):
   averaged = copy_run(tmp_path / "run", "--steps=4", "--ema_half_life=8")
-  images = [drawn(averaged, tmp_path / f"{n}.npz", "--n=5", f"--{n}averaged") for n in ("", "no")]
+  images = [drawn(averaged, tmp_path / f"a{n}.npz", "--n=5", f"--{n}averaged") for n in ("", "no")]
   assert not (images[0] == images[1]).all()
   assert draw(averaged, "--n=9", "--noaveraged") == 0
   assert (averaged / "samples-current-step4-seed0-n9.png").exists()

@@ -55,6 +55,7 @@ def measure(loss, *, slope=2.0, shift=SHIFT, offset=0.0):
   state = state._replace(
     critic_params={"slope": jnp.float32(slope), "offset": jnp.full(1, offset)},
     generator_params={"shift": jnp.asarray(shift)},
+    ema=({"shift": jnp.asarray(shift)}, {}),
   )
   return finish(jax.device_get(slow(state, Hparams(), DATASET.train, DATASET.held_out, None)))
 

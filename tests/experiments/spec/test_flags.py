@@ -9,6 +9,7 @@ from absl import flags
 from helpers.launching import launch, train
 
 from experiments import mnist, sweep, toy
+from experiments.host.errors import UserError
 from experiments.host.files import read_lines
 from experiments.spec.datasets import DATASETS
 from experiments.spec.defaults import defaults_table
@@ -104,7 +105,7 @@ def test_the_earlier_name_of_slow_every_is_kept():
 def test_auto_has_the_defaults_of_images_and_is_no_data_set():
   choices = {"width": (8, 16)}
   assert Grid("auto", choices).size == Grid("mnist", choices).size == 2
-  with pytest.raises(ValueError, match="dataset='auto' is none of"):
+  with pytest.raises(UserError, match="dataset='auto' is none of"):
     Grid("auto", {}).settings([0])
 
 
