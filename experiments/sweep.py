@@ -12,10 +12,16 @@ import pathlib
 
 from absl import flags
 
-from experiments.engine.groups import SweepFolder, check_sweep_folder, open_sweep
+from experiments.engine.groups import (
+  SweepFolder,
+  check_sweep_folder,
+  last_step,
+  open_sweep,
+  recorded_steps,
+)
 from experiments.engine.loop import Intervals
 from experiments.engine.opening import locked, recorded_dataset
-from experiments.engine.planning import default_batching, print_plan
+from experiments.engine.planning import default_batching, fit_budget, print_plan
 from experiments.engine.sweep import train_sweep
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
@@ -42,12 +48,17 @@ def register(flag_values: flags.FlagValues) -> None:
     "Members of a call all at once, or one after another in the program; if not given map on a CPU,"
     " where it is faster and a member has the bits of the run alone, and vmap elsewhere."
   )
+  budget = (
+    "Instead of --steps: the time for each member. It gets the steps that fit, as measured at the"
+    " start, so that settings are compared at equal time; they are recorded."
+  )
   at_once = "Members in one call; as many as memory allows, if not given."
   shared_flags.register_rows(
     flag_values,
     ("seeds", 1, "How many seeds: 0, 1, ... of each combination.", (1, shared_flags.MAX_SEED)),
     ("members_at_once", None, at_once, (1, 10**6)),
     ("batching", None, batching, list(BATCHING)),
+    ("budget_seconds", None, budget, (1, 10**7)),
     ("dry_run", False, "Print the plan, measured, and write nothing."),
     ("report_only", False, "Write results and report again, from the files in --workdir."),
     ("yes", False, f"Go on with more than {_MANY} members."),
@@ -61,6 +72,9 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--dry_run does nothing with --report_only: leave one of them out")
   if flag_values.report_only:
     return _report_only(flag_values)
+  budget = flag_values.budget_seconds
+  if budget and flag_values["steps"].present:
+    raise UserError("--steps does nothing with --budget_seconds: leave one of them out")
   choices = shared_flags.read_choices(flag_values)
   n_members = Grid(flag_values.dataset, choices, flag_values.steps).size * flag_values.seeds
   if n_members > _MANY and not flag_values.yes:
@@ -72,30 +86,43 @@ def main(flag_values: flags.FlagValues) -> None:
   name = shared_flags.choose_dataset(
     flag_values, lambda name: recorded_dataset(path_of(name), "sweep")
   )
-  path = path_of(name)
-  runs = Grid(name, choices, flag_values.steps).settings(range(flag_values.seeds))
-  check_sweep_folder(path, runs, flag_values.flag_values_dict())
+  path, flags_given = path_of(name), flag_values.flag_values_dict()
+  steps = flag_values.steps
+  runs = Grid(name, choices, steps).settings(range(flag_values.seeds))
+  if not budget:
+    check_sweep_folder(path, runs, flags_given)
   use_all_cores()
   use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
+  batching = flag_values.batching or default_batching()  # It asks JAX: not before `use_all_cores`.
+  at_once, intervals = flag_values.members_at_once, Intervals.of_flags(flag_values)
   load = make_loader(flag_values.data_dir)
   dataset = load(runs[0])
+  if budget:
+    steps = recorded_steps(path, budget)
+    new = [run for run in runs if run.program_name() not in steps]
+    multiple = flag_values.slow_every or flag_values.log_every
+    steps |= fit_budget(new, load, batching, at_once, seconds=budget, multiple=multiple)
+    if "decay_steps" not in choices:
+      runs = [run.over(last_step(steps, run)) for run in runs]
+    flags_given |= {"steps": steps}
+    check_sweep_folder(path, runs, flags_given)
   where = "{platform}, {devices} x {device}".format(**environment)
   print(f"{len(runs)} members on {where}; {name}: {dataset.description}")
-  for note in dict.fromkeys(note for run in runs for note in run.notes(flag_values.steps)):
+  for program, n_steps in steps.items() if budget else ():
+    print(f"{n_steps:,} steps in {budget} s: {program}")
+  for note in dict.fromkeys(note for run in runs for note in run.notes(last_step(steps, run))):
     print(f"note: {note}")
-  if flag_values.slow_every and flag_values.steps % flag_values.slow_every:
+  if not budget and flag_values.slow_every and flag_values.steps % flag_values.slow_every:
     print(
       f"note: --slow_every={flag_values.slow_every} does not divide --steps={flag_values.steps}:"
       " the tables use the last line, which then has no slow measures"
     )
 
-  steps, batching = flag_values.steps, flag_values.batching or default_batching()
-  at_once, intervals = flag_values.members_at_once, Intervals.of_flags(flag_values)
   if flag_values.dry_run:
     print_plan(runs, load, batching, at_once, steps=steps)
     return None
-  with open_sweep(path, runs, dataset, flag_values.flag_values_dict(), environment) as folder:
+  with open_sweep(path, runs, dataset, flags_given, environment) as folder:
     print(f"sweep folder {path}", flush=True)
     try:
       train_sweep(

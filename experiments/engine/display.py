@@ -12,24 +12,22 @@ class Display:
 
   Args:
     n_members: number of runs in all, trained one group after another.
-    steps: the last step of each.
-    done: steps that are done already, of all members together.
+    total: steps of all members together.
+    done: those of them that are done already.
     n_diverged: number of members that diverged before.
   """
 
-  def __init__(self, n_members: int, steps: int, done: int = 0, n_diverged: int = 0):
-    self._n_members, self._steps, self._n_diverged = n_members, steps, n_diverged
+  def __init__(self, n_members: int, total: int, done: int = 0, n_diverged: int = 0):
+    self._n_members, self._n_diverged = n_members, n_diverged
     self._rate = None  # Member steps a second, of the last chunks.
     # On standard error, and only if that is a terminal.
-    self._bar = tqdm.tqdm(
-      initial=done, total=n_members * steps, unit="step", dynamic_ncols=True, disable=None
-    )
+    self._bar = tqdm.tqdm(initial=done, total=total, unit="step", dynamic_ncols=True, disable=None)
     self.close = self._bar.close  # Leaves the bar as it stands.
-    self._left = n_members * steps - done
+    self._left = total - done
 
-  def begin(self, title: str, step: int, alive: list[bool]) -> None:
-    """Shows that members begin, or go on, at a step."""
-    self._alive = alive
+  def begin(self, title: str, step: int, steps: int, alive: list[bool]) -> None:
+    """Shows that members begin, or go on, at a step of so many."""
+    self._steps, self._alive = steps, alive
     self._n_diverged += alive.count(False)
     if self._n_members == 1:
       begun = "resumed at" if step else "starting at"

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from experiments.engine.folder import RunFolder
 from experiments.engine.opening import is_unused, locked, read_recorded, write_record
@@ -34,6 +34,15 @@ class Group:
   runs: list[Settings]
   start: int
   batching: str
+
+
+Steps = int | Mapping[str, int]
+"""The last step: of all members, or of those of each program, by its name."""
+
+
+def last_step(steps: Steps, run: Settings) -> int:
+  """Returns the last step of a member."""
+  return steps if isinstance(steps, int) else steps[run.program_name()]
 
 
 class SweepFolder:
@@ -80,13 +89,30 @@ class SweepFolder:
     shutil.rmtree(self._group, ignore_errors=True)
 
 
+def recorded_steps(path: pathlib.Path, budget_seconds: int) -> dict[str, int]:
+  """Reads the steps by program that an earlier start measured; empty where there was none.
+
+  Raises:
+    UserError: the folder cannot be used, or its sweep has another budget.
+  """
+  if is_unused(path, "sweep"):
+    return {}
+  there = read_json(path / "config.json").get("flags", {})
+  if there.get("budget_seconds") != budget_seconds:
+    raise UserError(
+      f"--budget_seconds={budget_seconds}, but the sweep in {path} has"
+      f" {there.get('budget_seconds')}: agree with it or name another folder"
+    )
+  return dict(there["steps"])
+
+
 def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) -> None:
   """Refuses a folder in which a sweep of these members may not begin or go on; writes nothing.
 
   Args:
     path: the folder, which need not exist.
     runs: the members.
-    flags: `steps`, `log_every` and `slow_every`.
+    flags: `steps`, see `Steps`; `log_every`, `slow_every`; `budget_seconds`, where there is one.
 
   Raises:
     UserError: it is a file, holds other files, a sweep with members that these are not, lines at
@@ -99,25 +125,27 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
   group = folder.read_group()
   begun = [run for run in folder.read_runs() if folder.member(run).metrics.exists()]
   begun += [] if group is None else group.runs
+  there = read_json(folder.config).get("flags", {})
+  there = {"slow_every": there.get("exact_every")} | there  # Its earlier name.
+  for name in ("log_every", "slow_every", "budget_seconds"):
+    if begun and there.get(name) != flags.get(name):
+      raise UserError(
+        f"--{name}={flags.get(name)}, but the sweep in {path} has {there.get(name)}: its members"
+        " would not compare; agree with it or name another folder"
+      )
   missing = list(dict.fromkeys(run.run_name() for run in begun if run not in wanted))
   if missing:
     raise UserError(
       f"--workdir={path} holds another sweep: {len(missing)} of its members are not among these,"
       f" such as {missing[0]}: add their values and seeds, or name another folder"
     )
-  there = read_json(folder.config).get("flags", {})
-  there = {"slow_every": there.get("exact_every")} | there  # Its earlier name.
-  for name in ("log_every", "slow_every"):
-    if begun and there.get(name) != flags[name]:
-      raise UserError(
-        f"--{name}={flags[name]}, but the sweep in {path} has {there.get(name)}: its members would"
-        " not compare; agree with it or name another folder"
-      )
-  for own in map(folder.member, runs):
+  for run in runs:
+    own = folder.member(run)
     step, _ = own.reached()
-    if step > flags["steps"]:
+    if step > last_step(flags["steps"], run):
       raise UserError(
-        f"{own.path} is at step {step} already: --steps={flags['steps']} asks for less"
+        f"{own.path} is at step {step} already: --steps={last_step(flags['steps'], run)} asks for"
+        " less"
       )
 
 

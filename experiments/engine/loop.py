@@ -97,7 +97,7 @@ def train(
             place.events.add_scalar(name, value, step)
     return lines
 
-  display.begin(place.title, step, alive)
+  display.begin(place.title, step, steps, alive)
   if step == steps and any(rows for rows, lives in zip(pending, alive, strict=True) if lives):
     log()  # Killed after the last checkpoint: the rewind undid the line of part of an interval.
   while step < steps and any(alive):

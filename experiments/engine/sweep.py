@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from experiments.engine.display import Display
 from experiments.engine.engine import Engine
-from experiments.engine.groups import Group, SweepFolder
+from experiments.engine.groups import Group, Steps, SweepFolder, last_step
 from experiments.engine.loop import Intervals, train
 from experiments.engine.places import GroupPlace
 from experiments.engine.planning import Loader, by_program, bytes_of, free_bytes, members_at_once
@@ -19,7 +19,7 @@ from experiments.spec.settings import Settings
 
 
 def next_group(
-  folder: SweepFolder, runs: list[Settings], most: Callable[[str], int], batching: str, steps: int
+  folder: SweepFolder, runs: list[Settings], most: Callable[[str], int], batching: str, steps: Steps
 ) -> Group | None:
   """Returns what to train next: what was begun, else the first members that lack steps.
 
@@ -38,7 +38,7 @@ def next_group(
   waiting = {}  # By program and step, in the order of the grid.
   for run in runs:
     step, diverged = folder.member(run).reached()
-    if step < steps and not diverged:
+    if step < last_step(steps, run) and not diverged:
       waiting.setdefault((run.program_name(), step), []).append(run)
   if not waiting:
     return None
@@ -53,7 +53,7 @@ def train_sweep(
   *,
   batching: str,
   at_once: int | None,
-  steps: int,
+  steps: Steps,
   intervals: Intervals,
 ) -> None:
   """Trains all members of an open sweep, group after group, from where each of them is.
@@ -86,8 +86,11 @@ def train_sweep(
     members = programs[program]
     return at_once or members_at_once(members, load(members[0]), batching)
 
-  done = sum(steps if diverged else min(step, steps) for step, diverged in reached)
-  display = Display(len(runs), steps, done, sum(diverged for _, diverged in reached))
+  ends = [last_step(steps, run) for run in runs]
+  done = sum(
+    end if diverged else min(step, end) for (step, diverged), end in zip(reached, ends, strict=True)
+  )
+  display = Display(len(runs), sum(ends), done, sum(diverged for _, diverged in reached))
   with contextlib.closing(display), stop_signals() as stop:
     while (group := next_group(folder, runs, most, batching, steps)) is not None:
       if stop.signal:
@@ -107,4 +110,5 @@ def train_sweep(
       place = GroupPlace(folder, group)
       compiled = {"compile_seconds": engine.program.compile_seconds}
       files.append_line(folder.timing, {"program": place.details["program"]} | compiled)
-      train(engine, place, steps=steps, intervals=intervals, display=display, stop=stop)
+      end = last_step(steps, group.runs[0])
+      train(engine, place, steps=end, intervals=intervals, display=display, stop=stop)

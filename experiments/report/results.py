@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from experiments.engine.folder import RunFolder
-from experiments.engine.groups import SweepFolder
+from experiments.engine.groups import SweepFolder, last_step
 from experiments.host.files import read_json, read_lines
 from experiments.measures.rows import BEST_BY
 from experiments.measures.table import all_rows, compared
@@ -44,7 +44,9 @@ def read_members(folder: SweepFolder) -> list[Member]:
     UserError: there is no sweep, or a file is damaged.
   """
   wanted = read_json(folder.config).get("flags", {}).get("steps")
-  return [_read_member(folder.member(run), run, wanted) for run in folder.read_runs()]
+  return [
+    _read_member(folder.member(run), run, last_step(wanted, run)) for run in folder.read_runs()
+  ]
 
 
 def _read_member(own: RunFolder, run: Settings, wanted: int) -> Member:

@@ -199,6 +199,10 @@ class Settings:
       if value not in (None, False)
     )
 
+  def over(self, steps: int) -> "Settings":
+    """Returns these settings with learning rates, if they fall, that do so over so many steps."""
+    return self if self.decay_steps is None else dataclasses.replace(self, decay_steps=steps)
+
   def notes(self, steps: int) -> list[str]:
     """Warnings, one line each, of choices that a paper advises against, or that waste steps."""
     choices = self.choices

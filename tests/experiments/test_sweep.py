@@ -3,13 +3,17 @@
 import csv
 import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from helpers.launching import draw, launch, train, train_sweep
 
 from experiments import sweep
+from experiments.engine import planning
 from experiments.report.tables import mean_interval
 
 
@@ -109,6 +113,61 @@ def test_the_plan_is_printed_and_nothing_written(tmp_path, capsys):
   assert not path.exists()
 
 
+def test_members_are_laid_over_all_cores(tmp_path):
+  """In a process of its own: JAX takes the number of devices once."""
+  arguments = ["--dataset=ring", "--width=2", "--dry_run", f"--workdir={tmp_path / 'sweep'}"]
+  done = subprocess.run(
+    [sys.executable, "-m", "experiments.sweep", *arguments, "--members_at_once=1"],
+    env={name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
+    capture_output=True, text=True, check=True,
+  )  # fmt: skip
+  assert f"1 members on cpu, {len(os.sched_getaffinity(0))} x cpu" in done.stdout
+
+
+def test_a_budget_gives_each_program_its_own_steps(tmp_path, monkeypatch, capsys):
+  path, arguments = tmp_path / "sweep", ["--penalty=gp", "--width=4,5", "--schedule=linear"]
+  arguments.append("--budget_seconds=9")
+  own = {4: 1.0, 5: 1.25}
+  monkeypatch.setattr(planning.Timed, "seconds", lambda timed: own[timed.engine.runs[0].width])
+  assert train_sweep(path, *arguments) == 0
+  printed = capsys.readouterr()
+  assert "9 steps in 9 s: digits-wasserstein-gp-mlp-width4-" in printed.out
+  assert "6 steps in 9 s: digits-wasserstein-gp-mlp-width5-" in printed.out
+  assert "step 6/6" in printed.err
+  found = [
+    (row["width"], row["steps"], row["decay_steps"], row["status"]) for row in read_csv(path)
+  ]
+  assert found == [("4", "9", "9", "finished"), ("5", "6", "6", "finished")]
+  # It is the run alone of so many steps.
+  alone = tmp_path / "alone"
+  assert train(alone, "--penalty=gp", "--width=5", "--schedule=linear", "--steps=6") == 0
+  (member,) = (path / "members").glob("*width5*")
+  assert (alone / "metrics.jsonl").read_bytes() == (member / "metrics.jsonl").read_bytes()
+
+  # What was measured is recorded: nothing is measured again.
+  monkeypatch.setattr(planning, "Timed", None)
+  assert train_sweep(path, *arguments, "--seeds=2") == 0
+  assert [row["steps"] for row in read_csv(path)] == ["9", "9", "6", "6"]
+  capsys.readouterr()
+  for other, named in [
+    ("--budget_seconds=8", "--budget_seconds=8, but the sweep in"),
+    ("--steps=9", "--budget_seconds=None, but the sweep in"),
+  ]:
+    assert train_sweep(path, *arguments[:-1], other) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
+
+
+def test_a_budget_too_short_for_a_line_is_refused(tmp_path, monkeypatch, capsys):
+  monkeypatch.setattr(planning.Timed, "seconds", lambda timed: 1.0)
+  assert train_sweep(tmp_path / "sweep", "--penalty=gp", "--budget_seconds=2") == 2
+  error = capsys.readouterr().err
+  assert "--budget_seconds=2 is too short for 3 steps" in error
+  assert "they take 3 s" in error
+  assert not (tmp_path / "sweep").exists()
+
+
 def test_many_members_with_yes_are_planned(tmp_path, capsys):
   arguments = ("--penalty=none", "--seeds=1500", "--yes", "--dry_run")
   assert train_sweep(tmp_path / "sweep", *arguments) == 0
@@ -131,6 +190,7 @@ BAD = [
   (["--members_at_once=0"], "--members_at_once"),
   (["--batching=loop"], "--batching"),
   (["--seed=3"], "seed"),
+  (["--steps=5", "--budget_seconds=9"], "--steps does nothing with --budget_seconds"),
   (["--report_only", "--dry_run"], "--dry_run does nothing with --report_only"),
   (["--data_dir=/nowhere"], "--data_dir does nothing with digits"),
 ]
