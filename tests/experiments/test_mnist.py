@@ -261,7 +261,7 @@ def test_workdirs_that_cannot_be_used(tmp_path, capsys):
   (damaged / "config.json").write_text("{")
   changed = tmp_path / "changed"
   changed.mkdir()
-  (changed / "config.json").write_text('{"settings": {"loss": "hinge"}}')
+  (changed / "config.json").write_text('{"format": 2, "settings": {"loss": "hinge"}}')
   for workdir, words in [
     (file, "is a file"),
     (other, "other files"),
