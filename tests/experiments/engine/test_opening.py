@@ -12,7 +12,7 @@ def test_a_record_of_another_format_is_refused_by_the_version_that_wrote_it(tmp_
   with pytest.raises(UserError, match="format 1, written by"):
     check_format({"settings": {}}, path)  # From before there was a number.
   newer = {"format": FORMAT + 1, "version": "9.8.7"}
-  with pytest.raises(UserError, match=rf"config.json: format {FORMAT + 1}, written by wgan_jax 9\.8\.7; .*"):
+  with pytest.raises(UserError, match=rf"format {FORMAT + 1}, written by wgan_jax 9\.8\.7; .*"):
     check_format(newer, path)
   with pytest.raises(UserError, match="written by wgan_jax of unknown version"):
     check_format({"format": FORMAT + 1}, path)
