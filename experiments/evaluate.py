@@ -4,7 +4,8 @@ python -m experiments.evaluate --workdir=RUN
 python -m experiments.evaluate --samples=FILE.npz --dataset=mnist --out=FOLDER
 
 Prints a table of the samples' values beside those of training data, which are the floor of each
-distance and the ceiling of each share. Writes evaluation.json and evaluation.png. FILE.npz holds
+distance and the ceiling of each share; of a run with --ema_half_life the values of both generators,
+averaged and as the last update left it. Writes evaluation.json and evaluation.png. FILE.npz holds
 `images`, uint8 [n, height, width, channels] or floats in [-1, 1], or `points`, [n, 2].
 """
 
