@@ -40,9 +40,9 @@ Steps = int | Mapping[str, int]
 """The last step: of all members, or of those of each program, by its name."""
 
 
-def last_step(steps: Steps, run: Settings) -> int:
-  """Returns the last step of a member."""
-  return steps if isinstance(steps, int) else steps[run.program_name()]
+def last_step(steps: Steps, run: Settings) -> int | None:
+  """Returns the last step of a member; None where a record lacks it."""
+  return steps.get(run.program_name()) if isinstance(steps, Mapping) else steps
 
 
 class SweepFolder:
@@ -98,12 +98,18 @@ def recorded_steps(path: pathlib.Path, budget_seconds: int) -> dict[str, int]:
   if is_unused(path, "sweep"):
     return {}
   there = read_json(path / "config.json").get("flags", {})
-  if there.get("budget_seconds") != budget_seconds:
+  _refuse_other("budget_seconds", budget_seconds, there, path)
+  if not isinstance(there.get("steps"), dict):
+    raise UserError(f"{path}/config.json: damaged: it lacks the steps of its budget")
+  return there["steps"]
+
+
+def _refuse_other(name: str, value: int | None, there: dict, path: pathlib.Path) -> None:
+  if there.get(name) != value:
     raise UserError(
-      f"--budget_seconds={budget_seconds}, but the sweep in {path} has"
-      f" {there.get('budget_seconds')}: agree with it or name another folder"
+      f"--{name}={value}, but the sweep in {path} has {there.get(name)}: its members would not"
+      " compare; agree with it or name another folder"
     )
-  return dict(there["steps"])
 
 
 def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) -> None:
@@ -127,12 +133,8 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
   begun += [] if group is None else group.runs
   there = read_json(folder.config).get("flags", {})
   there = {"slow_every": there.get("exact_every")} | there  # Its earlier name.
-  for name in ("log_every", "slow_every", "budget_seconds"):
-    if begun and there.get(name) != flags.get(name):
-      raise UserError(
-        f"--{name}={flags.get(name)}, but the sweep in {path} has {there.get(name)}: its members"
-        " would not compare; agree with it or name another folder"
-      )
+  for name in ("log_every", "slow_every", "budget_seconds") if begun else ():
+    _refuse_other(name, flags.get(name), there, path)
   missing = list(dict.fromkeys(run.run_name() for run in begun if run not in wanted))
   if missing:
     raise UserError(

@@ -23,7 +23,7 @@ Loader = Callable[[Settings], Dataset]
 _SHARE = 0.6
 # Members a device under "map": more are no faster, and a chunk of steps would take long to stop.
 _MOST_MAPPED = 8
-_TIMED_STEPS = 2
+_TIMED_STEPS = 2  # Of each member in a turn.
 _ROUNDS = 5
 
 

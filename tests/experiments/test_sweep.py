@@ -158,6 +158,17 @@ def test_a_budget_gives_each_program_its_own_steps(tmp_path, monkeypatch, capsys
     assert named in error
     assert error.count("\n") == 1
 
+  # Steps that a damaged record lacks.
+  config = json.loads((path / "config.json").read_text())
+  config["flags"]["steps"].popitem()
+  (path / "config.json").write_text(json.dumps(config))
+  assert launch(sweep, "--report_only", f"--workdir={path}") == 0
+  assert sorted(row["status"] for row in read_csv(path)) == ["finished"] * 2 + ["unfinished"] * 2
+  (path / "config.json").write_text(json.dumps(config | {"flags": config["flags"] | {"steps": 9}}))
+  capsys.readouterr()
+  assert train_sweep(path, *arguments, "--seeds=2") == 2
+  assert "config.json: damaged: it lacks the steps of its budget" in capsys.readouterr().err
+
 
 def test_a_budget_too_short_for_a_line_is_refused(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(planning.Timed, "seconds", lambda timed: 1.0)
