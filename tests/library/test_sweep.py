@@ -15,7 +15,7 @@ from wgan_jax import Config, Hparams
 from wgan_jax.data.images import load_images, sample_images
 from wgan_jax.networks.dcgan import dcgan
 from wgan_jax.networks.mlp import mlp
-from wgan_jax.sweep import BATCHING, Members, Sweep, make_sweep, members_mesh
+from wgan_jax.sweep import BATCHING, Members, Sweep, advance, make_sweep, members_mesh
 
 NETWORKS = {
   "mlp": lambda: mlp((28, 28, 1), latent_dim=8, width=32, output=jnp.tanh),
@@ -179,7 +179,7 @@ def test_a_diverged_member_leaves_its_neighbours_bytes_alone(batching, devices):
 
 
 @pytest.mark.parametrize("batching", BATCHING)
-def test_what_diverged_never_lives_again(batching):
+def test_a_diverged_member_keeps_its_last_finite_state_for_good(batching):
   """Data that turn infinite at step 3, and finite again at step 5."""
 
   def sample_real(key, data, batch_size):
@@ -190,12 +190,17 @@ def test_what_diverged_never_lives_again(batching):
   chunk = jit(make_sweep(training, 10, batching=batching).chunk)
   keys, hparams = rates(1e-2, 1e-3)
   good, bad = jnp.ones((1, 2)), jnp.full((1, 2), jnp.inf)
-  members, info = chunk(tiny_sweep(batching).init(keys, hparams), hparams, good, 3)
-  assert members.alive.all()
-  for data, n_steps in ((bad, 2), (good, 4)):
-    members, info = chunk(members, hparams, data, n_steps)
-    assert not info.finite.any()
-    assert not members.alive.any()
+  members = tiny_sweep(batching).init(keys, hparams)
+  before, _ = advance(chunk, members, hparams, good, 3)
+  after, info = advance(chunk, before, hparams, bad, 2)
+  assert not info.finite.any()
+  assert not after.alive.any()
+  chex.assert_tree_all_finite(after.state.critic_params)
+  later, info = advance(chunk, after, hparams, good, 4)
+  assert not info.finite.any()
+  for i in range(2):
+    assert bits(member(later.state, i)) == bits(member(before.state, i))
+    assert later.state.step[i] == 3
 
 
 @pytest.mark.parametrize("batching", BATCHING)
