@@ -87,7 +87,7 @@ def main(flag_values: flags.FlagValues) -> None:
     n = flag_values.n or (classifier.n_samples if classifier else N_MODE_SAMPLES)
     draw = functools.partial(generate_many, settings.networks(), state, key_latents, n)
     samples = draw()
-    current = draw(averaged=False) if settings.ema_half_life is not None else None
+    current = draw(averaged=False) if settings.ema_half_life else None
     if not all(np.isfinite(each).all() for each in (samples, current) if each is not None):
       raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
   train, held_out = evaluation.real_samples(dataset, key_real, len(samples))

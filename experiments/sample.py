@@ -48,7 +48,7 @@ def main(flag_values: flags.FlagValues) -> None:
   folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
   settings, state = folder.restore(flag_values.step)
   averaged = flag_values.averaged
-  if flag_values["averaged"].present and settings.ema_half_life is None:
+  if flag_values["averaged"].present and not settings.ema_half_life:
     raise UserError("--averaged does nothing with a run without --ema_half_life: leave it out")
   step, n, seed = int(state.step), flag_values.n, flag_values.seed
   form = "samples" if averaged else "samples-current"

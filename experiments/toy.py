@@ -16,23 +16,17 @@ from experiments.engine.start import start
 from experiments.host import cli
 from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import POINTS
-from experiments.spec.defaults import defaults_table, paper_preset
-
-_STEPS = {None: 5000, "paper": 100_000}
+from experiments.spec.defaults import defaults_table
 
 
 def register(flag_values: flags.FlagValues) -> None:
   """Registers this launcher's flags."""
   shared_flags.register_rows(flag_values, ("dataset", "ring", "The points.", list(POINTS)))
   shared_flags.register_settings(flag_values, POINTS)
-  preset = (
-    "paper: the settings of the gradient penalty's authors, 100,000 steps of 3 x 512 units, hours;"
-    " a flag that is given decides against it."
-  )
-  shared_flags.register_rows(flag_values, ("preset", None, preset, ["paper"]))
-  steps = " 5,000, or 100,000 with --preset, if not given."
+  preset = "the settings of the gradient penalty's authors, 100,000 steps of 3 x 512 units: hours."
+  shared_flags.register_preset(flag_values, preset)
   every = {"log_every": 100, "sample_every": 500, "checkpoint_every": 1000, "slow_every": None}
-  shared_flags.register_run(flag_values, steps=None, steps_text=steps, **every)
+  shared_flags.register_run(flag_values, kind="points", **every)
   shared_flags.register_single(flag_values)
 
 
@@ -41,10 +35,7 @@ def main(flag_values: flags.FlagValues) -> None:
   if flag_values.slow_every is None:  # About every 500 steps, where there is a line.
     flag_values.slow_every = max(1, 500 // flag_values.log_every) * flag_values.log_every
   shared_flags.check_run(flag_values)
-  if flag_values.steps is None:
-    flag_values.steps = _STEPS[flag_values.preset]
-  preset = paper_preset(flag_values.penalty, flag_values.optimizer) if flag_values.preset else None
-  settings = shared_flags.read_settings(flag_values, flag_values.dataset, preset)
+  settings = shared_flags.read_settings(flag_values, flag_values.dataset)
   start(flag_values, settings, pathlib.Path(flag_values.workdir or f"runs/{settings.run_name()}"))
 
 

@@ -11,7 +11,7 @@ from experiments.engine.observe import LookFn, Observed, observe
 from experiments.engine.planning import default_batching
 from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
-from experiments.spec.datasets import Dataset, load_dataset
+from experiments.spec.datasets import DATASETS, Dataset, load_dataset
 from experiments.spec.grid import Grid
 from experiments.spec.settings import Settings, make_loader
 from wgan_jax import Config, Hparams, Pair, Training, make_training
@@ -30,7 +30,13 @@ class Lab:
     return load_dataset(name, self.data_dir, **choices)
 
   def settings(self, dataset: str, seeds: int, **choices) -> list[Settings]:
-    """Lists the settings of a grid; choices are a value, or a tuple of them, by flag name."""
+    """Lists the settings of a grid; choices are a value, or a tuple of them, by flag name.
+
+    Claims about images are tested on a plain DCGAN: the launchers' own networks are tuned, by a
+    search that a claim about a method must not depend on.
+    """
+    if DATASETS[dataset].kind == "images":
+      choices = {"architecture": "dcgan"} | choices
     chosen = {k: v if isinstance(v, tuple) else (v,) for k, v in choices.items()}
     return Grid(dataset, chosen).settings(range(seeds))
 

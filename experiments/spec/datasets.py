@@ -73,10 +73,10 @@ class Source(NamedTuple):
     sample_shape: the shape of one sample.
     load: (name, data_dir, **options) -> Dataset.
     architecture: the networks unless chosen, a key of `spec.networks.ARCHITECTURES`.
-    latent_dim: the latent's size unless chosen.
+    latent_dim: the latent's size unless chosen; None for the architecture's own, as the next two.
     batch_size: samples per update unless chosen.
-    width: of the networks unless chosen; None for the architecture's own.
-    learning_rate: by optimiser, where the data want another than the optimiser's own.
+    width: of the networks unless chosen.
+    learning_rate: by optimiser, where the data want another than the architecture.
     lambda_gp: by penalty, where the data want another than the penalty's own.
     options: by name, the settings that only such data have, with their defaults.
     generator: (name, **options) -> the fixed generator given with the data; None to train one.
@@ -87,8 +87,8 @@ class Source(NamedTuple):
   sample_shape: tuple[int, ...]
   load: Callable[..., Dataset]
   architecture: str
-  latent_dim: int
-  batch_size: int
+  latent_dim: int | None = None
+  batch_size: int | None = None
   width: int | None = None
   learning_rate: Mapping[str, float] = {}
   lambda_gp: Mapping[str, float] = {}
@@ -157,7 +157,7 @@ def _load_points(name, data_dir, **options):
 
 
 _GREY = Source("images", image_shape("mnist"), _load_images,
-  architecture="dcgan", latent_dim=64, batch_size=64, reads_files=True)  # fmt: skip
+  architecture="infogan", reads_files=True)  # fmt: skip
 _POINTS = Source("points", (2,), _load_points,
   architecture="mlp", latent_dim=2, batch_size=256, width=64,
   learning_rate={"adam": 1e-3})  # fmt: skip

@@ -7,21 +7,33 @@ from experiments.spec.grid import METHODS, Grid
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.setting import ROWS
 
+STEPS = {"images": {None: 4000, "paper": 20_000}, "points": {None: 5000, "paper": 100_000}}
+"""The length of a run, by kind of data and preset."""
 
-def paper_preset(penalty: str, optimizer: str | None) -> dict:
-  """Returns the settings of the gradient penalty's authors on points that are no defaults here.
 
-  The weight of the penalty is 0.1 in their code, 10 in their paper. Clipping is as in the first
-  paper. A cross-entropy loss, which they did not run, has what the penalty has. An optimiser that
-  the user chose keeps its own numbers.
+def paper_preset(dataset: str, penalty: str, optimizer: str | None) -> dict:
+  """Returns the settings of the papers that are no defaults here.
+
+  For images they are Algorithm 1 of both papers, on a DCGAN. On points they are those of the
+  gradient penalty's authors, whose code has the penalty at 0.1, their paper at 10. What they did
+  not run has the networks, and on points the optimiser too. An optimiser that the user chose keeps
+  its own numbers.
 
   References:
-    Gulrajani et al., 2017, arXiv 1704.00028v3, section 4.1, and the code that belongs to it.
+    Arjovsky et al., 2017, arXiv 1701.07875, Algorithm 1; Gulrajani et al., 2017, arXiv
+    1704.00028v3, Algorithm 1 and section 4.1, and the code that belongs to it.
   """
-  preset = {"width": 512, "depth": 3, "batch_size": 256}
-  if "clip_value" not in ROWS["penalty"][penalty].reads and optimizer is None:
-    preset |= {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
-  return preset | ({"lambda_gp": 0.1} if ROWS["penalty"][penalty].cost is not None else {})
+  row = ROWS["penalty"][penalty]
+  of_wgan_gp = row.cost is not None and row.loss == "wasserstein"
+  if DATASETS[dataset].kind == "images":
+    preset = {"architecture": "dcgan"}
+    adam = {"learning_rate": 1e-4, "beta1": 0.0, "beta2": 0.9} if of_wgan_gp else {}
+  else:
+    preset = {"width": 512, "depth": 3, "batch_size": 256}
+    preset |= {"lambda_gp": 0.1} if of_wgan_gp else {}
+    clipped = "clip_value" in row.reads
+    adam = {} if clipped else {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
+  return preset | (adam if optimizer is None else {})
 
 
 def defaults_table(dataset: str) -> str:

@@ -7,6 +7,7 @@ from absl import flags
 
 from experiments.host.errors import UserError
 from experiments.spec.datasets import AUTO, DATASETS
+from experiments.spec.defaults import STEPS, paper_preset
 from experiments.spec.grid import METHODS, Grid
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.parsers import FiniteParser, register_list
@@ -14,7 +15,6 @@ from experiments.spec.setting import ROWS, Setting
 from experiments.spec.settings import SETTINGS, Settings, types_of
 from wgan_jax.data.images import resolve_auto
 
-DEFAULT_STEPS = 1200
 MAX_STEPS = 10**8
 MAX_SEED = SETTINGS["seed"].high
 _STEP = "Step of the checkpoint; if not given, the newest that verifies."
@@ -69,6 +69,12 @@ def register_settings(
     register_list(flag_values, "methods", None, text, flags.EnumParser(list(METHODS)))
 
 
+def register_preset(flag_values: flags.FlagValues, text: str) -> None:
+  """Registers --preset; the text says what `paper` is, and how long it takes."""
+  text = f"paper: {text} A flag that is given decides against it."
+  register_rows(flag_values, ("preset", None, text, ["paper"]))
+
+
 def register_options(flag_values: flags.FlagValues) -> None:
   """Registers the flags of the settings that only some data sets have."""
   for name in dict.fromkeys(option for source in DATASETS.values() for option in source.options):
@@ -89,7 +95,7 @@ def define_setting(
   text = setting.help
   having = _having(setting, datasets)
   if setting.of and len(having) < len(_values(setting.of, datasets)):
-    text += f" Only with --{setting.of}={','.join(having)}."
+    text += f" Only with --{setting.of}={','.join(map(str, having))}."
   if kind is bool:
     parser = flags.BooleanParser()
   elif kind is str:
@@ -123,14 +129,20 @@ def _having(setting: Setting, datasets: Collection[str]) -> list[str]:
 def register_run(
   flag_values: flags.FlagValues,
   *,
-  steps: int | None = DEFAULT_STEPS,
-  steps_text: str = "",
+  kind: str | None = None,
   slow_every: int | None = 0,
   log_every: int = 20,
   sample_every: int | None = 200,
   checkpoint_every: int = 200,
 ) -> None:
-  """Registers the flags of a run: its length, its folder and what is written when."""
+  """Registers the flags of a run: its length, its folder and what is written when.
+
+  With a `kind` of data --steps has no default: that of `spec.defaults.STEPS` depends on --preset.
+  """
+  steps, text = STEPS["images"][None], ""
+  if kind is not None:
+    text = " {:,}, or {:,} with --preset, if not given.".format(*STEPS[kind].values())
+    steps = None
   pictures = "Steps between pictures of samples" + (
     " and curves (of these, fewer where they would slow training)."
     if sample_every
@@ -143,7 +155,7 @@ def register_run(
     ("workdir", None,
       "The folder to write. One under runs/ that the launcher names, if not given."),
     ("steps", steps,
-      "Generator updates in all; a larger value extends a finished run." + steps_text, positive),
+      "Generator updates in all; a larger value extends a finished run." + text, positive),
     ("log_every", log_every, "Steps between lines of metrics.", positive),
     ("sample_every", sample_every, pictures, positive),
     ("checkpoint_every", checkpoint_every,
@@ -246,20 +258,23 @@ def read_choices(flag_values: flags.FlagValues) -> dict[str, tuple]:
   return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
 
 
-def read_settings(
-  flag_values: flags.FlagValues, dataset: str, preset: dict | None = None
-) -> Settings:
+def read_settings(flag_values: flags.FlagValues, dataset: str) -> Settings:
   """Reads the settings that the flags of one run ask for, with the method's defaults filled in.
 
   Args:
-    flag_values: holds the method's flags, each of one value, and `seed`.
+    flag_values: holds the method's flags, each of one value, `preset`, `seed` and `steps`, which
+      gets its default.
     dataset: the name of the data set.
-    preset: values instead of the method's defaults.
 
   Raises:
     UserError: a flag was given that the other choices make idle.
   """
-  choices = {name: (value,) for name, value in (preset or {}).items()}
+  if flag_values.steps is None:
+    flag_values.steps = STEPS[DATASETS[dataset].kind][flag_values.preset]
+  preset = {}
+  if flag_values.preset is not None:
+    preset = paper_preset(dataset, flag_values.penalty, flag_values.optimizer)
+  choices = {name: (value,) for name, value in preset.items()}
   grid = Grid(dataset, choices | read_choices(flag_values), flag_values.steps)
   (settings,) = grid.settings([flag_values.seed])
   return settings

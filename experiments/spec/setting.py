@@ -14,6 +14,7 @@ ROWS = {
   "architecture": ARCHITECTURES,
   "optimizer": OPTIMIZERS,
   "schedule": SCHEDULES,
+  "fixed_generator": {False: False, True: True},
 }
 """For each field of `Choices`, the rows by name."""
 
@@ -27,6 +28,7 @@ class Choices(NamedTuple):
   architecture: str | None = None
   optimizer: str | None = None
   schedule: str | None = None
+  fixed_generator: bool | None = None
 
   def row(self, name: str) -> Any:
     """The row of one of these settings, such as a `wgan_jax.Penalty`."""

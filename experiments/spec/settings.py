@@ -21,6 +21,10 @@ def _setting(*args, **kwargs):
   return dataclasses.field(metadata={"setting": Setting(*args, **kwargs)})
 
 
+def _of_data_or_networks(name):
+  return lambda choices: getattr(choices.data, name) or getattr(choices.row("architecture"), name)
+
+
 def _optimizer(choices):
   # Clipping with the Wasserstein loss is trained by RMSProp in its paper.
   clipped = "clip_value" in choices.row("penalty").reads
@@ -29,6 +33,7 @@ def _optimizer(choices):
 
 def _learning_rate(choices):
   own = choices.row("optimizer").defaults.get("learning_rate", Hparams().learning_rate)
+  own = choices.row("architecture").learning_rate.get(choices.optimizer, own)
   return choices.data.learning_rate.get(choices.optimizer, own)
 
 
@@ -66,15 +71,16 @@ class Settings:
   architecture: str = _setting("The networks.",
     lambda choices: choices.data.architecture, choices=ROWS["architecture"])
   width: int = _setting("Channels of the first convolution, or units of a hidden layer.",
-    lambda choices: choices.data.width or choices.row("architecture").width, 1, 4096)
+    _of_data_or_networks("width"), 1, 4096)
   depth: int | None = _setting("Hidden layers of a fully connected network.",
     lambda choices: choices.row("architecture").depth, 1, 100,
     of="architecture", applies=lambda architecture: architecture.depth is not None)
-  latent_dim: int | None = _setting("Size of the latent z ~ N(0, I).",
-    lambda choices: choices.data.latent_dim, 1, 65536,
+  latent_dim: int | None = _setting(
+    "Size of the latent z ~ N(0, I), without those that choose a category of infogan's.",
+    _of_data_or_networks("latent_dim"), 1, 65536,
     of="dataset", applies=lambda source: source.generator is None)
   batch_size: int = _setting("Samples per update.",
-    lambda choices: choices.data.batch_size, 1, 65536)
+    _of_data_or_networks("batch_size"), 1, 65536)
   n_critic: int = _setting("Critic updates per generator update.",
     lambda choices: 5 if choices.is_wasserstein else 1, 1, 1000)
   optimizer: str = _setting("The optimiser of both networks.",
@@ -82,7 +88,7 @@ class Settings:
   learning_rate: float = _setting("Learning rate of both networks.", _learning_rate, 1e-12, 10.0)
   critic_learning_rate: float | None = _setting(
     "Learning rate of the critic alone; --learning_rate, if not given.", None, 1e-12, 10.0,
-    optional=True)
+    optional=True, of="fixed_generator", applies=lambda fixed: not fixed)
   schedule: str = _setting("How the learning rates fall to zero over --decay_steps.",
     "constant", choices=ROWS["schedule"])
   decay_steps: int | None = _setting(
@@ -90,8 +96,9 @@ class Settings:
     of="schedule", applies=lambda schedule: schedule is not ROWS["schedule"]["constant"])
   ema_half_life: float | None = _setting(
     "Images in which the moving average of the generator, from which samples are drawn, forgets"
-    " half of what was; without it they are drawn from the generator itself.", None, 1.0, 1e12,
-    optional=True, of="dataset", applies=lambda source: source.generator is None)
+    " half of what was; 0: they are drawn from the generator itself.",
+    lambda choices: choices.row("architecture").ema_half_life, 0.0, 1e12,
+    optional=True, of="fixed_generator", applies=lambda fixed: not fixed)
   beta1: float | None = _setting("Decay of the mean gradient.",
     lambda choices: choices.row("optimizer").defaults["beta1"], 0.0, 0.999999,
     of="optimizer", applies=lambda optimizer: "beta1" in optimizer.defaults)
@@ -103,7 +110,8 @@ class Settings:
     Hparams().clip_value, 1e-8, 1e3,
     of="penalty", applies=lambda penalty: "clip_value" in penalty.reads)
   fixed_generator: bool = _setting("Train the critic alone: the generator stays as it starts.",
-    False, otherwise=True, of="dataset", applies=lambda source: source.generator is None)
+    False, choices=ROWS["fixed_generator"],
+    otherwise=True, of="dataset", applies=lambda source: source.generator is None)
   compute_dtype: str = _setting(
     "Type in which the networks are trained; parameters and all measures are float32.",
     "float32", choices=COMPUTE_DTYPES, before="float32")
@@ -124,9 +132,6 @@ class Settings:
       raise ValueError(f"architecture={self.architecture} does not draw {choices.data.kind}")
     for name, setting in SETTINGS.items():
       setting.check_use(name, getattr(self, name), choices)
-    for name in ("critic_learning_rate", "ema_half_life"):
-      if self.fixed_generator and getattr(self, name) is not None:
-        raise ValueError(f"{name}={getattr(self, name):g} does nothing with a fixed generator")
 
   @classmethod
   def of_record(cls, record: dict) -> "Settings":
@@ -211,7 +216,7 @@ class Settings:
       (self.decay_steps is not None and self.decay_steps < steps,
         f"the learning rate is 0 after step {self.decay_steps}: of {steps} steps the rest change"
         " nothing"),
-      (self.ema_half_life is not None and self.ema_half_life > steps * self.batch_size,
+      ((self.ema_half_life or 0) > steps * self.batch_size,
         f"the run's {steps * self.batch_size} images are fewer than --ema_half_life: the averaged"
         " generator is mostly that of the start"),
       (loss.estimate is wasserstein_estimate and not choices.is_wasserstein,

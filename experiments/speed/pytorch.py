@@ -58,6 +58,56 @@ class DCGANGenerator(nn.Module):
     return torch.tanh(self.conv_1(x))
 
 
+class InfoGANCritic(nn.Module):
+  """`wgan_jax.networks.infogan.InfoGANCritic` for a batch, [batch, channels, height, width]."""
+
+  def __init__(self, image_shape: tuple[int, int, int], width: int):
+    super().__init__()
+    height, breadth, channels = image_shape
+    self.conv_0 = nn.Conv2d(channels, width, 4, 2, 1)
+    self.conv_1 = nn.Conv2d(width, 2 * width, 4, 2, 1)
+    self.dense_0 = nn.Linear(height // 4 * (breadth // 4) * 2 * width, 16 * width)
+    self.dense_1 = nn.Linear(16 * width, 1)
+
+  def forward(self, images: Tensor) -> Tensor:
+    x = nn.functional.leaky_relu(self.conv_0(images), 0.2)
+    x = nn.functional.leaky_relu(self.conv_1(x), 0.2)
+    x = nn.functional.leaky_relu(self.dense_0(x.flatten(1)), 0.2)
+    return self.dense_1(x)[:, 0]
+
+
+class InfoGANGenerator(nn.Module):
+  """`wgan_jax.networks.infogan.InfoGANGenerator`, in training mode."""
+
+  def __init__(
+    self, image_shape: tuple[int, int, int], latent_dim: int, width: int, n_categories: int = 16
+  ):
+    super().__init__()
+    height, breadth, channels = image_shape
+    self._n_categories = n_categories
+    self._start = 2 * width, height // 4, breadth // 4
+    self.dense_0 = nn.Linear(n_categories + latent_dim, 16 * width, bias=False)
+    self.norm_0 = nn.BatchNorm1d(16 * width)
+    self.dense_1 = nn.Linear(16 * width, np.prod(self._start).item(), bias=False)
+    self.norm_1 = nn.BatchNorm2d(2 * width)
+    self.conv_0 = nn.ConvTranspose2d(2 * width, width, 4, 2, 1, bias=False)
+    self.norm_2 = nn.BatchNorm2d(width)
+    self.conv_1 = nn.ConvTranspose2d(width, channels, 4, 2, 1)
+
+  def forward(self, latents: Tensor) -> Tensor:
+    category, normal = latents.tensor_split([self._n_categories], dim=1)
+    code = 10 * nn.functional.one_hot(category.argmax(1), self._n_categories).to(latents.dtype)
+    x = nn.functional.relu(self.norm_0(self.dense_0(torch.cat([code, normal], dim=1))))
+    x = self.dense_1(x).unflatten(1, self._start)
+    x = nn.functional.relu(self.norm_1(x))
+    x = nn.functional.relu(self.norm_2(self.conv_0(x)))
+    return torch.tanh(self.conv_1(x))
+
+
+NETWORKS = {"dcgan": (DCGANCritic, DCGANGenerator), "infogan": (InfoGANCritic, InfoGANGenerator)}
+"""Critic and generator of images, by architecture."""
+
+
 class MLP(nn.Module):
   """`wgan_jax.networks.mlp.MLP`: ReLU between dense layers; a critic's one output is a score."""
 
@@ -114,7 +164,7 @@ def make_step(
   critic_optimizer, generator_optimizer = adam(critic.parameters()), adam(generator.parameters())
 
   def sample_latents():
-    return torch.randn(batch_size, settings.latent_dim, device=device)
+    return torch.randn(batch_size, settings.networks().latent_dim, device=device)
 
   def step():
     for _ in range(settings.n_critic):
@@ -162,8 +212,9 @@ def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -
     return {"pytorch": way(critic, generator, _point_sampler(dataset, n, device))}
   ways = {}
   for layout, memory_format in LAYOUTS.items():
-    critic = DCGANCritic(dataset.sample_shape, settings.width)
-    generator = DCGANGenerator(dataset.sample_shape, latent_dim, settings.width)
+    make_critic, make_generator = NETWORKS[settings.architecture]
+    critic = make_critic(dataset.sample_shape, settings.width)
+    generator = make_generator(dataset.sample_shape, latent_dim, settings.width)
     networks = [each.to(device, memory_format=memory_format) for each in (critic, generator)]
     sample_real = _image_sampler(dataset.train, n, memory_format, device)
     ways[f"pytorch_{layout}"] = way(*networks, sample_real)

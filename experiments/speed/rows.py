@@ -18,7 +18,7 @@ class Row(NamedTuple):
   default: bool = True  # Whether it is measured when no rows are named.
 
 
-_images = partial(settings_of, "digits")  # 28 x 28, as MNIST.
+_images = partial(settings_of, "digits", architecture="dcgan")  # 28 x 28, as MNIST.
 _points = partial(settings_of, "grid")
 
 

@@ -57,14 +57,18 @@ def count_flops(settings: Settings) -> int:
   gradient's two derivatives. A generator update takes 2 F_c + 3 F_g.
 
   Args:
-    settings: of a DCGAN on 28 x 28 x 1, or of fully connected networks on points in the plane.
+    settings: of convolutional networks on 28 x 28 x 1, or of fully connected ones on points in the
+      plane.
   """
   width, n = settings.width, settings.batch_size
-  if settings.architecture == "dcgan":
+  if settings.architecture in ("dcgan", "infogan"):
     last = 7 * 7 * 2 * width
-    middle = 7 * 7 * 16 * width * 2 * width
-    critic = 2 * n * (14 * 14 * 16 * width + middle + last)
-    generator = 2 * n * (settings.latent_dim * last + middle + 14 * 14 * 16 * width)
+    convolutions = 14 * 14 * 16 * width + 7 * 7 * 16 * width * 2 * width
+    score, draw = last, settings.latent_dim * last
+    if settings.architecture == "infogan":
+      hidden = 16 * width
+      score, draw = (last + 1) * hidden, (settings.networks().latent_dim + last) * hidden
+    critic, generator = 2 * n * (convolutions + score), 2 * n * (convolutions + draw)
   else:
     hidden = (settings.depth - 1) * width**2
     critic = 2 * n * (2 * width + hidden + width)

@@ -46,7 +46,7 @@ def test_a_setting_that_may_mean_nothing_may_be_none_or_has_a_value_for_that():
   ],
 )
 def test_defaults_of_methods_trained_by_adam(loss, penalty, expected):
-  made = settings("mnist", loss=loss, penalty=penalty)
+  made = settings("mnist", loss=loss, penalty=penalty, architecture="dcgan")
   expected |= {"optimizer": "adam", "learning_rate": 2e-4, "beta1": 0.5}
   assert {name: getattr(made, name) for name in expected} == expected
 
@@ -60,6 +60,19 @@ def test_clipping_has_its_papers_optimiser():
     0.99,
   )
   assert (made.n_critic, made.clip_value, made.lambda_gp) == (5, 0.01, None)
+
+
+def test_networks_have_their_own_defaults():
+  made = settings("mnist")
+  assert (made.architecture, made.width, made.latent_dim, made.batch_size) == ("infogan", 8, 16, 32)
+  assert (made.learning_rate, made.ema_half_life) == (1.5e-3, 1e4)
+  # An optimiser that the networks say nothing of keeps its own rate.
+  assert settings("mnist", optimizer="rmsprop").learning_rate == 5e-5
+  plain = settings("mnist", architecture="dcgan")
+  assert (plain.width, plain.latent_dim, plain.batch_size) == (32, 64, 64)
+  assert (plain.learning_rate, plain.ema_half_life) == (2e-4, 0.0)
+  # Nothing to average.
+  assert settings("mnist", fixed_generator=True).ema_half_life is None
 
 
 def test_points_have_their_own_defaults():
@@ -76,7 +89,7 @@ def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
     "architecture": "mlp", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
     "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
     "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16",
-    "critic_learning_rate": 1e-3, "ema_half_life": 1e4,
+    "critic_learning_rate": 1e-3, "ema_half_life": 2e4,
     "penalty": "gp_one_sided", "loss": "minimax",
   }  # fmt: skip
   base = settings("mnist")
@@ -114,7 +127,7 @@ def test_runs_share_a_program_name_if_only_traced_numbers_or_the_seed_differ():
       other = dataclasses.replace(base, **{name: value + 1 if type(value) is int else value})
       assert other.program_name() == base.program_name()
   assert settings(lambda_gp=1.0).program_name() == base.program_name()
-  assert settings(width=8).program_name() != base.program_name()
+  assert settings(width=9).program_name() != base.program_name()
 
 
 def test_a_record_is_read_as_it_was_written():
@@ -148,13 +161,13 @@ def test_a_record_from_before_there_was_a_compute_dtype_is_of_float32():
     ({"lambda_gp": None}, "lambda_gp=None, but penalty=gp needs it"),
     ({"penalty": "clip", "clip_value": 0.1}, "lambda_gp=10.0 does nothing with penalty=clip"),
     ({"n_funnels": 4}, "n_funnels=4 does nothing with dataset=digits"),
-    ({"dataset": "ring", "latent_dim": 2}, "architecture=dcgan does not draw points"),
+    ({"dataset": "ring", "latent_dim": 2}, "architecture=infogan does not draw points"),
     ({"schedule": "cosine"}, "decay_steps=None, but schedule=cosine needs it"),
     ({"decay_steps": 9}, "decay_steps=9 does nothing with schedule=constant"),
-    ({"ema_half_life": 0.0}, "ema_half_life=0.0 is not between 1.0 and"),
+    ({"ema_half_life": -1.0}, "ema_half_life=-1.0 is not between 0.0 and"),
     (
-      {"fixed_generator": True, "critic_learning_rate": 0.1},
-      "critic_learning_rate=0.1 does nothing with a fixed generator",
+      {"fixed_generator": True, "ema_half_life": None, "critic_learning_rate": 0.1},
+      "critic_learning_rate=0.1 does nothing with fixed_generator=True",
     ),
   ],
   ids=lambda value: str(value)[:40],
@@ -194,6 +207,6 @@ def test_a_record_that_lacks_settings_is_refused():
   ids=str,
 )
 def test_what_a_paper_advises_against_is_noted(choices, words):
-  found = settings(**choices).notes(50)
+  found = settings(**{"architecture": "dcgan"} | choices).notes(50)
   assert len(found) == (words is not None)
   assert words is None or words in found[0]

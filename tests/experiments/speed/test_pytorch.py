@@ -9,7 +9,7 @@ import pytest
 
 from experiments.speed.steps import settings_of
 from wgan_jax import LOSSES, PENALTIES, interpolate
-from wgan_jax.networks import dcgan
+from wgan_jax.networks import dcgan, infogan
 from wgan_jax.networks.mlp import mlp
 from wgan_jax.objectives import make_objectives
 
@@ -40,14 +40,16 @@ def pairs(network, params):
     else:
       kernel = ours["kernel"].transpose(3, 2, 0, 1)
     yield from layer(module, kernel, ours)
-  kernel = params["Dense_0"]["kernel"].T  # Of pixels [7, 7, channels] here, [channels, 7, 7] there.
-  axis = 1 if isinstance(network, pytorch.DCGANCritic) else 0
-  pixels = np.arange(kernel.shape[axis]).reshape(49, -1).T.ravel()
-  yield from layer(network.dense_0, kernel.take(pixels, axis), params["Dense_0"])
-  for i in range(2) if isinstance(network, pytorch.DCGANGenerator) else ():
-    norm, ours = getattr(network, f"norm_{i}"), params[f"BatchNorm_{i}"]
-    yield norm.weight, ours["scale"]
-    yield norm.bias, ours["bias"]
+  for name in [name for name in params if name.startswith("Dense")]:
+    module, kernel = getattr(network, name.lower()), params[name]["kernel"].T
+    for axis, size in enumerate(kernel.shape):
+      if size % 49 == 0:  # Of pixels [7, 7, channels] here, [channels, 7, 7] there.
+        kernel = kernel.take(np.arange(size).reshape(49, -1).T.ravel(), axis)
+    yield from layer(module, kernel, params[name])
+  for name in [name for name in params if name.startswith("BatchNorm")]:
+    norm = getattr(network, f"norm_{name[-1]}")
+    yield norm.weight, params[name]["scale"]
+    yield norm.bias, params[name]["bias"]
 
 
 def load(network, params):
@@ -81,9 +83,10 @@ def assert_close(theirs, ours, n_flat=0):
   assert sum(scale < 1e-6 for scale in scales) == n_flat
 
 
-def images_case(layout):
-  pair = dcgan((28, 28, 1), latent_dim=8, width=8)
-  critic, generator = pytorch.DCGANCritic((28, 28, 1), 8), pytorch.DCGANGenerator((28, 28, 1), 8, 8)
+def images_case(architecture, layout):
+  pair = {"dcgan": dcgan, "infogan": infogan}[architecture]((28, 28, 1), latent_dim=8, width=8)
+  make_critic, make_generator = pytorch.NETWORKS[architecture]
+  critic, generator = make_critic((28, 28, 1), 8), make_generator((28, 28, 1), 8, 8)
   for network in (critic, generator):
     network.to(memory_format=pytorch.LAYOUTS[layout])
   real = jax.random.uniform(KEY, (BATCH, 28, 28, 1), minval=-1)
@@ -102,9 +105,18 @@ def points_case():
   return pair, critic, generator, jax.random.normal(KEY, (BATCH, 2)), lambda x: torch.tensor(x)
 
 
-@pytest.mark.parametrize("case", ["contiguous", "channels_last", "points"])
+@pytest.mark.parametrize(
+  "case",
+  [
+    functools.partial(images_case, "dcgan", "contiguous"),
+    functools.partial(images_case, "dcgan", "channels_last"),
+    functools.partial(images_case, "infogan", "channels_last"),
+    points_case,
+  ],
+  ids=["dcgan", "channels_last", "infogan", "points"],
+)
 def test_penalty_losses_and_every_gradient_agree(case):
-  pair, critic, generator, real, to_torch = points_case() if case == "points" else images_case(case)
+  pair, critic, generator, real, to_torch = case()
   # Larger weights than at the start, so that the norms are far from 0 and the penalty from 1.
   critic_params = jax.tree.map(lambda leaf: 2 * leaf + 0.01, quick(pair.critic.init)(KEY))
   generator_params, batch_stats = quick(pair.generator.init)(jax.random.key(1))

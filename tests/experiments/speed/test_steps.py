@@ -10,10 +10,18 @@ from wgan_jax.convolution import primitive
 
 
 @pytest.mark.parametrize("penalty", ["gp", "none"])
-@pytest.mark.parametrize("dataset", ["digits", "grid"])
-def test_the_arithmetic_is_what_the_compiler_counts(dataset, penalty):
+@pytest.mark.parametrize(
+  ("dataset", "choices"),
+  [
+    ("digits", {"architecture": "dcgan"}),
+    ("digits", {"architecture": "infogan", "batch_size": 64}),
+    ("grid", {}),
+  ],
+  ids=["dcgan", "infogan", "mlp"],
+)
+def test_the_arithmetic_is_what_the_compiler_counts(dataset, choices, penalty):
   """The compiler counts more than products, and loops once: hence one critic update."""
-  settings = steps.settings_of(dataset, penalty=penalty, width=64, n_critic=1)
+  settings = steps.settings_of(dataset, penalty=penalty, width=64, n_critic=1, **choices)
   training = make_training(settings.config(), settings.networks(), settings.load().sample_real)
   with jax.default_matmul_precision("highest"):  # The direct convolutions are chosen then.
     state = jax.eval_shape(training.init, jax.random.key(0), settings.hparams())
