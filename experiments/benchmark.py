@@ -5,8 +5,9 @@ python -m experiments.benchmark
 Rows that compare let the ways take turns in one process, so that a busy machine slows all of them.
 They give the median of the rounds with their range; the first turn, in which a way compiles, is not
 counted. Other rows run the main job in processes of its own: host and memory once, the starts as
-often as there are rounds. Images are the embedded digits, of MNIST's size. Prints a table and
-writes it to benchmark.json. PyTorch is in the extra `benchmark`.
+often as there are rounds. Images are the embedded digits, of MNIST's size; time_to_quality takes
+MNIST itself, if it is prepared. Prints a table and writes it to benchmark.json. PyTorch is in the
+extra `benchmark`.
 """
 
 import os
@@ -51,7 +52,7 @@ def main(flag_values: flags.FlagValues) -> None:
     row = ROWS[name]
     heading = f"{name:16} {row.title:60}"
     try:
-      value, unit, details = row.measure(flag_values.rounds)
+      measurement = value, unit, details = row.measure(flag_values.rounds)
     except TorchMissingError:
       print(f"{heading} no PyTorch for this device: pip install -e '.[benchmark]'")
       continue
@@ -60,6 +61,9 @@ def main(flag_values: flags.FlagValues) -> None:
     shown = {"row": name, "what": row.title, "unit": unit, "value": value, "details": details}
     written.append(shown | {"load": os.getloadavg()[0]})
     write_json(folder / "benchmark.json", {"environment": environment, "rows": written})
+    if row.draw is not None:
+      row.draw(folder / f"{name}.png", measurement)
+      print(f"drawn: {folder}/{name}.png")
   if written:
     print(f"written: {folder}/benchmark.json")
 

@@ -53,7 +53,7 @@ def _mlp(kind, sample_shape, **size):
 ARCHITECTURES = {
   # The winner of a search at equal seconds on MNIST: docs/results.md.
   "infogan": Architecture(_infogan, ("images",), width=8, latent_dim=16, batch_size=32,
-    learning_rate={"adam": 1.5e-3}, ema_half_life=10_000.0),
+    learning_rate={"adam": 1e-3}, ema_half_life=10_000.0),
   "dcgan": Architecture(_dcgan, ("images",), width=32),
   "mlp": Architecture(_mlp, ("images", "points"), width=256, depth=3),
 }  # fmt: skip

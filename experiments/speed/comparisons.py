@@ -1,6 +1,7 @@
 """What the rows compare: training steps with PyTorch, native convolutions, the peak, each other."""
 
 import dataclasses
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +85,12 @@ def members_against_alone(
   return Measurement(max(ratios.values(), key=lambda ratio: ratio.median), "x faster", details)
 
 
-def _pytorch_ways(settings: Settings, n_steps: int) -> dict[str, Way]:
+def pytorch_for_device() -> tuple[ModuleType, str]:
+  """Imports `experiments.speed.pytorch`; returns it and the name of JAX's device there.
+
+  Raises:
+    TorchMissingError: PyTorch is not installed, or not for that device.
+  """
   try:
     import torch
   except ImportError as error:
@@ -94,6 +100,11 @@ def _pytorch_ways(settings: Settings, n_steps: int) -> dict[str, Way]:
   device = {"cpu": "cpu", "gpu": "cuda"}.get(jax.default_backend())
   if device is None or (device == "cuda" and not torch.cuda.is_available()):
     raise TorchMissingError(f"not for {jax.default_backend()}")
+  return pytorch, device
+
+
+def _pytorch_ways(settings: Settings, n_steps: int) -> dict[str, Way]:
+  pytorch, device = pytorch_for_device()
   return pytorch.make_ways(settings, settings.load(), n_steps, device)
 
 

@@ -5,9 +5,10 @@ kept for what is not updated, Adam is fused. PyTorch is in the extra `benchmark`
 late.
 """
 
+import copy
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
-from experiments.speed.turns import Way
+from experiments.speed.turns import Runner, Way
+from wgan_jax import Params
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 _POOL = 65536  # Points drawn once, among which each batch chooses.
@@ -80,7 +82,7 @@ class InfoGANGenerator(nn.Module):
   """`wgan_jax.networks.infogan.InfoGANGenerator`, in training mode."""
 
   def __init__(
-    self, image_shape: tuple[int, int, int], latent_dim: int, width: int, n_categories: int = 16
+    self, image_shape: tuple[int, int, int], latent_dim: int, width: int, n_categories: int = 32
   ):
     super().__init__()
     height, breadth, channels = image_shape
@@ -147,13 +149,18 @@ def critic_objective(
 
 
 def make_step(
-  critic: nn.Module, generator: nn.Module, sample_real: Callable[[], Tensor], settings: Settings
+  critic: nn.Module,
+  generator: nn.Module,
+  average: nn.Module | None,
+  sample_real: Callable[[], Tensor],
+  settings: Settings,
 ) -> Callable[[], None]:
-  """Builds `step()`: n_critic critic updates and one generator update.
+  """Builds `step()`: n_critic critic updates, one generator update, one of its moving average.
 
   Args:
     critic: maps a batch to scores, [batch, ...] -> [batch].
     generator: maps latents to a batch, [batch, latent_dim] -> [batch, ...].
+    average: as the generator at the start, its moving average then; None for none.
     sample_real: draws a batch in the critic's memory layout.
     settings: of a gradient penalty run with Adam.
   """
@@ -161,6 +168,7 @@ def make_step(
   device = next(critic.parameters()).device
   betas = hparams.beta1, hparams.beta2
   adam = functools.partial(torch.optim.Adam, lr=hparams.learning_rate, betas=betas, fused=True)
+  decay = 0.5 ** (batch_size / hparams.ema_half_life) if average is not None else 0.0
   critic_optimizer, generator_optimizer = adam(critic.parameters()), adam(generator.parameters())
 
   def sample_latents():
@@ -181,8 +189,16 @@ def make_step(
     (-critic(generator(sample_latents())).mean()).backward()
     generator_optimizer.step()
     critic.requires_grad_(True)
+    if average is not None:
+      with torch.no_grad():
+        torch._foreach_lerp_(floats(average), floats(generator), 1 - decay)
 
   return step
+
+
+def floats(module: nn.Module) -> list[Tensor]:
+  """Lists the parameters of a module, and its running statistics."""
+  return [leaf for leaf in module.state_dict().values() if leaf.is_floating_point()]
 
 
 def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -> dict[str, Way]:
@@ -190,35 +206,120 @@ def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -
 
   Each turn does `n_steps` steps on `device`, "cpu" or "cuda".
   """
-  if device == "cuda" and jax.config.jax_default_matmul_precision is None:
-    torch.set_float32_matmul_precision("high")  # TF32, as JAX there.
+
+  def way(networks, sample_real):
+    return Way(
+      lambda: _train(make_step(*networks, sample_real, settings), n_steps, device), n_steps
+    )
+
+  _use_tensor_cores(device)
   n, latent_dim = settings.batch_size, settings.latent_dim
-
-  def way(critic, generator, sample_real):
-    step = make_step(critic, generator, sample_real, settings)
-
-    def run():
-      for _ in range(n_steps):
-        step()
-      if device == "cuda":
-        torch.cuda.synchronize()
-
-    return Way(run, n_steps)
-
   if settings.architecture == "mlp":
     sizes = [settings.width] * settings.depth
     critic = MLP([2, *sizes, 1], critic=True).to(device)
     generator = MLP([latent_dim, *sizes, 2], critic=False).to(device)
-    return {"pytorch": way(critic, generator, _point_sampler(dataset, n, device))}
+    return {"pytorch": way((critic, generator, None), _point_sampler(dataset, n, device))}
   ways = {}
-  for layout, memory_format in LAYOUTS.items():
-    make_critic, make_generator = NETWORKS[settings.architecture]
-    critic = make_critic(dataset.sample_shape, settings.width)
-    generator = make_generator(dataset.sample_shape, latent_dim, settings.width)
-    networks = [each.to(device, memory_format=memory_format) for each in (critic, generator)]
-    sample_real = _image_sampler(dataset.train, n, memory_format, device)
-    ways[f"pytorch_{layout}"] = way(*networks, sample_real)
+  for layout in LAYOUTS:
+    networks = _image_networks(settings, dataset, layout, device)
+    ways[f"pytorch_{layout}"] = way(networks, _image_sampler(dataset.train, n, layout, device))
   return ways
+
+
+def make_runner(settings: Settings, dataset: Dataset, device: str, seed: int) -> Runner:
+  """Builds a gradient penalty run on images that starts from the weights of ours of that seed.
+
+  In the memory layout that is faster on CPUs; the first steps of another run have warmed it up.
+  """
+  layout = "channels_last"
+  _use_tensor_cores(device)
+  sample_real = _image_sampler(dataset.train, settings.batch_size, layout, device)
+  warmed = _image_networks(settings, dataset, layout, device)
+  _train(make_step(*warmed, sample_real, settings), 5, device)
+  torch.manual_seed(seed)
+  networks = critic, generator, average = _image_networks(settings, dataset, layout, device)
+  pair = settings.networks()
+  key_critic, key_generator, _ = jax.random.split(jax.random.key(seed), 3)
+  load(critic, jax.jit(pair.critic.init)(key_critic))
+  params, _ = jax.jit(pair.generator.init)(key_generator)
+  for network in (generator, *([] if average is None else [average])):
+    load(network, params)
+  step = make_step(*networks, sample_real, settings)
+
+  def sample(n):
+    drawn = (generator if average is None else average).eval()
+    with torch.no_grad():
+      images = drawn(torch.randn(n, pair.latent_dim, device=device))
+    drawn.train()
+    return images.permute(0, 2, 3, 1).cpu().numpy()
+
+  return Runner(lambda n_steps: _train(step, n_steps, device), sample)
+
+
+def load(network: nn.Module, params: Params) -> None:
+  """Copies our parameters into all of a network's.
+
+  Args:
+    network: one of this module's.
+    params: of the network of the same name in `wgan_jax.networks`.
+  """
+  for parameter, array in pairs(network, jax.tree.map(np.asarray, params)):
+    with torch.no_grad():
+      parameter.copy_(torch.from_numpy(array.copy()))
+
+
+def pairs(network: nn.Module, params: Params) -> Iterator[tuple[nn.Parameter, np.ndarray]]:
+  """Yields each parameter of a network with our array for it, in PyTorch's layout."""
+
+  def layer(module, kernel, ours):
+    yield module.weight, kernel
+    if module.bias is not None:
+      yield module.bias, ours["bias"]
+
+  for name, ours in params.items():
+    kind, place = name.split("_")
+    if isinstance(network, MLP):
+      yield from layer(network.layers[int(place)], ours["kernel"].T, ours)
+    elif kind == "Conv":
+      module = getattr(network, f"conv_{place}")
+      if isinstance(module, nn.ConvTranspose2d):
+        kernel = ours["kernel"][::-1, ::-1].transpose(2, 3, 0, 1)
+      else:
+        kernel = ours["kernel"].transpose(3, 2, 0, 1)
+      yield from layer(module, kernel, ours)
+    elif kind == "Dense":
+      kernel = ours["kernel"].T
+      for axis, size in enumerate(kernel.shape):
+        if size % 49 == 0:  # Of pixels [7, 7, channels] here, [channels, 7, 7] there.
+          kernel = kernel.take(np.arange(size).reshape(49, -1).T.ravel(), axis)
+      yield from layer(getattr(network, f"dense_{place}"), kernel, ours)
+    else:
+      norm = getattr(network, f"norm_{place}")
+      yield norm.weight, ours["scale"]
+      yield norm.bias, ours["bias"]
+
+
+def _use_tensor_cores(device):
+  if device == "cuda" and jax.config.jax_default_matmul_precision is None:
+    torch.set_float32_matmul_precision("high")  # TF32, as JAX there.
+
+
+def _train(step, n_steps, device):
+  for _ in range(n_steps):
+    step()
+  if device == "cuda":
+    torch.cuda.synchronize()
+
+
+def _image_networks(settings, dataset, layout, device):
+  """Makes the critic, the generator and, where there is one, its average."""
+  make_critic, make_generator = NETWORKS[settings.architecture]
+  critic = make_critic(dataset.sample_shape, settings.width)
+  generator = make_generator(dataset.sample_shape, settings.latent_dim, settings.width)
+  critic, generator = (
+    network.to(device, memory_format=LAYOUTS[layout]) for network in (critic, generator)
+  )
+  return critic, generator, copy.deepcopy(generator) if settings.ema_half_life else None
 
 
 def _point_sampler(dataset, batch_size, device):
@@ -228,12 +329,12 @@ def _point_sampler(dataset, batch_size, device):
   return lambda: points[torch.randint(len(points), (batch_size,), device=device)]
 
 
-def _image_sampler(images, batch_size, memory_format, device):
+def _image_sampler(images, batch_size, layout, device):
   """Draws batches of images [n, height, width, channels], uint8, as floats in [-1, 1]."""
   data = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
 
   def sample():
     batch = data[torch.randint(len(data), (batch_size,), device=device)]
-    return (batch.float() / 127.5 - 1).contiguous(memory_format=memory_format)
+    return (batch.float() / 127.5 - 1).contiguous(memory_format=LAYOUTS[layout])
 
   return sample

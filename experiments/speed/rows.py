@@ -1,10 +1,11 @@
 """The rows of the benchmark. A new one is one entry of `ROWS`."""
 
+import pathlib
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from experiments.speed import comparisons, processes
+from experiments.speed import comparisons, processes, quality
 from experiments.speed.steps import settings_of
 from experiments.speed.turns import Measurement
 
@@ -16,6 +17,7 @@ class Row(NamedTuple):
   title: str  # What it measures, in one line.
   measure: Callable[[int], Measurement]  # From the number of rounds.
   default: bool = True  # Whether it is measured when no rows are named.
+  draw: Callable[[pathlib.Path, Measurement], None] | None = None  # Its picture, if it has one.
 
 
 _images = partial(settings_of, "digits", architecture="dcgan")  # 28 x 28, as MNIST.
@@ -34,6 +36,8 @@ def _members(architecture: str, width: int, n_steps: int) -> Row:
 
 # fmt: off
 ROWS = {row.name: row for row in (
+  Row("default", "step of the default run on images, against PyTorch eager",
+      partial(comparisons.against_pytorch, settings_of("digits"), n_steps=20)),
   Row("mnist_64", "DCGAN step on 28 x 28, width 64, against PyTorch eager",
       partial(comparisons.against_pytorch, _images(width=64), n_steps=2)),
   Row("mnist_32", "DCGAN step on 28 x 28, width 32, against PyTorch eager",
@@ -59,6 +63,10 @@ ROWS = {row.name: row for row in (
   Row("start_warm", "process start to the end of the first chunk, warm cache",
       partial(processes.start, warm=True)),
   Row("memory", "peak memory of the training process, width 64", processes.memory),
+  Row("time_to_quality", "seconds until samples are readable, against PyTorch eager",
+      partial(quality.time_to_quality, settings=settings_of("digits"), plain=_images(),
+              n_plain=1200),
+      default=False, draw=quality.draw_quality),  # An hour for 3 rounds.
   _members("mlp", 64, 5), _members("mlp", 256, 5),
   _members("dcgan", 16, 2), _members("dcgan", 32, 2),
 )}

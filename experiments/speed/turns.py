@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 
 class MedianRange(NamedTuple):
   """Median of the rounds, between their least and their largest value."""
@@ -36,6 +38,13 @@ class Way(NamedTuple):
 
   run: Callable[[], None]  # Does one turn's work and returns when it is finished.
   units: int  # Units that one turn does, such as training steps; seconds are reported per unit.
+
+
+class Runner(NamedTuple):
+  """One way to train, whose samples can be drawn."""
+
+  train: Callable[[int], None]  # Trains so many steps further; returns when they are done.
+  sample: Callable[[int], np.ndarray]  # Draws n images in [-1, 1], [n, height, width, channels].
 
 
 class Timing(NamedTuple):

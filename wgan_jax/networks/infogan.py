@@ -91,7 +91,7 @@ class InfoGANGenerator(nn.Module):
 
 
 def infogan(
-  image_shape: tuple[int, int, int], *, latent_dim: int, width: int, n_categories: int = 16
+  image_shape: tuple[int, int, int], *, latent_dim: int, width: int, n_categories: int = 32
 ) -> Pair:
   """Makes the pair for images in [-1, 1]. Weights start He-normal.
 

@@ -65,7 +65,7 @@ def test_clipping_has_its_papers_optimiser():
 def test_networks_have_their_own_defaults():
   made = settings("mnist")
   assert (made.architecture, made.width, made.latent_dim, made.batch_size) == ("infogan", 8, 16, 32)
-  assert (made.learning_rate, made.ema_half_life) == (1.5e-3, 1e4)
+  assert (made.learning_rate, made.ema_half_life) == (1e-3, 1e4)
   # An optimiser that the networks say nothing of keeps its own rate.
   assert settings("mnist", optimizer="rmsprop").learning_rate == 5e-5
   plain = settings("mnist", architecture="dcgan")

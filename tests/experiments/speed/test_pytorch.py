@@ -21,46 +21,6 @@ BATCH, LAMBDA = 16, 10.0
 quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
-def pairs(network, params):
-  """Each PyTorch parameter with our array for it, in PyTorch's layout."""
-
-  def layer(module, kernel, ours):
-    yield module.weight, kernel
-    if module.bias is not None:
-      yield module.bias, ours["bias"]
-
-  if isinstance(network, pytorch.MLP):
-    for i, module in enumerate(network.layers):
-      yield from layer(module, params[f"Dense_{i}"]["kernel"].T, params[f"Dense_{i}"])
-    return
-  for i, module in enumerate([network.conv_0, network.conv_1]):
-    ours = params[f"Conv_{i}"]
-    if isinstance(module, torch.nn.ConvTranspose2d):
-      kernel = ours["kernel"][::-1, ::-1].transpose(2, 3, 0, 1)
-    else:
-      kernel = ours["kernel"].transpose(3, 2, 0, 1)
-    yield from layer(module, kernel, ours)
-  for name in [name for name in params if name.startswith("Dense")]:
-    module, kernel = getattr(network, name.lower()), params[name]["kernel"].T
-    for axis, size in enumerate(kernel.shape):
-      if size % 49 == 0:  # Of pixels [7, 7, channels] here, [channels, 7, 7] there.
-        kernel = kernel.take(np.arange(size).reshape(49, -1).T.ravel(), axis)
-    yield from layer(module, kernel, params[name])
-  for name in [name for name in params if name.startswith("BatchNorm")]:
-    norm = getattr(network, f"norm_{name[-1]}")
-    yield norm.weight, params[name]["scale"]
-    yield norm.bias, params[name]["bias"]
-
-
-def load(network, params):
-  """Copies our parameters into all of PyTorch's."""
-  loaded = list(pairs(network, jax.tree.map(np.asarray, params)))
-  assert len(loaded) == len(list(network.parameters()))
-  for parameter, array in loaded:
-    with torch.no_grad():
-      parameter.copy_(torch.from_numpy(array.copy()))
-
-
 def gradients_of(network, params):
   """The gradients of the PyTorch network, arranged as our parameters."""
   leaves, structure = jax.tree.flatten(params)
@@ -69,7 +29,7 @@ def gradients_of(network, params):
     np.arange(end - x.size, end).reshape(x.shape) for x, end in zip(leaves, ends, strict=True)
   ]
   values = np.full(ends[-1], np.nan)
-  for parameter, place in pairs(network, structure.unflatten(places)):
+  for parameter, place in pytorch.pairs(network, structure.unflatten(places)):
     values[place] = parameter.grad.numpy()
   return structure.unflatten([values[place] for place in places])
 
@@ -120,8 +80,9 @@ def test_penalty_losses_and_every_gradient_agree(case):
   # Larger weights than at the start, so that the norms are far from 0 and the penalty from 1.
   critic_params = jax.tree.map(lambda leaf: 2 * leaf + 0.01, quick(pair.critic.init)(KEY))
   generator_params, batch_stats = quick(pair.generator.init)(jax.random.key(1))
-  load(critic, critic_params)
-  load(generator, generator_params)
+  for network, params in ((critic, critic_params), (generator, generator_params)):
+    assert len(list(pytorch.pairs(network, params))) == len(list(network.parameters()))
+    pytorch.load(network, params)
   latents = jax.random.normal(jax.random.key(2), (BATCH, pair.latent_dim))
   generate = quick(functools.partial(pair.generator.apply, train=True))
   fake, _ = generate(generator_params, batch_stats, latents)
@@ -156,7 +117,7 @@ def test_a_step_updates_both_networks():
   before = [p.clone() for p in (*critic.parameters(), *generator.parameters())]
   data = torch.randn(BATCH, 2)
   settings = settings_of("ring", latent_dim=2, batch_size=BATCH)
-  step = pytorch.make_step(critic, generator, lambda: data, settings)
+  step = pytorch.make_step(critic, generator, None, lambda: data, settings)
   step()
   after = [*critic.parameters(), *generator.parameters()]
   # The critic's last bias moves no score difference.
