@@ -7,7 +7,7 @@ from experiments.spec.grid import METHODS, Grid
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.setting import ROWS
 
-STEPS = {"images": {None: 4000, "paper": 20_000}, "points": {None: 5000, "paper": 100_000}}
+STEPS = {"images": {None: 6000, "paper": 20_000}, "points": {None: 5000, "paper": 100_000}}
 """The length of a run, by kind of data and preset."""
 
 

@@ -131,9 +131,9 @@ def register_run(
   *,
   kind: str | None = None,
   slow_every: int | None = 0,
-  log_every: int = 20,
-  sample_every: int | None = 200,
-  checkpoint_every: int = 200,
+  log_every: int = 100,
+  sample_every: int | None = 1000,
+  checkpoint_every: int = 1000,
 ) -> None:
   """Registers the flags of a run: its length, its folder and what is written when.
 

@@ -55,11 +55,11 @@ def host_share(rounds: int) -> Measurement:
 
 
 def share_of_host(lines: list[dict]) -> Measurement:
-  """Host share computed from timing.jsonl, without the first 200 steps.
+  """Host share computed from timing.jsonl, without the first 1,000 steps.
 
   In those the first picture loads matplotlib and compiles, and the first checkpoint starts orbax.
   """
-  lines = [line for line in lines if line["step"] > 200]
+  lines = [line for line in lines if line["step"] > 1000]
   parts = ("chunk", "measure", "host")
   seconds = {name: sum(line[f"{name}_seconds"] for line in lines) for name in parts}
   share = (seconds["host"] - seconds["measure"]) / (seconds["chunk"] + seconds["host"])

@@ -8,7 +8,7 @@ generator makes of it.
 References:
   [1] Chen et al., InfoGAN: Interpretable Representation Learning by Information Maximizing
     Generative Adversarial Nets, 2016, arXiv 1606.03657, appendix C.1, table 1.
-  [2] Khayatkhoei, Singh and Elgammal, Disconnected Manifold Learning for Generative Adversarial
+  [2] Khayatkhoei, Elgammal and Singh, Disconnected Manifold Learning for Generative Adversarial
     Networks, 2018, arXiv 1806.00880.
 """
 

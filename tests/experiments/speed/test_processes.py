@@ -12,8 +12,8 @@ from experiments.speed import processes
 
 def test_the_hosts_share_is_of_what_comes_after_the_first_picture():
   """9 s train, 1 s is the host's, and half of that measures."""
-  line = {"step": 300, "chunk_seconds": 9.0, "host_seconds": 1.0, "measure_seconds": 0.5}
-  measurement = processes.share_of_host([line | {"step": 200, "host_seconds": 99.0}, line])
+  line = {"step": 1100, "chunk_seconds": 9.0, "host_seconds": 1.0, "measure_seconds": 0.5}
+  measurement = processes.share_of_host([line | {"step": 1000, "host_seconds": 99.0}, line])
   assert measurement.value.median == 5.0
 
 

@@ -15,6 +15,7 @@ from wgan_jax.objectives import make_objectives
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `benchmark`")
 pytorch = pytest.importorskip("experiments.speed.pytorch")
+networks = pytest.importorskip("experiments.speed.pytorch_networks")
 
 KEY = jax.random.key(0)
 BATCH, LAMBDA = 16, 10.0
@@ -29,7 +30,7 @@ def gradients_of(network, params):
     np.arange(end - x.size, end).reshape(x.shape) for x, end in zip(leaves, ends, strict=True)
   ]
   values = np.full(ends[-1], np.nan)
-  for parameter, place in pytorch.pairs(network, structure.unflatten(places)):
+  for parameter, place in networks.pairs(network, structure.unflatten(places)):
     values[place] = parameter.grad.numpy()
   return structure.unflatten([values[place] for place in places])
 
@@ -45,7 +46,7 @@ def assert_close(theirs, ours, n_flat=0):
 
 def images_case(architecture, layout):
   pair = {"dcgan": dcgan, "infogan": infogan}[architecture]((28, 28, 1), latent_dim=8, width=8)
-  make_critic, make_generator = pytorch.NETWORKS[architecture]
+  make_critic, make_generator = networks.NETWORKS[architecture]
   critic, generator = make_critic((28, 28, 1), 8), make_generator((28, 28, 1), 8, 8)
   for network in (critic, generator):
     network.to(memory_format=pytorch.LAYOUTS[layout])
@@ -60,8 +61,8 @@ def images_case(architecture, layout):
 
 def points_case():
   pair = mlp((2,), latent_dim=2, width=16, depth=3)
-  critic = pytorch.MLP([2, 16, 16, 16, 1], critic=True)
-  generator = pytorch.MLP([2, 16, 16, 16, 2], critic=False)
+  critic = networks.MLP([2, 16, 16, 16, 1], critic=True)
+  generator = networks.MLP([2, 16, 16, 16, 2], critic=False)
   return pair, critic, generator, jax.random.normal(KEY, (BATCH, 2)), lambda x: torch.tensor(x)
 
 
@@ -81,8 +82,8 @@ def test_penalty_losses_and_every_gradient_agree(case):
   critic_params = jax.tree.map(lambda leaf: 2 * leaf + 0.01, quick(pair.critic.init)(KEY))
   generator_params, batch_stats = quick(pair.generator.init)(jax.random.key(1))
   for network, params in ((critic, critic_params), (generator, generator_params)):
-    assert len(list(pytorch.pairs(network, params))) == len(list(network.parameters()))
-    pytorch.load(network, params)
+    assert len(list(networks.pairs(network, params))) == len(list(network.parameters()))
+    networks.load(network, params)
   latents = jax.random.normal(jax.random.key(2), (BATCH, pair.latent_dim))
   generate = quick(functools.partial(pair.generator.apply, train=True))
   fake, _ = generate(generator_params, batch_stats, latents)

@@ -94,8 +94,9 @@ def test_pytorch_starts_from_our_weights_and_averages_as_we_do():
 def test_pytorchs_average_halves_what_came_before():
   torch = pytest.importorskip("torch", reason="PyTorch is in the extra `benchmark`")
   pytorch = pytest.importorskip("experiments.speed.pytorch")
+  networks = pytest.importorskip("experiments.speed.pytorch_networks")
   settings = settings_of("ring", latent_dim=2, batch_size=4, n_critic=1, ema_half_life=4.0)
-  critic, generator, average = (pytorch.MLP([2, 3, n], critic=n == 1) for n in (1, 2, 2))
+  critic, generator, average = (networks.MLP([2, 3, n], critic=n == 1) for n in (1, 2, 2))
   before = [leaf.clone() for leaf in pytorch.floats(average)]
   step = pytorch.make_step(critic, generator, average, lambda: torch.ones(4, 2), settings)
   step()
