@@ -72,7 +72,8 @@ class Source(NamedTuple):
     kind: "images" or "points".
     sample_shape: the shape of one sample.
     load: (name, data_dir, **options) -> Dataset.
-    architecture: the networks unless chosen, a key of `spec.networks.ARCHITECTURES`.
+    architecture: the networks of a WGAN-GP unless chosen, a key of `spec.networks.ARCHITECTURES`.
+    other_architecture: those of other methods, which collapse with networks tuned for that one.
     latent_dim: the latent's size unless chosen; None for the architecture's own, as the next two.
     batch_size: samples per update unless chosen.
     width: of the networks unless chosen.
@@ -87,6 +88,7 @@ class Source(NamedTuple):
   sample_shape: tuple[int, ...]
   load: Callable[..., Dataset]
   architecture: str
+  other_architecture: str
   latent_dim: int | None = None
   batch_size: int | None = None
   width: int | None = None
@@ -157,9 +159,9 @@ def _load_points(name, data_dir, **options):
 
 
 _GREY = Source("images", image_shape("mnist"), _load_images,
-  architecture="infogan", reads_files=True)  # fmt: skip
+  architecture="infogan", other_architecture="dcgan", reads_files=True)  # fmt: skip
 _POINTS = Source("points", (2,), _load_points,
-  architecture="mlp", latent_dim=2, batch_size=256, width=64,
+  architecture="mlp", other_architecture="mlp", latent_dim=2, batch_size=256, width=64,
   learning_rate={"adam": 1e-3})  # fmt: skip
 # 0.1 as in the code of the penalty's authors; where the generator is given, 10 as in their paper.
 _LEARNED = _POINTS._replace(lambda_gp={"gp": 0.1, "gp_one_sided": 0.1})

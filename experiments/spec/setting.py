@@ -47,6 +47,11 @@ class Choices(NamedTuple):
     constrained = penalty.cost is not None or penalty.project is not None
     return self.row("loss").estimate is wasserstein_estimate and constrained
 
+  @property
+  def is_wgan_gp(self) -> bool:
+    """Whether that critic is kept Lipschitz by a penalty of its gradients."""
+    return self.is_wasserstein and self.row("penalty").cost is not None
+
 
 class Setting(NamedTuple):
   """What is known of one field of `Settings`.

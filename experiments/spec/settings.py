@@ -25,6 +25,10 @@ def _of_data_or_networks(name):
   return lambda choices: getattr(choices.data, name) or getattr(choices.row("architecture"), name)
 
 
+def _architecture(choices):
+  return choices.data.architecture if choices.is_wgan_gp else choices.data.other_architecture
+
+
 def _optimizer(choices):
   # Clipping with the Wasserstein loss is trained by RMSProp in its paper.
   clipped = "clip_value" in choices.row("penalty").reads
@@ -39,8 +43,7 @@ def _learning_rate(choices):
 
 def _beta2(choices):
   # Adam's row has WGAN-GP's value; elsewhere its own authors' is usual.
-  of_wgan_gp = choices.is_wasserstein and choices.row("penalty").cost is not None
-  if choices.optimizer == "adam" and not of_wgan_gp:
+  if choices.optimizer == "adam" and not choices.is_wgan_gp:
     return 0.999
   return choices.row("optimizer").defaults["beta2"]
 
@@ -69,7 +72,7 @@ class Settings:
   penalty: str = _setting("The constraint on the critic's slope.", "gp", choices=ROWS["penalty"])
   seed: int = _setting("Seed of every draw.", 0, 0, _MAX_SEED)
   architecture: str = _setting("The networks.",
-    lambda choices: choices.data.architecture, choices=ROWS["architecture"])
+    _architecture, choices=ROWS["architecture"])
   width: int = _setting("Channels of the first convolution, or units of a hidden layer.",
     _of_data_or_networks("width"), 1, 4096)
   depth: int | None = _setting("Hidden layers of a fully connected network.",

@@ -137,7 +137,7 @@ def test_a_row_is_a_value_of_a_flag_with_defaults_and_names(own):
   assert (made.lambda_gp, made.learning_rate, made.beta1, made.beta2) == (3.0, 0.0625, None, None)
   assert (made.n_critic, made.clip_value) == (1, None)
   assert made.run_name() == "digits-own-own-seed0-optimizer_own"
-  assert made.program_name().startswith("digits-own-own-infogan-")
+  assert made.program_name().startswith("digits-own-own-dcgan-")
   assert made.config().penalty_row is OWN["penalty"]
   assert made.hparams().lambda_gp == 3
   assert read("--penalty=own", "--lambda_gp=7").hparams().lambda_gp == 7

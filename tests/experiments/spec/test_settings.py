@@ -71,6 +71,10 @@ def test_networks_have_their_own_defaults():
   plain = settings("mnist", architecture="dcgan")
   assert (plain.width, plain.latent_dim, plain.batch_size) == (32, 64, 64)
   assert (plain.learning_rate, plain.ema_half_life) == (2e-4, 0.0)
+  # Other methods have plain networks, points always the same.
+  assert {settings("mnist", penalty=name).architecture for name in ("clip", "none")} == {"dcgan"}
+  assert settings("mnist", loss="nonsaturating", penalty="r1").architecture == "dcgan"
+  assert settings("ring", penalty="clip").architecture == "mlp"
   # Nothing to average.
   assert settings("mnist", fixed_generator=True).ema_half_life is None
 
