@@ -1,6 +1,6 @@
 """Trains every combination of values, with several seeds, many members in one compiled program.
 
-python -m experiments.sweep --penalty=clip,gp --clip_value=0.01,0.1 --lambda_gp=1,10 --seeds=3
+python -m experiments.sweep --architecture=dcgan --penalty=clip,gp --lambda_gp=1,10 --seeds=3
 
 Each flag of the method takes a list; values that mean nothing for a method, such as clip values for
 a penalty, do not multiply it. Makes a folder with a run folder for each member, results.csv,
@@ -31,7 +31,7 @@ from experiments.report.results import read_members
 from experiments.report.tables import write_results
 from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import IMAGES, POINTS
-from experiments.spec.defaults import defaults_table
+from experiments.spec.defaults import default_steps, defaults_table
 from experiments.spec.grid import Grid
 from experiments.spec.settings import make_loader
 from wgan_jax.sweep import BATCHING
@@ -43,7 +43,9 @@ def register(flag_values: flags.FlagValues) -> None:
   """Registers this launcher's flags."""
   shared_flags.register_images(flag_values, *IMAGES, *POINTS)
   shared_flags.register_settings(flag_values, (*IMAGES, *POINTS), lists=True)
-  shared_flags.register_run(flag_values, sample_every=None)
+  shared_flags.register_run(
+    flag_values, steps_text="those of the longest of these runs alone", sample_every=None
+  )
   batching = (
     "Members of a call all at once, or one after another in the program; if not given map on a CPU,"
     " where it is faster and a member has the bits of the run alone, and vmap elsewhere."
@@ -76,7 +78,7 @@ def main(flag_values: flags.FlagValues) -> None:
   if budget and flag_values["steps"].present:
     raise UserError("--steps does nothing with --budget_seconds: leave one of them out")
   choices = shared_flags.read_choices(flag_values)
-  n_members = Grid(flag_values.dataset, choices, flag_values.steps).size * flag_values.seeds
+  n_members = Grid(flag_values.dataset, choices, 1).size * flag_values.seeds
   if n_members > _MANY and not flag_values.yes:
     raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
 
@@ -86,6 +88,8 @@ def main(flag_values: flags.FlagValues) -> None:
   name = shared_flags.choose_dataset(
     flag_values, lambda name: recorded_dataset(path_of(name), "sweep")
   )
+  if flag_values.steps is None:
+    flag_values.steps = max(map(default_steps, Grid(name, choices, 1).settings([0])))
   path, flags_given = path_of(name), flag_values.flag_values_dict()
   steps = flag_values.steps
   runs = Grid(name, choices, steps).settings(range(flag_values.seeds))

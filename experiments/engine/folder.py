@@ -3,7 +3,7 @@
 config.json      settings, flags and environment: all that is needed to repeat the run
 metrics.jsonl    one line an interval, without any wall-clock figure
 timing.jsonl     the wall-clock figures
-samples/         pictures from fixed latents, step_000300.png
+samples/         pictures from fixed latents, step_001000.png
 curves.png       the metrics drawn
 checkpoints/     the last three, each with a digest
 summary.json     how the run ended

@@ -72,9 +72,11 @@ class Source(NamedTuple):
     kind: "images" or "points".
     sample_shape: the shape of one sample.
     load: (name, data_dir, **options) -> Dataset.
-    architecture: the networks of a WGAN-GP unless chosen, a key of `spec.networks.ARCHITECTURES`.
-    other_architecture: those of other methods, which collapse with networks tuned for that one.
-    latent_dim: the latent's size unless chosen; None for the architecture's own, as the next two.
+    architecture: the networks of the W-loss with a penalty unless chosen, a key of
+      `spec.networks.ARCHITECTURES`.
+    architecture_otherwise: those of other methods.
+    steps: the length of a run unless chosen; None for the architecture's own, as the next three.
+    latent_dim: the latent's size unless chosen.
     batch_size: samples per update unless chosen.
     width: of the networks unless chosen.
     learning_rate: by optimiser, where the data want another than the architecture.
@@ -88,7 +90,8 @@ class Source(NamedTuple):
   sample_shape: tuple[int, ...]
   load: Callable[..., Dataset]
   architecture: str
-  other_architecture: str
+  architecture_otherwise: str
+  steps: int | None = None
   latent_dim: int | None = None
   batch_size: int | None = None
   width: int | None = None
@@ -159,10 +162,10 @@ def _load_points(name, data_dir, **options):
 
 
 _GREY = Source("images", image_shape("mnist"), _load_images,
-  architecture="infogan", other_architecture="dcgan", reads_files=True)  # fmt: skip
+  architecture="infogan", architecture_otherwise="dcgan", reads_files=True)  # fmt: skip
 _POINTS = Source("points", (2,), _load_points,
-  architecture="mlp", other_architecture="mlp", latent_dim=2, batch_size=256, width=64,
-  learning_rate={"adam": 1e-3})  # fmt: skip
+  architecture="mlp", architecture_otherwise="mlp", steps=5000, latent_dim=2, batch_size=256,
+  width=64, learning_rate={"adam": 1e-3})  # fmt: skip
 # 0.1 as in the code of the penalty's authors; where the generator is given, 10 as in their paper.
 _LEARNED = _POINTS._replace(lambda_gp={"gp": 0.1, "gp_one_sided": 0.1})
 _GIVEN = _POINTS._replace(generator=lambda name, **options: _find_toy(name, **options).generator)

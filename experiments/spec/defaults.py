@@ -6,12 +6,24 @@ from experiments.spec.datasets import DATASETS
 from experiments.spec.grid import METHODS, Grid
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.setting import ROWS
+from experiments.spec.settings import Settings
 
-STEPS = {"images": {None: 6000, "paper": 20_000}, "points": {None: 5000, "paper": 100_000}}
-"""The length of a run, by kind of data and preset."""
+PAPER_STEPS = {"images": 20_000, "points": 100_000}
+"""The length of a run with --preset=paper, by kind of data."""
+_OF_NETWORKS = (
+  "width", "depth", "latent_dim", "batch_size", "learning_rate", "ema_half_life", "steps",
+)  # fmt: skip
 
 
-def paper_preset(dataset: str, penalty: str, optimizer: str | None) -> dict:
+def default_steps(settings: Settings, preset: str | None = None) -> int:
+  """Returns the length of a run unless chosen."""
+  source = DATASETS[settings.dataset]
+  if preset is not None:
+    return PAPER_STEPS[source.kind]
+  return source.steps or ARCHITECTURES[settings.architecture].steps
+
+
+def paper_preset(dataset: str, loss: str, penalty: str, optimizer: str | None) -> dict:
   """Returns the settings of the papers that are no defaults here.
 
   For images they are Algorithm 1 of both papers, on a DCGAN. On points they are those of the
@@ -24,7 +36,7 @@ def paper_preset(dataset: str, penalty: str, optimizer: str | None) -> dict:
     1704.00028v3, Algorithm 1 and section 4.1, and the code that belongs to it.
   """
   row = ROWS["penalty"][penalty]
-  of_wgan_gp = row.cost is not None and row.loss == "wasserstein"
+  of_wgan_gp = row.cost is not None and row.loss == loss == "wasserstein"
   if DATASETS[dataset].kind == "images":
     preset = {"architecture": "dcgan"}
     adam = {"learning_rate": 1e-4, "beta1": 0.0, "beta2": 0.9} if of_wgan_gp else {}
@@ -33,7 +45,7 @@ def paper_preset(dataset: str, penalty: str, optimizer: str | None) -> dict:
     preset |= {"lambda_gp": 0.1} if of_wgan_gp else {}
     clipped = "clip_value" in row.reads
     adam = {} if clipped else {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
-  return preset | (adam if optimizer is None else {})
+  return preset | (adam if optimizer in (None, "adam") else {})
 
 
 def defaults_table(dataset: str) -> str:
@@ -54,11 +66,12 @@ def defaults_table(dataset: str) -> str:
     "Defaults of all methods:",
     "  " + _show({name: first[name] for name in common}),
   ]
-  for name, row in ARCHITECTURES.items():
-    if name != first["architecture"] and DATASETS[dataset].kind in row.kinds:
-      own = _values(dataset, next(iter(values)), architecture=(name,))
-      changed = {name: value for name, value in own.items() if first.get(name) != value}
-      lines.append(f"  {_show(changed)}")
+  kind = DATASETS[dataset].kind
+  names = [name for name, row in ARCHITECTURES.items() if kind in row.kinds]
+  for name in names if len(names) > 1 else ():
+    own = _values(dataset, METHODS["gp"], architecture=(name,))
+    lines.append(f"With --architecture={name} and a penalty:")
+    lines.append("  " + _show({key: own[key] for key in _OF_NETWORKS if key in own}))
   return "\n".join(lines)
 
 
@@ -66,9 +79,10 @@ def _values(dataset, pair, **choices) -> dict:
   """The defaults of a method, less those that it does not have and those that name it."""
   loss, penalty = pair
   (settings,) = Grid(dataset, {"loss": (loss,), "penalty": (penalty,)} | choices).settings([0])
+  values = {"steps": default_steps(settings)} | dataclasses.asdict(settings)
   return {
     name: value
-    for name, value in dataclasses.asdict(settings).items()
+    for name, value in values.items()
     if value is not None and name not in ("dataset", "loss", "penalty", "seed")
   }
 

@@ -7,7 +7,7 @@ from absl import flags
 
 from experiments.host.errors import UserError
 from experiments.spec.datasets import AUTO, DATASETS
-from experiments.spec.defaults import STEPS, paper_preset
+from experiments.spec.defaults import default_steps, paper_preset
 from experiments.spec.grid import METHODS, Grid
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.parsers import FiniteParser, register_list
@@ -129,7 +129,7 @@ def _having(setting: Setting, datasets: Collection[str]) -> list[str]:
 def register_run(
   flag_values: flags.FlagValues,
   *,
-  kind: str | None = None,
+  steps_text: str,
   slow_every: int | None = 0,
   log_every: int = 100,
   sample_every: int | None = 1000,
@@ -137,12 +137,9 @@ def register_run(
 ) -> None:
   """Registers the flags of a run: its length, its folder and what is written when.
 
-  With a `kind` of data --steps has no default: that of `spec.defaults.STEPS` depends on --preset.
+  --steps has no default of its own: it is `spec.defaults.default_steps` of the settings, which the
+  text says.
   """
-  steps, text = STEPS["images"][None], ""
-  if kind is not None:
-    text = " {:,}, or {:,} with --preset, if not given.".format(*STEPS[kind].values())
-    steps = None
   pictures = "Steps between pictures of samples" + (
     " and curves (of these, fewer where they would slow training)."
     if sample_every
@@ -154,8 +151,9 @@ def register_run(
     flag_values,
     ("workdir", None,
       "The folder to write. One under runs/ that the launcher names, if not given."),
-    ("steps", steps,
-      "Generator updates in all; a larger value extends a finished run." + text, positive),
+    ("steps", None,
+      "Generator updates in all; a larger value extends a finished run. If not given"
+      f" {steps_text}.", positive),
     ("log_every", log_every, "Steps between lines of metrics.", positive),
     ("sample_every", sample_every, pictures, positive),
     ("checkpoint_every", checkpoint_every,
@@ -269,12 +267,15 @@ def read_settings(flag_values: flags.FlagValues, dataset: str) -> Settings:
   Raises:
     UserError: a flag was given that the other choices make idle.
   """
-  if flag_values.steps is None:
-    flag_values.steps = STEPS[DATASETS[dataset].kind][flag_values.preset]
   preset = {}
   if flag_values.preset is not None:
-    preset = paper_preset(dataset, flag_values.penalty, flag_values.optimizer)
-  choices = {name: (value,) for name, value in preset.items()}
-  grid = Grid(dataset, choices | read_choices(flag_values), flag_values.steps)
-  (settings,) = grid.settings([flag_values.seed])
-  return settings
+    preset = paper_preset(dataset, flag_values.loss, flag_values.penalty, flag_values.optimizer)
+  choices = {name: (value,) for name, value in preset.items()} | read_choices(flag_values)
+
+  def settings(steps):
+    (made,) = Grid(dataset, choices, steps).settings([flag_values.seed])
+    return made
+
+  if flag_values.steps is None:
+    flag_values.steps = default_steps(settings(1), flag_values.preset)
+  return settings(flag_values.steps)

@@ -38,7 +38,7 @@ class Grid:
     for name in choices:
       if name != "methods" and not any(SETTINGS[name].is_set(each) for each in combinations):
         of = SETTINGS[name].of
-        there = ",".join(dict.fromkeys(getattr(each, of) for each in combinations))
+        there = ",".join(dict.fromkeys(str(getattr(each, of)) for each in combinations))
         raise UserError(f"--{name} does nothing with --{of}={there}: leave it out")
     self._axes = [_axes(each, {"decay_steps": (steps,)} | choices) for each in combinations]
     self.size = sum(math.prod(map(len, axes.values())) for axes in self._axes)

@@ -48,7 +48,7 @@ class Choices(NamedTuple):
     return self.row("loss").estimate is wasserstein_estimate and constrained
 
   @property
-  def is_wgan_gp(self) -> bool:
+  def is_penalized_wasserstein(self) -> bool:
     """Whether that critic is kept Lipschitz by a penalty of its gradients."""
     return self.is_wasserstein and self.row("penalty").cost is not None
 

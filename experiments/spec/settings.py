@@ -26,7 +26,9 @@ def _of_data_or_networks(name):
 
 
 def _architecture(choices):
-  return choices.data.architecture if choices.is_wgan_gp else choices.data.other_architecture
+  if choices.is_penalized_wasserstein:
+    return choices.data.architecture
+  return choices.data.architecture_otherwise
 
 
 def _optimizer(choices):
@@ -43,7 +45,7 @@ def _learning_rate(choices):
 
 def _beta2(choices):
   # Adam's row has WGAN-GP's value; elsewhere its own authors' is usual.
-  if choices.optimizer == "adam" and not choices.is_wgan_gp:
+  if choices.optimizer == "adam" and not choices.is_penalized_wasserstein:
     return 0.999
   return choices.row("optimizer").defaults["beta2"]
 
@@ -101,7 +103,7 @@ class Settings:
     "Images in which the moving average of the generator, from which samples are drawn, forgets"
     " half of what was; 0: they are drawn from the generator itself.",
     lambda choices: choices.row("architecture").ema_half_life, 0.0, 1e12,
-    optional=True, of="fixed_generator", applies=lambda fixed: not fixed)
+    of="fixed_generator", applies=lambda fixed: not fixed)
   beta1: float | None = _setting("Decay of the mean gradient.",
     lambda choices: choices.row("optimizer").defaults["beta1"], 0.0, 0.999999,
     of="optimizer", applies=lambda optimizer: "beta1" in optimizer.defaults)
@@ -152,6 +154,8 @@ class Settings:
     missing = [name for name in SETTINGS if name not in before | record]
     if missing:
       raise ValueError(f"missing setting {', '.join(missing)}")
+    if record["ema_half_life"] is None and not record["fixed_generator"]:
+      record = record | {"ema_half_life": 0.0}  # As it was before 0 could be given.
     return cls(**before | record)
 
   @property

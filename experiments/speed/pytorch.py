@@ -17,6 +17,7 @@ from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from experiments.speed.pytorch_networks import MLP, NETWORKS, load
 from experiments.speed.turns import Runner, Way
+from wgan_jax import State
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 _POOL = 65536  # Points drawn once, among which each batch chooses.
@@ -123,8 +124,8 @@ def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -
   return ways
 
 
-def make_runner(settings: Settings, dataset: Dataset, device: str, seed: int) -> Runner:
-  """Builds a gradient penalty run on images that starts from the weights of ours of that seed.
+def make_runner(settings: Settings, dataset: Dataset, device: str, start: State) -> Runner:
+  """Builds a gradient penalty run on images that starts from our weights.
 
   In the memory layout that is faster on CPUs; the first steps of another run have warmed it up.
   """
@@ -133,20 +134,19 @@ def make_runner(settings: Settings, dataset: Dataset, device: str, seed: int) ->
   sample_real = _image_sampler(dataset.train, settings.batch_size, layout, device)
   warmed = _image_networks(settings, dataset, layout, device)
   _train(make_step(*warmed, sample_real, settings), 5, device)
-  torch.manual_seed(seed)
+  torch.manual_seed(settings.seed)
   networks = critic, generator, average = _image_networks(settings, dataset, layout, device)
-  pair = settings.networks()
-  key_critic, key_generator, _ = jax.random.split(jax.random.key(seed), 3)
-  load(critic, jax.jit(pair.critic.init)(key_critic))
-  params, _ = jax.jit(pair.generator.init)(key_generator)
-  for network in (generator, *([] if average is None else [average])):
-    load(network, params)
+  drawn = generator if average is None else average
+  load(critic, start.critic_params)
+  for network in (generator, drawn):
+    load(network, start.generator_params)
   step = make_step(*networks, sample_real, settings)
+  latent_dim = settings.networks().latent_dim
 
   def sample(n):
-    drawn = (generator if average is None else average).eval()
+    drawn.eval()
     with torch.no_grad():
-      images = drawn(torch.randn(n, pair.latent_dim, device=device))
+      images = drawn(torch.randn(n, latent_dim, device=device))
     drawn.train()
     return images.permute(0, 2, 3, 1).cpu().numpy()
 

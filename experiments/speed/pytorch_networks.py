@@ -135,6 +135,8 @@ def pairs(network: nn.Module, params: Params) -> Iterator[tuple[nn.Parameter, np
     if module.bias is not None:
       yield module.bias, ours["bias"]
 
+  denses = sorted(name for name in params if name.startswith("Dense"))
+  generates = isinstance(network, DCGANGenerator | InfoGANGenerator)
   for name, ours in params.items():
     kind, place = name.split("_")
     if isinstance(network, MLP):
@@ -148,9 +150,13 @@ def pairs(network: nn.Module, params: Params) -> Iterator[tuple[nn.Parameter, np
       yield from layer(module, kernel, ours)
     elif kind == "Dense":
       kernel = ours["kernel"].T
-      for axis, size in enumerate(kernel.shape):
-        if size % 49 == 0:  # Of pixels [7, 7, channels] here, [channels, 7, 7] there.
-          kernel = kernel.take(np.arange(size).reshape(49, -1).T.ravel(), axis)
+      # Of [pixels, channels] here, [channels, pixels] there.
+      if generates and name == denses[-1]:
+        channels = network.conv_0.in_channels
+        kernel = kernel.take(np.arange(len(kernel)).reshape(-1, channels).T.ravel(), 0)
+      elif not generates and name == denses[0]:
+        channels = network.conv_1.out_channels
+        kernel = kernel.take(np.arange(kernel.shape[1]).reshape(-1, channels).T.ravel(), 1)
       yield from layer(getattr(network, f"dense_{place}"), kernel, ours)
     else:
       norm = getattr(network, f"norm_{place}")

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.host.errors import UserError
+from experiments.engine.engine import Engine
 from experiments.host.files import write_bytes
 from experiments.measures.classes import N_FEATURES_OF, load_classifier_measures
 from experiments.measures.draws import generate_many
 from experiments.spec.datasets import Dataset, load_dataset
-from experiments.spec.defaults import STEPS
+from experiments.spec.defaults import default_steps
 from experiments.spec.settings import Settings
 from experiments.speed.comparisons import pytorch_for_device
 from experiments.speed.turns import Measurement, MedianRange, Runner
@@ -28,6 +28,7 @@ from wgan_jax.data.images import resolve_auto
 MEASURES = ("frechet", "precision", "readable")
 _GOAL = 0.75  # The readable share that is waited for.
 _N_TURNS = 25
+_CAPACITY = 1000  # Steps in one call.
 
 
 class Contest(NamedTuple):
@@ -52,20 +53,19 @@ def time_to_quality(rounds: int, settings: Settings, plain: Settings, n_plain: i
     settings: of the main job, and of PyTorch's. All train on MNIST, or without it on the
       digits.
     plain: other settings, whose last Fréchet distance is waited for too.
-    n_plain: the steps of those.
 
   Returns:
     How many times sooner the main job has that share than PyTorch; the details hold every curve,
     and how many times sooner it has the distance of the plain run's end than that run.
   """
   dataset = load_dataset(resolve_auto(None))
-  n_steps = STEPS["images"][None]
+  n_steps, n_plain = default_steps(settings), default_steps(plain)
   pytorch, device = pytorch_for_device()
   contest = Contest(
     make={
       "default": functools.partial(_jax_runner, settings, dataset),
       "plain": functools.partial(_jax_runner, plain, dataset),
-      "pytorch": functools.partial(pytorch.make_runner, settings, dataset, device),
+      "pytorch": functools.partial(_pytorch_runner, pytorch, device, settings, dataset),
     },
     steps={"default": n_steps, "plain": n_plain, "pytorch": n_steps},
     until_goal=("pytorch",),
@@ -103,18 +103,16 @@ def race(contest: Contest, seed: int, measure: Callable[[np.ndarray], dict]) -> 
 def compare(curves: list[dict[str, list]], dataset: str) -> Measurement:
   """Summarizes the curves of all seeds.
 
-  Raises:
-    UserError: a way has not reached the goal.
+  PyTorch, if it does not reach the goal, is counted as if it had at its end: the ratio is then a
+  lower bound. It is 0 where the main job does not reach its goal.
   """
   sooner, than_plain = [], []
   for own in curves:
-    theirs, ours = (_seconds(way, own[way], _is_readable) for way in ("pytorch", "default"))
-    sooner.append(theirs / ours)
+    theirs = _seconds(own["pytorch"], _is_readable) or own["pytorch"][-1]["seconds"]
+    sooner.append(_ratio(theirs, _seconds(own["default"], _is_readable)))
     last = own["plain"][-1]
-    ours = _seconds(
-      "default", own["default"], lambda row, last=last: row["frechet"] <= last["frechet"]
-    )
-    than_plain.append(last["seconds"] / ours)
+    as_good = functools.partial(_is_as_good, than=last)
+    than_plain.append(_ratio(last["seconds"], _seconds(own["default"], as_good)))
   details = {"dataset": dataset, "times_sooner_than_plain": MedianRange.of(than_plain)}
   return Measurement(MedianRange.of(sooner), "x sooner", details | {"curves": curves})
 
@@ -157,29 +155,41 @@ def _is_as_good(row, than):
   return row["frechet"] <= than["frechet"]
 
 
-def _seconds(way, curve, reached):
-  for row in curve:
-    if reached(row):
-      return row["seconds"]
-  raise UserError(f"--rows=time_to_quality: {way} has not become good enough in its steps")
+def _seconds(curve, reached):
+  """When a goal was reached; None if it never was."""
+  return next((row["seconds"] for row in curve if reached(row)), None)
+
+
+def _ratio(theirs, ours):
+  return 0.0 if ours is None else theirs / ours
 
 
 def _jax_runner(settings: Settings, dataset: Dataset, seed: int) -> Runner:
-  from experiments.engine.engine import Engine
-
-  engine = Engine([dataclasses.replace(settings, seed=seed)], dataset, 1000)
-  members, networks = engine.init(), settings.networks()
+  engine, networks = _engine(settings, dataset, seed), settings.networks()
+  members = engine.init()
 
   def train(n_steps):
     nonlocal members
     while n_steps:
-      part = min(n_steps, 1000)
+      part = min(n_steps, _CAPACITY)
       members, _ = engine.chunk(members, part)
       n_steps -= part
     jax.block_until_ready(members)
 
   def sample(n):
-    state = jax.tree.map(lambda leaf: leaf[0], members.state)
-    return generate_many(networks, state, jax.random.key(seed), n)
+    return generate_many(networks, _state(members), jax.random.key(seed), n)
 
   return Runner(train, sample)
+
+
+def _pytorch_runner(pytorch, device, settings: Settings, dataset: Dataset, seed: int) -> Runner:
+  state = _state(_engine(settings, dataset, seed).init())
+  return pytorch.make_runner(settings, dataset, device, state)
+
+
+def _engine(settings, dataset, seed):
+  return Engine([dataclasses.replace(settings, seed=seed)], dataset, _CAPACITY)
+
+
+def _state(members):
+  return jax.tree.map(lambda leaf: leaf[0], members.state)

@@ -33,3 +33,13 @@ def test_members_are_the_seeds_of_the_first_hyperparameters_then_of_the_next(tmp
   members = lab.observe(None, None, (None, None), [first, second], 2, [1], None)
   assert members == [(first, 0), (first, 1), (second, 0), (second, 1)]
   assert lab.observe(None, None, (None, None), first, 2, [1], None) == members[:2]
+
+
+def test_claims_about_images_are_tested_on_a_plain_dcgan(tmp_path):
+  """Whatever networks the launchers have; what a claim names stands."""
+  lab = Lab(tmp_path, None, {})
+  for choices, expected in (({}, "dcgan"), ({"architecture": "mlp"}, "mlp")):
+    (settings,) = lab.settings("digits", 1, methods="gp", **choices)
+    assert settings.architecture == expected
+  (settings,) = lab.settings("ring", 1, methods="gp")
+  assert settings.architecture == "mlp"

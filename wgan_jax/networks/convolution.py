@@ -1,10 +1,24 @@
-"""Flax layers that compute with this library's own convolution."""
+"""Flax layers for images that compute with this library's own convolution."""
 
+import functools
 from typing import Any
 
 from flax import linen as nn
 
 from wgan_jax.convolution.primitive import conv_general_dilated
+
+leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
+"""The activation of critics of images (Radford et al., 2015, arXiv 1511.06434, section 3)."""
+
+
+def check_image_shape(image_shape: tuple[int, int, int]) -> None:
+  """Refuses images that two strides of 2 do not divide.
+
+  Raises:
+    ValueError: the height or width is not a multiple of 4.
+  """
+  if image_shape[0] % 4 or image_shape[1] % 4:
+    raise ValueError(f"image height and width must be multiples of 4, got {image_shape}")
 
 
 def conv(

@@ -6,19 +6,16 @@ References:
   normalisation).
 """
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from wgan_jax.layers import Conv, Dense, Flatten, Pointwise
-from wgan_jax.networks.convolution import conv, conv_transpose
+from wgan_jax.layers import Conv, Dense, Flatten, Layer, Pointwise
+from wgan_jax.networks.convolution import check_image_shape, conv, conv_transpose, leaky_relu
 from wgan_jax.networks.linen import as_critic, as_generator
-from wgan_jax.types import Pair
+from wgan_jax.types import Pair, Params
 
 _KERNEL_INIT = nn.initializers.normal(0.02)
-_leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
 
 
 def _batch_norm(train: bool) -> nn.BatchNorm:
@@ -36,15 +33,15 @@ class DCGANCritic(nn.Module):
 
   @nn.compact
   def __call__(self, image: jax.Array) -> jax.Array:
-    x = _leaky_relu(conv(self.width, 4, 2, kernel_init=_KERNEL_INIT)(image))
-    x = _leaky_relu(conv(2 * self.width, 4, 2, kernel_init=_KERNEL_INIT)(x))
+    x = leaky_relu(conv(self.width, 4, 2, kernel_init=_KERNEL_INIT)(image))
+    x = leaky_relu(conv(2 * self.width, 4, 2, kernel_init=_KERNEL_INIT)(x))
     return nn.Dense(1, kernel_init=_KERNEL_INIT)(x.ravel())[0]
 
 
-def _critic_layers(params):
-  """Lists the layers of a `DCGANCritic`, input to output."""
-  activation = Pointwise(_leaky_relu, 1.0)
-  return [
+def critic_layers(params: Params) -> list[Layer]:
+  """Lists the layers, input to output, of two 4x4/2 convolutions with dense layers after them."""
+  activation = Pointwise(leaky_relu, 1.0)
+  layers = [
     Conv(**params["Conv_0"], stride=(2, 2), padding="SAME"),
     activation,
     Conv(**params["Conv_1"], stride=(2, 2), padding="SAME"),
@@ -52,6 +49,9 @@ def _critic_layers(params):
     Flatten(),
     Dense(**params["Dense_0"]),
   ]
+  if "Dense_1" in params:
+    layers += [activation, Dense(**params["Dense_1"])]
+  return layers
 
 
 class DCGANGenerator(nn.Module):
@@ -97,10 +97,9 @@ def dcgan(
   Raises:
     ValueError: the image's height or width is not a multiple of 4.
   """
-  if image_shape[0] % 4 or image_shape[1] % 4:
-    raise ValueError(f"image height and width must be multiples of 4, got {image_shape}")
+  check_image_shape(image_shape)
   return Pair(
-    critic=as_critic(DCGANCritic(width), jnp.zeros(image_shape), _critic_layers),
+    critic=as_critic(DCGANCritic(width), jnp.zeros(image_shape), critic_layers),
     generator=as_generator(DCGANGenerator(image_shape, width, batch_norm), latent_dim),
     latent_dim=latent_dim,
   )

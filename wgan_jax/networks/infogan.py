@@ -12,14 +12,12 @@ References:
     Networks, 2018, arXiv 1806.00880.
 """
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from wgan_jax.layers import Conv, Dense, Flatten, Pointwise
-from wgan_jax.networks.convolution import conv, conv_transpose
+from wgan_jax.networks.convolution import check_image_shape, conv, conv_transpose, leaky_relu
+from wgan_jax.networks.dcgan import critic_layers
 from wgan_jax.networks.linen import as_critic, as_generator
 from wgan_jax.types import Pair
 
@@ -27,7 +25,6 @@ _KERNEL_INIT = nn.initializers.he_normal()
 _HIDDEN = 16  # Units of the hidden dense layers, for each channel of `width`.
 # The one-hot code's entry. At 1 it would be lost among the normal latents, and at 3 nearly so.
 _CODE = 10.0
-_leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
 
 
 class InfoGANCritic(nn.Module):
@@ -40,25 +37,10 @@ class InfoGANCritic(nn.Module):
 
   @nn.compact
   def __call__(self, image: jax.Array) -> jax.Array:
-    x = _leaky_relu(conv(self.width, 4, 2, kernel_init=_KERNEL_INIT)(image))
-    x = _leaky_relu(conv(2 * self.width, 4, 2, kernel_init=_KERNEL_INIT)(x))
-    x = _leaky_relu(nn.Dense(_HIDDEN * self.width, kernel_init=_KERNEL_INIT)(x.ravel()))
+    x = leaky_relu(conv(self.width, 4, 2, kernel_init=_KERNEL_INIT)(image))
+    x = leaky_relu(conv(2 * self.width, 4, 2, kernel_init=_KERNEL_INIT)(x))
+    x = leaky_relu(nn.Dense(_HIDDEN * self.width, kernel_init=_KERNEL_INIT)(x.ravel()))
     return nn.Dense(1, kernel_init=_KERNEL_INIT)(x)[0]
-
-
-def _critic_layers(params):
-  """Lists the layers of an `InfoGANCritic`, input to output."""
-  activation = Pointwise(_leaky_relu, 1.0)
-  return [
-    Conv(**params["Conv_0"], stride=(2, 2), padding="SAME"),
-    activation,
-    Conv(**params["Conv_1"], stride=(2, 2), padding="SAME"),
-    activation,
-    Flatten(),
-    Dense(**params["Dense_0"]),
-    activation,
-    Dense(**params["Dense_1"]),
-  ]
 
 
 class InfoGANGenerator(nn.Module):
@@ -109,12 +91,11 @@ def infogan(
   Raises:
     ValueError: the image's height or width is not a multiple of 4.
   """
-  if image_shape[0] % 4 or image_shape[1] % 4:
-    raise ValueError(f"image height and width must be multiples of 4, got {image_shape}")
+  check_image_shape(image_shape)
   latent_dim += n_categories
   generator = InfoGANGenerator(image_shape, width, n_categories)
   return Pair(
-    critic=as_critic(InfoGANCritic(width), jnp.zeros(image_shape), _critic_layers),
+    critic=as_critic(InfoGANCritic(width), jnp.zeros(image_shape), critic_layers),
     generator=as_generator(generator, latent_dim),
     latent_dim=latent_dim,
   )

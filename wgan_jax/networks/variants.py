@@ -6,20 +6,18 @@ References:
   [2] Radford, Metz and Chintala, 2015, arXiv 1511.06434 (4x4/2 convolutions, the scales' start).
 """
 
-import functools
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from wgan_jax.networks.convolution import conv, conv_transpose
+from wgan_jax.networks.convolution import check_image_shape, conv, conv_transpose, leaky_relu
 from wgan_jax.networks.linen import as_critic, as_generator
 from wgan_jax.types import Pair
 
 _HE_NORMAL = nn.initializers.he_normal()
 _DCGAN_NORMAL = nn.initializers.normal(0.02)
-_leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
 
 
 def smooth_elu(x: jax.Array) -> jax.Array:
@@ -42,7 +40,7 @@ def smooth_elu(x: jax.Array) -> jax.Array:
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   "relu": nn.relu,
-  "leaky_relu": _leaky_relu,
+  "leaky_relu": leaky_relu,
   "smooth_elu": smooth_elu,
   "tanh": jnp.tanh,
   "elu": nn.elu,
@@ -146,8 +144,7 @@ def variant(
     raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
   if depth < 2 or depth % 2:
     raise ValueError(f"depth must be even and at least 2, got {depth}")
-  if image_shape[0] % 4 or image_shape[1] % 4:
-    raise ValueError(f"image height and width must be multiples of 4, got {image_shape}")
+  check_image_shape(image_shape)
   critic = VariantCritic(activation, depth, width, layer_norm)
   generator = VariantGenerator(image_shape, activation, depth, width, batch_norm)
   return Pair(
@@ -167,8 +164,8 @@ class PaddedCritic(nn.Module):
 
   @nn.compact
   def __call__(self, image: jax.Array) -> jax.Array:
-    x = _leaky_relu(conv(self.width, 4, 2, kernel_init=_DCGAN_NORMAL)(image))
-    x = _leaky_relu(conv(2 * self.width, 4, 2, kernel_init=_DCGAN_NORMAL)(x))
+    x = leaky_relu(conv(self.width, 4, 2, kernel_init=_DCGAN_NORMAL)(image))
+    x = leaky_relu(conv(2 * self.width, 4, 2, kernel_init=_DCGAN_NORMAL)(x))
     return jnp.mean(conv(1, 4, 2, kernel_init=_DCGAN_NORMAL)(x))
 
 

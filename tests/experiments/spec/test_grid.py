@@ -83,6 +83,12 @@ def test_methods_stand_for_pairs_of_loss_and_penalty():
     ("funnels", {"latent_dim": (4,)}, "--latent_dim does nothing with --dataset=funnels"),
     ("grid", {"architecture": ("dcgan",)}, "--architecture=dcgan draws images"),
     ("digits", {"architecture": ("dcgan",), "depth": (2,)}, "--depth .* --architecture=dcgan"),
+    (
+      "digits",
+      {"fixed_generator": (True,), "ema_half_life": (9.0,)},
+      "--ema_half_life does nothing with --fixed_generator=True: leave it out",
+    ),
+    ("funnels", {"critic_learning_rate": (1.0,)}, "--critic_learning_rate does nothing with"),
   ],
 )
 def test_what_a_data_set_does_not_have_is_refused(dataset, choices, message):

@@ -181,6 +181,15 @@ def test_a_wrong_record_is_refused_by_the_name_of_the_setting(changed, message):
     Settings.of_record(dataclasses.asdict(settings()) | changed)
 
 
+def test_no_average_was_none_before_it_could_be_zero():
+  made = settings("ring")
+  assert made.ema_half_life == 0.0
+  assert Settings.of_record(dataclasses.asdict(made) | {"ema_half_life": None}) == made
+  given = settings("funnels")
+  assert given.ema_half_life is None
+  assert Settings.of_record(dataclasses.asdict(given)) == given
+
+
 def test_a_record_that_lacks_settings_is_refused():
   record = dataclasses.asdict(settings())
   del record["width"], record["depth"]

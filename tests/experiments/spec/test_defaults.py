@@ -1,0 +1,48 @@
+"""The length of a run, and what --preset=paper is for what the papers ran or did not."""
+
+import pytest
+
+from experiments.spec.defaults import default_steps, paper_preset
+from experiments.spec.grid import Grid
+
+_ADAM = {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
+
+
+@pytest.mark.parametrize(
+  ("dataset", "loss", "penalty", "expected"),
+  [
+    ("mnist", "wasserstein", "gp", {"learning_rate": 1e-4, "beta1": 0.0, "beta2": 0.9}),
+    ("mnist", "wasserstein", "clip", {}),
+    ("mnist", "nonsaturating", "none", {}),
+    ("mnist", "nonsaturating", "r1", {}),
+    ("mnist", "nonsaturating", "gp", {}),
+    ("ring", "wasserstein", "gp", _ADAM | {"lambda_gp": 0.1}),
+    ("ring", "minimax", "gp", _ADAM),
+    ("ring", "nonsaturating", "none", _ADAM),
+    # A penalty of another paper keeps its own weight.
+    ("ring", "nonsaturating", "r1", _ADAM),
+    ("ring", "wasserstein", "clip", {}),
+  ],
+)
+def test_the_papers_settings(dataset, loss, penalty, expected):
+  networks = {"mnist": {"architecture": "dcgan"}}
+  networks["ring"] = {"width": 512, "depth": 3, "batch_size": 256}
+  for optimizer in (None, "adam"):
+    assert paper_preset(dataset, loss, penalty, optimizer) == networks[dataset] | expected
+  chosen = paper_preset(dataset, loss, penalty, "rmsprop")
+  assert not {"learning_rate", "beta1", "beta2"} & chosen.keys()
+
+
+@pytest.mark.parametrize(
+  ("dataset", "choices", "steps"),
+  [
+    ("mnist", {}, 6000),
+    ("mnist", {"penalty": ("clip",)}, 1200),
+    ("mnist", {"architecture": ("dcgan",)}, 1200),
+    ("ring", {}, 5000),
+  ],
+)
+def test_the_length_of_a_run(dataset, choices, steps):
+  (settings,) = Grid(dataset, choices).settings([0])
+  assert default_steps(settings) == steps
+  assert default_steps(settings, "paper") == (100_000 if dataset == "ring" else 20_000)
