@@ -45,7 +45,7 @@ class Contest(NamedTuple):
   until_goal: tuple[str, ...]
 
 
-def time_to_quality(rounds: int, settings: Settings, plain: Settings, n_plain: int) -> Measurement:
+def time_to_quality(rounds: int, settings: Settings, plain: Settings) -> Measurement:
   """Compares the seconds of training until a share of .75 of the samples is readable.
 
   Args:

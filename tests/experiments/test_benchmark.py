@@ -1,5 +1,6 @@
 """The launcher of the benchmark, on rows that measure nothing."""
 
+import inspect
 import json
 import sys
 
@@ -27,6 +28,11 @@ def test_a_row_is_printed_and_written(tmp_path, monkeypatch, capsys):
     "value": [1.0, 2.0, 4.0],
     "details": {"jax_ms": 5.0},
   }
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)
+def test_each_row_needs_the_rounds_alone(row):
+  inspect.signature(row.measure).bind(3)
 
 
 def test_without_pytorch_the_rows_say_so(tmp_path, monkeypatch, capsys):
