@@ -28,8 +28,8 @@ def paper_preset(dataset: str, loss: str, penalty: str, optimizer: str | None) -
 
   For images they are Algorithm 1 of both papers, on a DCGAN. On points they are those of the
   gradient penalty's authors, whose code has the penalty at 0.1, their paper at 10. What they did
-  not run has the networks, and on points the optimiser too. An optimiser that the user chose keeps
-  its own numbers.
+  not run has the networks, and on points the optimiser too. Another optimiser than theirs keeps its
+  own numbers.
 
   References:
     Arjovsky et al., 2017, arXiv 1701.07875, Algorithm 1; Gulrajani et al., 2017, arXiv

@@ -63,14 +63,14 @@ def make_step(
     settings: of a gradient penalty run with Adam.
   """
   hparams, batch_size = jax.tree.map(float, settings.hparams()), settings.batch_size
-  device = next(critic.parameters()).device
+  device, latent_dim = next(critic.parameters()).device, settings.networks().latent_dim
   betas = hparams.beta1, hparams.beta2
   adam = functools.partial(torch.optim.Adam, lr=hparams.learning_rate, betas=betas, fused=True)
   decay = 0.5 ** (batch_size / hparams.ema_half_life) if average is not None else 0.0
   critic_optimizer, generator_optimizer = adam(critic.parameters()), adam(generator.parameters())
 
   def sample_latents():
-    return torch.randn(batch_size, settings.networks().latent_dim, device=device)
+    return torch.randn(batch_size, latent_dim, device=device)
 
   def step():
     for _ in range(settings.n_critic):
@@ -106,9 +106,8 @@ def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -
   """
 
   def way(networks, sample_real):
-    return Way(
-      lambda: _train(make_step(*networks, sample_real, settings), n_steps, device), n_steps
-    )
+    step = make_step(*networks, sample_real, settings)
+    return Way(lambda: _train(step, n_steps, device), n_steps)
 
   _use_tensor_cores(device)
   n, latent_dim = settings.batch_size, settings.latent_dim

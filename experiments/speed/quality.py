@@ -32,7 +32,7 @@ _CAPACITY = 1000  # Steps in one call.
 
 
 class Contest(NamedTuple):
-  """The ways of one seed, their settings, and how far each trains.
+  """The ways of one seed, and how far each trains.
 
   Attributes:
     make: by way, (seed) -> Runner.

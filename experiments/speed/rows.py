@@ -65,7 +65,7 @@ ROWS = {row.name: row for row in (
   Row("memory", "peak memory of the training process, width 64", processes.memory),
   Row("time_to_quality", "seconds until samples are readable, against PyTorch eager",
       partial(quality.time_to_quality, settings=settings_of("digits"), plain=_images()),
-      default=False, draw=quality.draw_quality),  # An hour for 3 rounds.
+      default=False, draw=quality.draw_quality),  # Ten minutes or more a round.
   _members("mlp", 64, 5), _members("mlp", 256, 5),
   _members("dcgan", 16, 2), _members("dcgan", 32, 2),
 )}
