@@ -51,7 +51,8 @@ def make_objectives(loss: Loss, penalty: Penalty, networks: Pair) -> Objectives:
 
   def critic_objective(critic_params, key, real, fake, lambda_gp):
     critic_fn = functools.partial(critic.apply, critic_params)
-    real_scores, fake_scores = jax.vmap(critic_fn)(real), jax.vmap(critic_fn)(fake)
+    scores = jax.vmap(critic_fn)(jnp.concatenate([real, fake]))  # One pass is faster than two.
+    real_scores, fake_scores = jnp.split(scores, 2)
     objective = loss.critic(real_scores, fake_scores)
     cost, norms = jnp.zeros(()), jnp.zeros(1)
     if penalty.cost is not None:

@@ -165,7 +165,9 @@ class Settings:
 
   def config(self) -> Config:
     """The static part of the training step."""
-    return Config(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Config)})
+    names = [field.name for field in dataclasses.fields(Config) if field.name in SETTINGS]
+    unroll = ARCHITECTURES[self.architecture].unroll
+    return Config(**{name: getattr(self, name) for name in names}, unroll=unroll)
 
   def hparams(self) -> Hparams:
     """The traced part, as arrays; what the method does not have is 0, and nothing reads it."""

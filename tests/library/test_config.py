@@ -63,6 +63,7 @@ BAD = [
   ({"optimizer": Optimizer(lambda rate, hparams: None)}, "Config.optimizer .* it returned None"),
   ({"compute_dtype": "float16"}, "Config.compute_dtype must be one of float32, bfloat16, got"),
   ({"n_critic": 0}, "Config.n_critic must be at least 1, got 0"),
+  ({"unroll": 0}, "Config.unroll must be at least 1, got 0"),
   ({"batch_size": 0}, "Config.batch_size must be at least 1, got 0"),
 ]
 

@@ -1,5 +1,6 @@
 """Training: Algorithm 1 to the letter, one program, the same bytes for the same key."""
 
+import dataclasses
 import functools
 
 import chex
@@ -108,6 +109,16 @@ def test_step_is_algorithm_1():
   chex.assert_trees_all_close(info.estimate, -wasserstein, rtol=1e-4)
   chex.assert_trees_all_close(info.gradient_penalty, penalty, rtol=1e-4)
   assert int(state.step) == 1
+
+
+@pytest.mark.parametrize(("n_critic", "unroll"), [(3, 2), (2, 5)])
+def test_unrolled_updates_are_the_same_updates(n_critic, unroll):
+  """Also where the compiler's share of them does not divide their number, or is larger."""
+  config, data = dataclasses.replace(SMALL, n_critic=n_critic), points()
+  plain, _ = run(config, PAIR, sample_points, data=data)
+  unrolled, _ = run(dataclasses.replace(config, unroll=unroll), PAIR, sample_points, data=data)
+  chex.assert_trees_all_close(unrolled.critic_params, plain.critic_params, rtol=1e-5, atol=1e-6)
+  assert unrolled.critic_opt_state[0].count == n_critic
 
 
 def test_every_update_draws_its_own_batch_latents_and_epsilon():

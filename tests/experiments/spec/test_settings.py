@@ -21,6 +21,7 @@ def test_every_setting_reaches_the_training_step_the_networks_or_the_data():
   used = {field.name for field in dataclasses.fields(Config)} | set(Hparams._fields)
   used |= {"architecture", "width", "depth", "latent_dim"}  # networks()
   used |= {"dataset", *(name for source in DATASETS.values() for name in source.options)}  # load()
+  used -= {"unroll"}  # Of the architecture.
   assert used | {"seed"} == set(SETTINGS) == {field.name for field in dataclasses.fields(Settings)}
   assert set(STATIC) == set(SETTINGS) - set(Hparams._fields) - {"seed"}
 

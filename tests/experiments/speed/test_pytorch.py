@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.spec.settings import Settings
 from experiments.speed.steps import settings_of
 from wgan_jax import LOSSES, PENALTIES, interpolate
 from wgan_jax.networks import dcgan, infogan
@@ -124,3 +125,20 @@ def test_a_step_updates_both_networks():
   # The critic's last bias moves no score difference.
   assert sum(bool((a != b).any()) for a, b in zip(after, before, strict=True)) >= len(after) - 1
   assert all(p.requires_grad for p in critic.parameters())
+
+
+def test_a_timed_turn_builds_nothing(monkeypatch):
+  """Networks and optimisers are made before the first turn: the turns of both sides only train."""
+  settings = settings_of("digits", width=2, batch_size=2, n_critic=1)
+  ways = pytorch.make_ways(settings, settings.load(), 2, "cpu")
+  assert len(ways) == len(pytorch.LAYOUTS)
+
+  def build(*_, **__):
+    raise AssertionError("built in a turn")
+
+  for owner in (torch.nn.Module, torch.optim.Optimizer):
+    monkeypatch.setattr(owner, "__init__", build)
+  monkeypatch.setattr(Settings, "networks", build)
+  for way in ways.values():
+    way.run()
+    assert way.units == 2
