@@ -15,7 +15,7 @@ from experiments.engine.start import start
 from experiments.host import cli
 from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import IMAGES
-from experiments.spec.defaults import defaults_table
+from experiments.spec.defaults import defaults_table, steps_text
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -24,9 +24,7 @@ def register(flag_values: flags.FlagValues) -> None:
   shared_flags.register_settings(flag_values, IMAGES)
   preset = "Algorithm 1 of both papers on a DCGAN, 20,000 steps: an hour on 2 cores."
   shared_flags.register_preset(flag_values, preset)
-  shared_flags.register_run(
-    flag_values, steps_text="6,000 with infogan, 1,200 with other networks, 20,000 with --preset"
-  )
+  shared_flags.register_run(flag_values, steps_text=steps_text("images"))
   shared_flags.register_single(flag_values)
 
 

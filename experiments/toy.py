@@ -16,7 +16,7 @@ from experiments.engine.start import start
 from experiments.host import cli
 from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import POINTS
-from experiments.spec.defaults import defaults_table
+from experiments.spec.defaults import defaults_table, steps_text
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -26,7 +26,7 @@ def register(flag_values: flags.FlagValues) -> None:
   preset = "the settings of the gradient penalty's authors, 100,000 steps of 3 x 512 units: hours."
   shared_flags.register_preset(flag_values, preset)
   every = {"log_every": 100, "sample_every": 500, "checkpoint_every": 1000, "slow_every": None}
-  shared_flags.register_run(flag_values, steps_text="5,000, or 100,000 with --preset", **every)
+  shared_flags.register_run(flag_values, steps_text=steps_text("points"), **every)
   shared_flags.register_single(flag_values)
 
 

@@ -23,6 +23,16 @@ def default_steps(settings: Settings, preset: str | None = None) -> int:
   return source.steps or ARCHITECTURES[settings.architecture].steps
 
 
+def steps_text(kind: str) -> str:
+  """Says for `--help` how long a run on a kind of data is unless chosen."""
+  architectures = [(name, row) for name, row in ARCHITECTURES.items() if kind in row.kinds]
+  texts = [f"{row.steps:,} with {name}" for name, row in architectures]
+  of_data = {source.steps for source in DATASETS.values() if source.kind == kind} - {None}
+  if of_data:
+    texts = [f"{steps:,}" for steps in sorted(of_data)]
+  return ", ".join([*texts, f"{PAPER_STEPS[kind]:,} with --preset"])
+
+
 def paper_preset(dataset: str, loss: str, penalty: str, optimizer: str | None) -> dict:
   """Returns the settings of the papers that are no defaults here.
 

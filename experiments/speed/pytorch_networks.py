@@ -17,17 +17,20 @@ from wgan_jax import Params
 class DCGANCritic(nn.Module):
   """`wgan_jax.networks.dcgan.DCGANCritic` for a batch, [batch, channels, height, width]."""
 
-  def __init__(self, image_shape: tuple[int, int, int], width: int):
+  def __init__(self, image_shape: tuple[int, int, int], width: int, n_dense: int = 1):
     super().__init__()
     height, breadth, channels = image_shape
     self.conv_0 = nn.Conv2d(channels, width, 4, 2, 1)
     self.conv_1 = nn.Conv2d(width, 2 * width, 4, 2, 1)
-    self.dense_0 = nn.Linear(height // 4 * (breadth // 4) * 2 * width, 1)
+    self.dense_0 = nn.Linear(height // 4 * (breadth // 4) * 2 * width, n_dense)
 
   def forward(self, images: Tensor) -> Tensor:
     x = nn.functional.leaky_relu(self.conv_0(images), 0.2)
     x = nn.functional.leaky_relu(self.conv_1(x), 0.2)
-    return self.dense_0(x.flatten(1))[:, 0]
+    return self.score(self.dense_0(x.flatten(1)))[:, 0]
+
+  def score(self, x: Tensor) -> Tensor:
+    return x
 
 
 class DCGANGenerator(nn.Module):
@@ -50,22 +53,15 @@ class DCGANGenerator(nn.Module):
     return torch.tanh(self.conv_1(x))
 
 
-class InfoGANCritic(nn.Module):
+class InfoGANCritic(DCGANCritic):
   """`wgan_jax.networks.infogan.InfoGANCritic` for a batch, [batch, channels, height, width]."""
 
   def __init__(self, image_shape: tuple[int, int, int], width: int):
-    super().__init__()
-    height, breadth, channels = image_shape
-    self.conv_0 = nn.Conv2d(channels, width, 4, 2, 1)
-    self.conv_1 = nn.Conv2d(width, 2 * width, 4, 2, 1)
-    self.dense_0 = nn.Linear(height // 4 * (breadth // 4) * 2 * width, 16 * width)
+    super().__init__(image_shape, width, n_dense=16 * width)
     self.dense_1 = nn.Linear(16 * width, 1)
 
-  def forward(self, images: Tensor) -> Tensor:
-    x = nn.functional.leaky_relu(self.conv_0(images), 0.2)
-    x = nn.functional.leaky_relu(self.conv_1(x), 0.2)
-    x = nn.functional.leaky_relu(self.dense_0(x.flatten(1)), 0.2)
-    return self.dense_1(x)[:, 0]
+  def score(self, x: Tensor) -> Tensor:
+    return self.dense_1(nn.functional.leaky_relu(x, 0.2))
 
 
 class InfoGANGenerator(nn.Module):

@@ -6,6 +6,7 @@ a turn's samples are measured after it. What is compiled, or warmed up, is so be
 
 import dataclasses
 import functools
+import math
 import pathlib
 import time
 from collections.abc import Callable
@@ -71,11 +72,8 @@ def time_to_quality(rounds: int, settings: Settings, plain: Settings) -> Measure
     until_goal=("pytorch",),
   )
   judge = load_classifier_measures(dataset)
-  curves = [
-    race(contest, seed, lambda images: judge.measure(judge.inspect(images)))
-    for seed in range(rounds)
-  ]
-  return compare(curves, dataset.name)
+  measure = functools.partial(_measure, judge)
+  return compare([race(contest, seed, measure) for seed in range(rounds)], dataset.name)
 
 
 def race(contest: Contest, seed: int, measure: Callable[[np.ndarray], dict]) -> dict[str, list]:
@@ -145,6 +143,12 @@ def draw_quality(path: pathlib.Path, measurement: Measurement) -> None:
       axes.axhline(_GOAL, color="gray", linewidth=0.8, linestyle=":")
   figure.suptitle(f"{measurement.details['dataset']}: samples while training", fontsize=10)
   write_bytes(path, render(figure))
+
+
+def _measure(judge, images):
+  """Measures samples; NaN for each measure if one of them is not finite."""
+  finite = np.isfinite(images).all()
+  return judge.measure(judge.inspect(images)) if finite else dict.fromkeys(MEASURES, math.nan)
 
 
 def _is_readable(row):

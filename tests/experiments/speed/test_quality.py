@@ -45,6 +45,14 @@ def test_each_way_trains_its_steps_and_only_training_is_timed(monkeypatch):
   assert done["theirs"] == curves["theirs"][-1]["seconds"] == 80
 
 
+def test_a_way_that_diverges_reaches_no_quality():
+  images = np.zeros((2, 28, 28, 1))
+  images[1, 3, 3] = np.nan
+  row = quality._measure(None, images)
+  assert set(row) == set(quality.MEASURES)
+  assert not any(reached(row) for reached in (quality._is_readable, lambda row: row["frechet"] < 9))
+
+
 def rows(*figures):
   names = ("seconds", "frechet", "readable")
   return [dict(zip(names, each, strict=True)) | {"precision": 0.5} for each in figures]
