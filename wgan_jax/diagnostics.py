@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from wgan_jax.layers import Conv, Dense, Layer
 from wgan_jax.losses import LOSSES
+from wgan_jax.numerics import norm
 from wgan_jax.types import Pair, Params
 
 
@@ -60,7 +61,7 @@ def activation_gradient_norms(
   samples = jnp.concatenate([real, fake])
   shapes, _ = jax.eval_shape(lambda x: outputs(x, ()), samples)
   gradients = jax.grad(loss)([jnp.zeros(leaf.shape, leaf.dtype) for leaf in shapes])
-  return jnp.stack([_norm(gradient.ravel()) for gradient in gradients])
+  return jnp.stack([norm(gradient.ravel()) for gradient in gradients])
 
 
 def generator_losses() -> dict[str, Callable[[jax.Array], jax.Array]]:
@@ -110,7 +111,7 @@ def generator_gradient_norms(
 
   scores, pull = jax.vjp(score, generator_params)
   gradients = {name: pull(jax.grad(loss)(scores)) for name, loss in generator_losses().items()}
-  return {name: _norm(ravel_pytree(gradient)[0]) for name, gradient in gradients.items()}
+  return {name: norm(ravel_pytree(gradient)[0]) for name, gradient in gradients.items()}
 
 
 def clipped_share(params: Params, clip_value: float | jax.Array) -> jax.Array:
@@ -147,11 +148,5 @@ def update_cosine(updates: Params, gradients: Params) -> jax.Array:
   """
   chex.assert_trees_all_equal_shapes(updates, gradients)
   u, g = (ravel_pytree(tree)[0] for tree in (updates, gradients))
-  u, g = (x / jnp.where(_norm(x) > 0, _norm(x), 1) for x in (u, g))
+  u, g = (x / jnp.where(norm(x) > 0, norm(x), 1) for x in (u, g))
   return -jnp.vdot(u, g)
-
-
-def _norm(x: jax.Array) -> jax.Array:
-  """|x|_2 of [n], where squares would leave float32's range: gradients of 1e-20 are the subject."""
-  largest = jnp.max(jnp.abs(x))
-  return largest * jnp.linalg.norm(x / jnp.where(largest > 0, largest, 1))

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # Its modules, which take a second to load, are loaded at their first use.
 
+from wgan_jax.numerics import scale_of
+
 _BLOCK = 1000  # Rows of a distance matrix held in memory at once.
 
 
@@ -57,14 +59,14 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
   References:
     [1], abstract.
   """
-  x, y = _check(x, y, 2)
+  x, y, scale = _check(x, y, 2)
   gap = x.mean(0) - y.mean(0)
   a, b = _root(x), _root(y)
   # With S_x = A^T A and S_y = B^T B, the trace of the root is the sum of A B^T's singular values.
   # With the rotation U that attains it, the traces are |A - U B|^2. A matrix root of S_x S_y is
   # complex where a covariance is singular, and a difference of traces can be negative.
   u, _, vt = np.linalg.svd(a @ b.T)
-  return float(gap @ gap + np.sum(np.square(a - u @ vt @ b)))
+  return float(gap @ gap + np.sum(np.square(a - u @ vt @ b))) * scale * scale
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray, n_neighbors: int = 3) -> PrecisionRecall:
@@ -93,7 +95,7 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, n_neighbors: int = 3) -
   """
   if n_neighbors < 1:
     raise ValueError(f"n_neighbors is {n_neighbors}, expected 1 or more")
-  real, fake = _check(real, fake, n_neighbors + 1, ("real", "fake"))
+  real, fake, _ = _check(real, fake, n_neighbors + 1, ("real", "fake"))
   real_radii, fake_radii = _radii(real, n_neighbors), _radii(fake, n_neighbors)
   fake_covered = np.zeros(len(fake), bool)
   real_covered = np.zeros(len(real), bool)
@@ -118,16 +120,18 @@ def nearest_distances(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
     ValueError: as in `precision_recall`, with at least two samples if `y` is None, else one.
   """
   if y is None:
-    x, _ = _check(x, x, 2)
-    return _radii(x, 1)
-  x, y = _check(x, y, 1)
-  return np.concatenate(
-    [scipy.spatial.distance.cdist(x[rows], y).min(1) for rows in _blocks(len(x))]
-  )
+    x, _, scale = _check(x, x, 2)
+    return _radii(x, 1) * scale
+  x, y, scale = _check(x, y, 1)
+  nearest = [scipy.spatial.distance.cdist(x[rows], y).min(1) for rows in _blocks(len(x))]
+  return np.concatenate(nearest) * scale
 
 
 def _check(x, y, at_least, names=("x", "y")):
-  """Checks two samples and converts them to float64 [n, k] and [m, k]."""
+  """Checks two samples and converts them to float64 [n, k] and [m, k], divided by a scale.
+
+  The scale, also returned, is a power of two that keeps their squares in range.
+  """
   checked = []
   for name, values in zip(names, (x, y), strict=True):
     values = np.asarray(values, np.float64)
@@ -143,7 +147,8 @@ def _check(x, y, at_least, names=("x", "y")):
     raise ValueError(
       f"{names[0]} has {x.shape[1]} features, {names[1]} has {y.shape[1]}: expected equal numbers"
     )
-  return x, y
+  scale = scale_of(x, y)
+  return x / scale, y / scale, scale
 
 
 def _root(x):

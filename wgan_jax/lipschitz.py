@@ -21,11 +21,11 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy  # Its modules, which take a second to load, are loaded at their first use.
 from jax import lax
 
 from wgan_jax.layers import Conv, Dense, Flatten, Layer, Opaque, Pointwise
+from wgan_jax.numerics import norm, scale_of
 from wgan_jax.penalties import gradient_norms
 from wgan_jax.types import CriticFn
 
@@ -82,8 +82,9 @@ def largest_gradient_norm(
     # Lengths of all scales: a radius that shrank at each failure would vanish on a plateau.
     lengths = diagonal * 10 ** -jax.random.uniform(key_length, radius.shape, x.dtype, maxval=4)
     for direction, length in [(slopes, radius), (random, lengths)]:
-      size = optax.safe_norm(direction.reshape(len(x), -1), jnp.finfo(x.dtype).tiny, axis=1)
-      move = per_climber(length) * (direction / per_climber(size)) * (high - low)[None]
+      size = norm(direction.reshape(len(x), -1))
+      unit = direction / per_climber(jnp.where(size > 0, size, 1))
+      move = per_climber(length) * unit * (high - low)[None]
       proposal = jnp.clip(x + move, low[None], high[None])
       proposed = norms_at(proposal)
       # Ties count as better, so that a climber moves about on a plateau.
@@ -167,6 +168,11 @@ def certified_distance(estimate: float, bound: float) -> float:
   It follows from the Kantorovich-Rubinstein duality, as -c is K-Lipschitz too. It bounds the
   distance between the two samples of the estimate, not between the distributions behind them.
 
+  It holds as far as the estimate is exact. In float32 a score is rounded by about 1e-7 of the
+  largest number on the way to it: where data lie as far from the origin as 1e6 times their spread,
+  an estimate may be several percent too high. Shift such data to the origin first, or compute the
+  scores in float64.
+
   Args:
     estimate: `wasserstein_estimate` of the critic, in units of score.
     bound: K, the critic's `certify(...).bound`. The result of a search is not a bound.
@@ -216,8 +222,7 @@ def operator_norm(layer: Dense | Conv, input_shape: tuple[int, ...]) -> float:
   taps, links = taps[used], [links[i] for i in used]
   if not taps.any():
     return 0.0
-  # No square may leave float64's range. A power of two as the scale rounds nothing.
-  scale = 2.0 ** (math.frexp(abs(taps).max())[1] - 1)
+  scale = scale_of(taps)  # No square may leave float64's range.
   n_reads, n_writes = (1 + max(ends.max() for ends in side) for side in zip(*links, strict=True))
   if n_reads * taps.shape[1] <= n_writes * taps.shape[2]:
     taps, links = taps.transpose(0, 2, 1), [(writes, reads) for reads, writes in links]

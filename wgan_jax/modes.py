@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy  # Its modules, which take a second to load, are loaded at their first use.
 
+from wgan_jax.numerics import as_float, norm
+
 _N_SIGMA = 3  # A sample this many sigma from its mode, or nearer, is of high quality.
 
 
@@ -78,7 +80,8 @@ def mode_statistics(samples: jax.Array, centres: jax.Array, sigma: chex.Numeric)
   n, k = samples.shape[0], centres.shape[0]
   if not n or not k:
     raise ValueError(f"at least one sample and one centre are needed, got {n} and {k}")
-  distances = jnp.linalg.norm(samples[:, None] - centres[None], axis=2)
+  samples, centres = as_float(samples), as_float(centres)
+  distances = norm(samples[:, None] - centres[None])
   nearest, distance = jnp.argmin(distances, axis=1), jnp.min(distances, axis=1)
   counts = _counts(nearest, jnp.isfinite(distance), k)
   good = distance <= _N_SIGMA * sigma

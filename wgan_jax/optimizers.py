@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from wgan_jax.numerics import as_float
+
 OptimizerFn = Callable[..., optax.GradientTransformation]
 """(learning_rate, hparams) -> optax.GradientTransformation."""
 
@@ -61,10 +63,10 @@ SCHEDULES: dict[str, ScheduleFn] = {
 
 
 def decay(schedule: ScheduleFn, step: jax.Array, decay_steps: jax.Array) -> jax.Array:
-  """Factor of the learning rates at a step, []; 1 if `decay_steps` is 0."""
-  decay_steps = jnp.asarray(decay_steps, jnp.float32)
-  done = jnp.minimum(step / jnp.maximum(decay_steps, 1), 1)
-  return jnp.where(decay_steps > 0, schedule(done), 1)
+  """Factor of the learning rates at a step, [], of the type of `decay_steps`; 1 if these are 0."""
+  decay_steps = as_float(decay_steps)
+  done = jnp.minimum(step.astype(decay_steps.dtype) / jnp.maximum(decay_steps, 1), 1)
+  return jnp.where(decay_steps > 0, schedule(done), 1).astype(decay_steps.dtype)
 
 
 def move_average(
@@ -78,13 +80,17 @@ def move_average(
     n: images since the last move.
     half_life: images in which a weight halves; 0: the average is the value.
   """
-  half_lives = n / jnp.asarray(half_life, jnp.float32)
+  half_lives = n / as_float(half_life)
   share = -jnp.expm1(-jnp.log(2.0) * half_lives)  # 1 - 2^-x would lose a small x.
 
   def move(average, value):
     value = jnp.asarray(value)
-    moved = jnp.where(share == 1, value, average + share * (value - average))
-    return moved.astype(value.dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+      return value
+    wide = jnp.promote_types(value.dtype, share.dtype)
+    now, before = value.astype(wide), average.astype(wide)
+    moved = jnp.where(share == 1, now, before + share.astype(wide) * (now - before))
+    return moved.astype(value.dtype)
 
   return jax.tree.map(move, averages, values)
 

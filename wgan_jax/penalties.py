@@ -11,14 +11,15 @@ References:
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
+from wgan_jax.numerics import norm
 from wgan_jax.types import CriticFn, Params
 
 
@@ -62,7 +63,8 @@ def perturb(key: jax.Array, real: jax.Array) -> jax.Array:
   chex.assert_type(real, float)
   key_alpha, key_u = jax.random.split(key)
   alpha = jax.random.uniform(key_alpha, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
-  return real + alpha * jax.random.uniform(key_u, real.shape, real.dtype) * jnp.std(real) / 2
+  deviation = norm((real - jnp.mean(real)).ravel()) / math.sqrt(real.size)
+  return real + alpha * jax.random.uniform(key_u, real.shape, real.dtype) * deviation / 2
 
 
 def gradient_norms(critic_fn: CriticFn, x: jax.Array) -> jax.Array:
@@ -79,8 +81,7 @@ def gradient_norms(critic_fn: CriticFn, x: jax.Array) -> jax.Array:
   """
   chex.assert_type(x, float)
   gradients = jax.vmap(jax.grad(critic_fn))(x)
-  # The gradient of a plain norm at zero is 0 / 0, and a flat critic is there at once.
-  return optax.safe_norm(gradients.reshape(x.shape[0], -1), 0.0, axis=1)
+  return norm(gradients.reshape(x.shape[0], -1))
 
 
 def penalize(norms: jax.Array, *, target: float = 1.0, one_sided: bool = False) -> jax.Array:
@@ -169,7 +170,9 @@ def clip_params(params: Params, clip_value: float | jax.Array) -> Params:
   References:
     [2], Algorithm 1, line 7.
   """
-  return optax.tree.clip(params, -clip_value, clip_value)
+  return jax.tree.map(
+    lambda leaf: jnp.clip(leaf, -clip_value, clip_value).astype(leaf.dtype), params
+  )
 
 
 class Penalty(NamedTuple):

@@ -171,9 +171,18 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   def sample_latents(key):
     return jax.random.normal(key, (config.batch_size, latent_dim))
 
+  def draw_real(key, data):
+    real = sample_real(key, data, config.batch_size)
+    if not jnp.issubdtype(real.dtype, jnp.floating):
+      raise ValueError(
+        f"sample_real must return floats in the range of the generator's samples, got {real.dtype}:"
+        " images of 0 to 255 are scaled to [-1, 1] first"
+      )
+    return real
+
   def update_critic(key, state, hparams, data):
     key_real, key_latents, key_epsilon = jax.random.split(key, 3)
-    real = sample_real(key_real, data, config.batch_size)
+    real = draw_real(key_real, data)
     # The statistics that this pass would move are dropped: the generator is not being updated.
     fake, _ = generator.apply(
       state.generator_params, state.batch_stats, sample_latents(key_latents), train=True
@@ -192,7 +201,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   def update_generator(key, state, hparams, data):
     real = None
     if loss.generator_sees_real:
-      real = sample_real(jax.random.fold_in(key, _REAL_SAMPLES), data, config.batch_size)
+      real = draw_real(jax.random.fold_in(key, _REAL_SAMPLES), data)
     (generator_loss, batch_stats), gradients = jax.value_and_grad(
       objectives.generator, has_aux=True
     )(state.generator_params, state.batch_stats, state.critic_params, sample_latents(key), real)
@@ -226,9 +235,8 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   def step(state, hparams, data):
     factor = decay(schedule, state.step, hparams.decay_steps)
     rate, critic_rate = hparams.learning_rate, hparams.critic_learning_rate
-    of_critic = hparams._replace(
-      learning_rate=factor * (rate if critic_rate is None else critic_rate)
-    )
+    critic_rate = rate if critic_rate is None else critic_rate
+    of_critic = hparams._replace(learning_rate=_times(factor, critic_rate))
     key_critic, key_generator = jax.random.split(jax.random.fold_in(state.key, state.step))
     state, metrics = jax.lax.scan(
       lambda state, key: update_critic(key, state, of_critic, data),
@@ -236,7 +244,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
       jax.random.split(key_critic, config.n_critic),
       unroll=min(config.unroll, config.n_critic),
     )
-    of_generator = hparams._replace(learning_rate=factor * rate)
+    of_generator = hparams._replace(learning_rate=_times(factor, rate))
     state, generator_loss = update_generator(key_generator, state, of_generator, data)
     current = state.generator_params, state.batch_stats
     ema = move_average(state.ema, current, config.batch_size, hparams.ema_half_life)
@@ -290,8 +298,18 @@ def _check_row(field: str, value, rows: dict, row_type: type) -> None:
 
 
 def _update(config, hparams, gradients, params, opt_state):
-  updates, opt_state = make_optimizer(config, hparams).update(gradients, opt_state, params)
-  return optax.apply_updates(params, updates), opt_state
+  updates, moved = make_optimizer(config, hparams).update(gradients, opt_state, params)
+  # A learning rate of more bits than the parameters makes them no wider.
+  moved = jax.tree.map(
+    lambda new, old: new if new.dtype == old.dtype else new.astype(old.dtype), moved, opt_state
+  )
+  return optax.apply_updates(params, updates), moved
+
+
+def _times(factor, rate):
+  """Scales a learning rate in its own type."""
+  rate = jnp.asarray(rate)
+  return factor.astype(rate.dtype) * rate
 
 
 def _all_finite(*trees) -> jax.Array:

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy  # Its modules, which take a second to load, are loaded at their first use.
 
+from wgan_jax.numerics import as_float, power_of_two, scale_of, widen
+
 _MAX_ITERATIONS = 2**40  # Far more than the network simplex needs for any cloud that fits.
 
 
@@ -54,13 +56,17 @@ def wasserstein_1d(x: jax.Array, y: jax.Array) -> jax.Array:
   chex.assert_rank([x, y], 1)
   _refuse_empty(x, y)
   n, m = x.shape[0], y.shape[0]
-  x, y = _sort(x), _sort(y)
+  x, y = as_float(x), as_float(y)
+  dtype = jnp.result_type(x, y)
+  x, y = (_sort(widen(sample.astype(dtype))) for sample in (x, y))
   if n == m:
-    return jnp.mean(jnp.abs(x - y))
+    return jnp.mean(jnp.abs(x - y)).astype(dtype)
   values = _sort(jnp.concatenate([x, y]))
-  x_cdf = jnp.searchsorted(x, values[:-1], side="right") / n
-  y_cdf = jnp.searchsorted(y, values[:-1], side="right") / m
-  return jnp.sum(jnp.abs(x_cdf - y_cdf) * jnp.diff(values))
+
+  def cdf(sample):
+    return jnp.searchsorted(sample, values[:-1], side="right").astype(values.dtype) / len(sample)
+
+  return jnp.sum(jnp.abs(cdf(x) - cdf(y)) * jnp.diff(values)).astype(dtype)
 
 
 def sliced_wasserstein(key: jax.Array, x: jax.Array, y: jax.Array, n_projections: int) -> jax.Array:
@@ -92,15 +98,19 @@ def sliced_wasserstein(key: jax.Array, x: jax.Array, y: jax.Array, n_projections
   _refuse_empty(x, y)
   if n_projections < 1:
     raise ValueError(f"n_projections must be at least 1, got {n_projections}")
-  x, y = x.reshape(x.shape[0], -1), y.reshape(y.shape[0], -1)
+  x, y = (as_float(sample).reshape(sample.shape[0], -1) for sample in (x, y))
+  dtype = jnp.result_type(x, y)
+  x, y = (widen(sample.astype(dtype)) for sample in (x, y))
   directions = jax.random.normal(key, (n_projections, x.shape[1]), x.dtype)
   directions /= jnp.linalg.norm(directions, axis=1, keepdims=True)
+  # A common offset would cost the projections their digits. It moves nothing.
+  offset = jax.lax.stop_gradient(jnp.mean(x, axis=0))
 
   def project(samples):
     # The default precision of a GPU or TPU would round the samples to three digits.
-    return jnp.matmul(directions, samples.T, precision=jax.lax.Precision.HIGHEST)
+    return jnp.matmul(directions, (samples - offset[None]).T, precision=jax.lax.Precision.HIGHEST)
 
-  return jnp.mean(jax.vmap(wasserstein_1d)(project(x), project(y)))
+  return jnp.mean(jax.vmap(wasserstein_1d)(project(x), project(y))).astype(dtype)
 
 
 @jax.custom_jvp
@@ -174,15 +184,21 @@ def transport_plan(
   if x.shape[1:] != y.shape[1:]:
     raise ValueError(f"y must have points of x's shape {x.shape[1:]}, got {y.shape[1:]}")
   n, m = len(x), len(y)
-  costs = scipy.spatial.distance.cdist(x.reshape(n, -1), y.reshape(m, -1))
+  # Twice: squares of the points stay in range, and POT's tolerances are absolute.
+  scale = scale_of(x, y)
+  costs = scipy.spatial.distance.cdist((x / scale).reshape(n, -1), (y / scale).reshape(m, -1))
+  cost_scale = scale_of(costs)
+  costs /= cost_scale
   if n == m and x_weights is None and y_weights is None:
     rows, columns = scipy.optimize.linear_sum_assignment(costs)
     plan = np.zeros((n, n))
     plan[rows, columns] = 1 / n
-    return Plan(float(costs[rows, columns].mean()), plan)
-  return _network_simplex(
-    costs, _weights("x_weights", x_weights, n), _weights("y_weights", y_weights, m)
-  )
+    distance = costs[rows, columns].mean()
+  else:
+    x_weights, y_weights = _weights("x_weights", x_weights, n), _weights("y_weights", y_weights, m)
+    plan = _network_simplex(costs, x_weights, y_weights)
+    distance = np.sum(plan * costs)
+  return Plan(float(distance * cost_scale * scale), plan)
 
 
 def jensen_shannon(p: jax.Array, q: jax.Array, axis: int = -1) -> jax.Array:
@@ -206,8 +222,17 @@ def jensen_shannon(p: jax.Array, q: jax.Array, axis: int = -1) -> jax.Array:
     [3], section 2.
   """
   chex.assert_equal_shape([p, q])
+  p, q = as_float(p), as_float(q)
+  dtype = jnp.result_type(p, q)
   valid = jnp.all((p >= 0) & (q >= 0), axis=axis)
-  p, q = p / jnp.sum(p, axis=axis, keepdims=True), q / jnp.sum(q, axis=axis, keepdims=True)
+
+  def normalise(weights):
+    weights = widen(weights.astype(dtype))
+    largest = jax.lax.stop_gradient(jnp.max(weights, axis=axis, keepdims=True))
+    weights /= power_of_two(largest)  # Their sum then stays in range.
+    return weights / jnp.sum(weights, axis=axis, keepdims=True)
+
+  p, q = normalise(p), normalise(q)
 
   def kl_to_mean(a):
     # 0 log 0 = 0 with gradient zero. One `where` alone would leave 0 / 0 in the gradient.
@@ -215,10 +240,10 @@ def jensen_shannon(p: jax.Array, q: jax.Array, axis: int = -1) -> jax.Array:
     return jnp.sum(a * jnp.log(ratio), axis=axis)
 
   divergence = (kl_to_mean(p) + kl_to_mean(q)) / 2
-  return jnp.where(valid, jnp.clip(divergence, 0.0, jnp.log(2.0)), jnp.nan)
+  return jnp.where(valid, jnp.clip(divergence, 0.0, jnp.log(2.0)), jnp.nan).astype(dtype)
 
 
-def _network_simplex(costs, x_weights, y_weights) -> Plan:
+def _network_simplex(costs, x_weights, y_weights):
   try:
     import ot  # Slow to import, and most distances do not need it.
   except ImportError as error:
@@ -230,7 +255,7 @@ def _network_simplex(costs, x_weights, y_weights) -> Plan:
   plan, log = ot.emd(x_weights, y_weights, costs, numItermax=_MAX_ITERATIONS, log=True)
   if log["warning"] is not None:
     raise ValueError(f"no optimal plan was found: {log['warning']}")
-  return Plan(float(np.sum(plan * costs)), plan)
+  return plan
 
 
 def _refuse_empty(x, y):

@@ -9,6 +9,8 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
+import jax
+
 from experiments.host.environment import installed_version
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
@@ -50,6 +52,7 @@ def read_recorded(config: pathlib.Path, kind: str) -> list[Settings]:
       f"--workdir={config.parent} holds a sweep: name one of the runs in its members/"
     )
   check_format(record, config)
+  _check_prng(record, config)
   members = [record.get("settings")] if kind == "run" else record.get("members")
   if not isinstance(members, list):
     raise UserError(f"{config}: damaged, or of a single run: it lists no members")
@@ -121,7 +124,10 @@ def write_record(
     try:
       record["environment"], record["resumed_in"] = earlier["environment"], earlier["resumed_in"]
       last = [record["environment"], *record["resumed_in"]][-1]
-      changed = [name for name in environment if environment[name] != last.get(name)]
+      # A name that an earlier version did not record is not known to have changed.
+      changed = [
+        name for name in environment if environment[name] != last.get(name, environment[name])
+      ]
     except (AttributeError, KeyError, TypeError) as error:
       raise UserError(f"{path}: damaged, or of another version") from error
     check_data(path, data_sha256)
@@ -134,6 +140,18 @@ def write_record(
           file=sys.stderr,
         )
   write_json(path, record)
+
+
+def _check_prng(record: dict, config: pathlib.Path) -> None:
+  """Refuses a run whose keys are of another generator of random numbers than JAX's own now."""
+  environment = record.get("environment")
+  recorded = environment.get("prng") if isinstance(environment, dict) else None
+  now = jax.config.jax_default_prng_impl
+  if recorded not in (None, now):
+    raise UserError(
+      f"{config}: begun with the random numbers of {recorded}, JAX has {now} now: set"
+      f" JAX_DEFAULT_PRNG_IMPL={recorded}"
+    )
 
 
 def stamp() -> dict:

@@ -99,8 +99,20 @@ def describe_environment() -> dict:
     "dtype": str(jnp.zeros(()).dtype),
     "matmul_precision": str(jax.config.jax_default_matmul_precision or "default"),
     "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    "processor": _processor(),
+    "prng": jax.config.jax_default_prng_impl,
+    "threefry_partitionable": getattr(jax.config, "jax_threefry_partitionable", True),
     "commit": _commit(),
   }
+
+
+def _processor() -> str:
+  """The model of the processor, on which the order of a sum may depend."""
+  with contextlib.suppress(OSError):
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+      if line.startswith("model name"):
+        return line.partition(":")[2].strip()
+  return platform.processor() or platform.machine()
 
 
 def installed_version(package: str) -> str | None:

@@ -10,6 +10,7 @@ import scipy.linalg
 import scipy.sparse.linalg
 from helpers.compiling import jit
 
+from wgan_jax import lipschitz
 from wgan_jax.convolution.primitive import conv_general_dilated
 from wgan_jax.layers import Conv, Dense
 from wgan_jax.lipschitz import operator_norm
@@ -100,3 +101,10 @@ def test_a_guess_from_below_is_raised_until_proved(monkeypatch, name, factor):
   monkeypatch.setattr(scipy.linalg, "eigvalsh", lambda gram: value)
   monkeypatch.setattr(scipy.sparse.linalg, "eigsh", lambda gram, *_, **__: (value, None))
   assert exact <= operator_norm(layer, input_shape) < 4 * exact
+
+
+def test_the_allowance_for_rounding_is_in_the_bound():
+  """Sums of so many terms may be rounded by a thousandth: far above the margin of the search."""
+  n_terms = 10**12
+  bound = lipschitz._largest_eigenvalue_bound(np.eye(3), n_terms)
+  assert bound >= 1 + 4 * np.finfo(np.float64).eps * 3 * n_terms > 1.001

@@ -256,3 +256,10 @@ def test_clip_params_clips_every_leaf_with_a_traced_bound():
   clipped = jax.jit(wgan_jax.clip_params)(params, 0.01)
   expected = {"kernel": jnp.array([[-0.01, 0.005]]), "bias": jnp.array([0.01])}
   chex.assert_trees_all_close(clipped, expected)
+
+
+def test_clipping_keeps_the_types_of_the_parameters():
+  with jax.enable_x64(True):
+    params = {"w": jnp.ones(2, jnp.float32), "v": jnp.ones(2, jnp.float64)}
+    clipped = wgan_jax.clip_params(params, jnp.float64(0.1))
+  chex.assert_trees_all_equal_dtypes(clipped, params)

@@ -183,6 +183,47 @@ def test_real_samples_for_the_generator_leave_all_other_draws_alone():
   chex.assert_trees_all_close(with_real[1], without[1], rtol=1e-6)
 
 
+def test_the_critic_sees_fakes_of_the_generators_training_mode():
+  """Samples are 100 larger there: the gap of scores of a critic that is not moved shows it."""
+  config = Config(penalty="none", n_critic=1, batch_size=4)
+  _, (info,) = run(config, translating_pair(), hparams=Hparams(learning_rate=0.0))
+  assert -110 < float(info.estimate) < -90  # c(x) = x = 1 on real samples.
+
+
+def test_real_samples_that_are_no_floats_are_refused():
+  """Whatever the penalty: 0 to 255 would be compared with tanh's -1 to 1."""
+  images = jnp.zeros((4, 1), jnp.uint8)
+  for penalty in ("none", "clip", "gp"):
+    with pytest.raises(ValueError, match="got uint8: images"):
+      run(Config(penalty=penalty, batch_size=4), shift_pair(linear_critic), lambda *_: images)
+
+
+@pytest.mark.parametrize("penalty", ["gp", "clip"])
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_hyperparameters_of_float64_widen_no_state(penalty, optimizer):
+  with jax.enable_x64(True):
+    hparams = jax.tree.map(jnp.float64, HPARAMS._replace(critic_learning_rate=1e-2, decay_steps=9))
+    config = Config(penalty=penalty, optimizer=optimizer, batch_size=4, n_critic=2)
+    training = wgan_jax.make_training(config, PAIR, sample_points)
+    to_float32 = functools.partial(
+      jax.tree.map, lambda x: x.astype(jnp.float32) if x.dtype == jnp.float64 else x
+    )
+    start = to_float32(training.init(KEY, hparams))
+    state, _ = jit(training.step)(start, hparams, points().astype(jnp.float32))
+  chex.assert_trees_all_equal_dtypes(state, start)
+  moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.critic_params, start.critic_params)
+  assert any(jax.tree.leaves(moved))
+
+
+def test_a_step_passes_under_strict_promotion():
+  """With an optimiser that does: optax's Adam raises its decay to an integer power."""
+  config = Config(optimizer="rmsprop", batch_size=2, n_critic=1)
+  with jax.numpy_dtype_promotion("strict"):
+    pair = shift_pair(linear_critic)
+    _, (info,) = run(config, pair, hparams=HPARAMS._replace(decay_steps=10, ema_half_life=8.0))
+  assert bool(info.finite)
+
+
 def test_running_statistics_move_in_the_generators_update_only():
   state, _ = run(Config(n_critic=4, batch_size=2), shift_pair(linear_critic), n_steps=3)
   assert int(state.batch_stats["count"]) == 3
