@@ -12,9 +12,10 @@ from experiments.engine.planning import default_batching
 from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
 from experiments.spec.datasets import DATASETS, Dataset, load_dataset
+from experiments.spec.defaults import PLAIN_DCGAN
 from experiments.spec.grid import Grid
 from experiments.spec.settings import Settings, make_loader
-from wgan_jax import Config, Hparams, Pair, Training, make_training
+from wgan_jax import OPTIMIZERS, Config, Hparams, Pair, Training, make_training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +33,17 @@ class Lab:
   def settings(self, dataset: str, seeds: int, **choices) -> list[Settings]:
     """Lists the settings of a grid; choices are a value, or a tuple of them, by flag name.
 
-    Claims about images are tested on a plain DCGAN: the launchers' own networks are tuned, by a
-    search that a claim about a method must not depend on.
+    Claims about images are tested on a plain DCGAN, at the optimisers' own learning rates: the
+    launchers' networks are tuned, by a search that a claim about a method must not depend on.
     """
-    if DATASETS[dataset].kind == "images":
-      choices = {"architecture": "dcgan"} | choices
+    of_images = DATASETS[dataset].kind == "images"
+    if of_images and choices.get("architecture", "dcgan") == "dcgan":
+      choices = PLAIN_DCGAN | choices
     chosen = {k: v if isinstance(v, tuple) else (v,) for k, v in choices.items()}
-    return Grid(dataset, chosen).settings(range(seeds))
+    runs = Grid(dataset, chosen).settings(range(seeds))
+    if not of_images or "learning_rate" in choices:
+      return runs
+    return [dataclasses.replace(run, learning_rate=_own_rate(run.optimizer)) for run in runs]
 
   def observe(
     self, config: Config, networks: Pair, source: tuple, hparams, seeds: int, at: Sequence, look
@@ -92,6 +97,10 @@ class Lab:
         folder, runs, load, batching=batching, at_once=None, steps=steps, intervals=intervals
       )
       return read_members(folder)
+
+
+def _own_rate(optimizer):
+  return OPTIMIZERS[optimizer].defaults["learning_rate"]
 
 
 def _members(hparams, seeds):

@@ -10,6 +10,8 @@ from experiments.spec.settings import Settings
 
 PAPER_STEPS = {"images": 20_000, "points": 100_000}
 """The length of a run with --preset=paper, by kind of data."""
+PLAIN_DCGAN = {"architecture": "dcgan", "width": 32, "batch_size": 64}
+"""Networks of images that no search has tuned: those of the papers' presets and of the claims."""
 _OF_NETWORKS = (
   "width", "depth", "latent_dim", "batch_size", "learning_rate", "ema_half_life", "steps",
 )  # fmt: skip
@@ -20,16 +22,17 @@ def default_steps(settings: Settings, preset: str | None = None) -> int:
   source = DATASETS[settings.dataset]
   if preset is not None:
     return PAPER_STEPS[source.kind]
-  return source.steps or ARCHITECTURES[settings.architecture].steps
+  updates = ARCHITECTURES[settings.architecture].updates
+  return source.steps or max(1, updates // (settings.n_critic + 1))
 
 
 def steps_text(kind: str) -> str:
   """Says for `--help` how long a run on a kind of data is unless chosen."""
-  architectures = [(name, row) for name, row in ARCHITECTURES.items() if kind in row.kinds]
-  texts = [f"{row.steps:,} with {name}" for name, row in architectures]
   of_data = {source.steps for source in DATASETS.values() if source.kind == kind} - {None}
-  if of_data:
-    texts = [f"{steps:,}" for steps in sorted(of_data)]
+  texts = [f"{steps:,}" for steps in sorted(of_data)]
+  if not texts:
+    rows = {name: row for name, row in ARCHITECTURES.items() if kind in row.kinds}
+    texts = [f"{row.updates:,} updates of either network with {name}" for name, row in rows.items()]
   return ", ".join([*texts, f"{PAPER_STEPS[kind]:,} with --preset"])
 
 
@@ -48,7 +51,9 @@ def paper_preset(dataset: str, loss: str, penalty: str, optimizer: str | None) -
   row = ROWS["penalty"][penalty]
   of_wgan_gp = row.cost is not None and row.loss == loss == "wasserstein"
   if DATASETS[dataset].kind == "images":
-    preset = {"architecture": "dcgan"}
+    (plain,) = Grid(dataset, {"loss": (loss,), "penalty": (penalty,)}).settings([0])
+    name = optimizer or plain.optimizer
+    preset = PLAIN_DCGAN | {"learning_rate": ROWS["optimizer"][name].defaults["learning_rate"]}
     adam = {"learning_rate": 1e-4, "beta1": 0.0, "beta2": 0.9} if of_wgan_gp else {}
   else:
     preset = {"width": 512, "depth": 3, "batch_size": 256}

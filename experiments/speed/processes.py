@@ -11,6 +11,7 @@ import time
 
 from experiments.host import files
 from experiments.host.errors import UserError
+from experiments.spec.defaults import PLAIN_DCGAN
 from experiments.speed.turns import Measurement, MedianRange
 
 # Linux counts the memory of the process that forks as the child's own: a small one forks it.
@@ -41,7 +42,9 @@ def memory(rounds: int) -> Measurement:
   """Peak memory of the process that trains at width 64 with 64 images a batch."""
   del rounds  # It hardly differs.
   with tempfile.TemporaryDirectory() as folder:
-    peak = _train(pathlib.Path(folder) / "run", "--architecture=dcgan", "--width=64", "--steps=40")
+    choices = PLAIN_DCGAN | {"width": 64, "steps": 40}
+    arguments = [f"--{name}={value}" for name, value in choices.items()]
+    peak = _train(pathlib.Path(folder) / "run", *arguments)
   return Measurement(MedianRange.of([peak / 2**30]), "GiB", {})
 
 

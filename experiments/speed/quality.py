@@ -46,7 +46,9 @@ class Contest(NamedTuple):
   until_goal: tuple[str, ...]
 
 
-def time_to_quality(rounds: int, settings: Settings, plain: Settings) -> Measurement:
+def time_to_quality(
+  rounds: int, settings: Settings, plain: Settings, plain_steps: int
+) -> Measurement:
   """Compares the seconds of training until a share of .75 of the samples is readable.
 
   Args:
@@ -54,13 +56,14 @@ def time_to_quality(rounds: int, settings: Settings, plain: Settings) -> Measure
     settings: of the main job, and of PyTorch's. All train on MNIST, or without it on the
       digits.
     plain: other settings, whose last Fréchet distance is waited for too.
+    plain_steps: how long these train.
 
   Returns:
     How many times sooner the main job has that share than PyTorch; the details hold every curve,
     and how many times sooner it has the distance of the plain run's end than that run.
   """
   dataset = load_dataset(resolve_auto(None))
-  n_steps, n_plain = default_steps(settings), default_steps(plain)
+  n_steps = default_steps(settings)
   pytorch, device = pytorch_for_device()
   contest = Contest(
     make={
@@ -68,7 +71,7 @@ def time_to_quality(rounds: int, settings: Settings, plain: Settings) -> Measure
       "plain": functools.partial(_jax_runner, plain, dataset),
       "pytorch": functools.partial(_pytorch_runner, pytorch, device, settings, dataset),
     },
-    steps={"default": n_steps, "plain": n_plain, "pytorch": n_steps},
+    steps={"default": n_steps, "plain": plain_steps, "pytorch": n_steps},
     until_goal=("pytorch",),
   )
   judge = load_classifier_measures(dataset)

@@ -36,10 +36,15 @@ def test_members_are_the_seeds_of_the_first_hyperparameters_then_of_the_next(tmp
 
 
 def test_claims_about_images_are_tested_on_a_plain_dcgan(tmp_path):
-  """Whatever networks the launchers have; what a claim names stands."""
+  """Whatever networks and rates the launchers have; what a claim names stands."""
   lab = Lab(tmp_path, None, {})
-  for choices, expected in (({}, "dcgan"), ({"architecture": "mlp"}, "mlp")):
-    (settings,) = lab.settings("digits", 1, methods="gp", **choices)
-    assert settings.architecture == expected
-  (settings,) = lab.settings("ring", 1, methods="gp")
-  assert settings.architecture == "mlp"
+
+  def of(dataset="digits", **choices):
+    (made,) = lab.settings(dataset, 1, **{"methods": "gp"} | choices)
+    return made.architecture, made.width, made.batch_size, made.learning_rate
+
+  assert of() == of(architecture="dcgan") == ("dcgan", 32, 64, 2e-4)
+  assert of(methods="clip") == ("dcgan", 32, 64, 5e-5)
+  assert of(width=3, learning_rate=1e-2) == ("dcgan", 3, 64, 1e-2)
+  assert of(architecture="mlp") == ("mlp", 256, 64, 2e-4)
+  assert of("ring") == ("mlp", 64, 256, 1e-3)

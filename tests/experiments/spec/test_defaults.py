@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.spec.defaults import default_steps, paper_preset
+from experiments.spec.defaults import PLAIN_DCGAN, default_steps, paper_preset
 from experiments.spec.grid import Grid
 
 _ADAM = {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
@@ -12,10 +12,10 @@ _ADAM = {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
   ("dataset", "loss", "penalty", "expected"),
   [
     ("mnist", "wasserstein", "gp", {"learning_rate": 1e-4, "beta1": 0.0, "beta2": 0.9}),
-    ("mnist", "wasserstein", "clip", {}),
-    ("mnist", "nonsaturating", "none", {}),
-    ("mnist", "nonsaturating", "r1", {}),
-    ("mnist", "nonsaturating", "gp", {}),
+    ("mnist", "wasserstein", "clip", {"learning_rate": 5e-5}),
+    ("mnist", "nonsaturating", "none", {"learning_rate": 2e-4}),
+    ("mnist", "nonsaturating", "r1", {"learning_rate": 2e-4}),
+    ("mnist", "nonsaturating", "gp", {"learning_rate": 2e-4}),
     ("ring", "wasserstein", "gp", _ADAM | {"lambda_gp": 0.1}),
     ("ring", "minimax", "gp", _ADAM),
     ("ring", "nonsaturating", "none", _ADAM),
@@ -25,20 +25,26 @@ _ADAM = {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
   ],
 )
 def test_the_papers_settings(dataset, loss, penalty, expected):
-  networks = {"mnist": {"architecture": "dcgan"}}
+  networks = {"mnist": PLAIN_DCGAN}
   networks["ring"] = {"width": 512, "depth": 3, "batch_size": 256}
-  for optimizer in (None, "adam"):
-    assert paper_preset(dataset, loss, penalty, optimizer) == networks[dataset] | expected
+  assert paper_preset(dataset, loss, penalty, None) == networks[dataset] | expected
   chosen = paper_preset(dataset, loss, penalty, "rmsprop")
-  assert not {"learning_rate", "beta1", "beta2"} & chosen.keys()
+  assert not {"beta1", "beta2"} & chosen.keys()
+  assert chosen.get("learning_rate") == (5e-5 if dataset == "mnist" else None)
+  if penalty != "clip":
+    assert paper_preset(dataset, loss, penalty, "adam") == networks[dataset] | expected
 
 
 @pytest.mark.parametrize(
   ("dataset", "choices", "steps"),
   [
     ("mnist", {}, 6000),
-    ("mnist", {"penalty": ("clip",)}, 1200),
-    ("mnist", {"architecture": ("dcgan",)}, 1200),
+    ("mnist", {"penalty": ("clip",)}, 4000),
+    ("mnist", {"architecture": ("mlp",)}, 1200),
+    # As many updates, of which a step has fewer or more.
+    ("mnist", {"loss": ("nonsaturating",), "penalty": ("none",)}, 12_000),
+    ("mnist", {"n_critic": (1000,)}, 35),
+    ("mnist", {"n_critic": (1000,), "architecture": ("mlp",)}, 7),
     ("ring", {}, 5000),
   ],
 )
