@@ -38,7 +38,7 @@ def register(flag_values: flags.FlagValues) -> None:
 
 def main(flag_values: flags.FlagValues) -> None:
   """Measures the rows, prints each and writes them."""
-  shared_flags.refuse_empty(flag_values, "workdir")
+  shared_flags.check_paths(flag_values, "workdir")
   folder = pathlib.Path(flag_values.workdir).expanduser()
   try:
     folder.mkdir(parents=True, exist_ok=True)

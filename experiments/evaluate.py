@@ -11,6 +11,7 @@ averaged and as the last update left it. Writes evaluation.json and evaluation.p
 
 import functools
 import pathlib
+import tempfile
 
 import jax
 import numpy as np
@@ -76,7 +77,9 @@ def main(flag_values: flags.FlagValues) -> None:
     path = pathlib.Path(flag_values.samples).expanduser()
     samples, title = evaluation.read_samples(path, dataset), path.name
   try:
-    out.mkdir(parents=True, exist_ok=True)  # Before measuring, which takes minutes.
+    # Before measuring, which takes minutes.
+    out.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=out).close()
   except OSError as error:
     raise UserError(f"--out={out} cannot be written ({error.strerror}): name a folder") from error
   classifier = load_classifier_measures(dataset)
@@ -102,12 +105,6 @@ def main(flag_values: flags.FlagValues) -> None:
     exact = measured.measures["exact_wasserstein"]
     critic = evaluation.evaluate_critic(settings, dataset, state, samples, held_out, exact)
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
-  print(
-    f"{title}: {len(samples)} samples and {len(train)} training data, both against"
-    f" {len(held_out)} held out of {dataset.name}; distances and the critic's measures take at most"
-    f" {evaluation.N_EXACT} of each"
-  )
-  _print_table(columns | {"training data": real.measures}, critic)
   if settings is None:
     snapshot = Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
   else:
@@ -130,11 +127,17 @@ def main(flag_values: flags.FlagValues) -> None:
     draw_evaluation(out / "evaluation.png", title, snapshot, dataset, shares, critic, params)
   except OSError as error:
     raise UserError(f"--out={out} cannot be written ({error.strerror})") from error
+  print(
+    f"{title}: {len(samples)} samples and {len(train)} training data, both against"
+    f" {len(held_out)} held out of {dataset.name}; distances and the critic's measures take at most"
+    f" {evaluation.N_EXACT} of each"
+  )
+  _print_table(columns | {"training data": real.measures}, critic)
   print(f"written: {out}/evaluation.json, evaluation.png")
 
 
 def _check(flag_values: flags.FlagValues) -> None:
-  shared_flags.refuse_empty(flag_values, "workdir", "samples", "out")
+  shared_flags.check_paths(flag_values, "workdir", "samples", "out")
   if (flag_values.workdir is None) == (flag_values.samples is None):
     raise UserError("name either a run with --workdir, or a file with --samples")
   options = dict.fromkeys(option for row in DATASETS.values() for option in row.options)

@@ -49,7 +49,7 @@ def register(flag_values: flags.FlagValues) -> None:
 
 def main(flag_values: flags.FlagValues) -> None:
   """Lists the claims, or runs them."""
-  shared_flags.refuse_empty(flag_values, "workdir", "data_dir", "compilation_cache")
+  shared_flags.check_paths(flag_values, "workdir", "data_dir", "compilation_cache")
   if flag_values.claim and flag_values.all:
     raise UserError("--claim does nothing with --all: leave one of them out")
   if flag_values["data_dir"].present and flag_values.scale == "quick":

@@ -21,7 +21,7 @@ from experiments.host.errors import UserError
 from experiments.host.files import write_bytes
 from experiments.measures.draws import generate_many
 from experiments.spec.datasets import POINTS
-from experiments.spec.flags import MAX_SEED, STEP_ROW, refuse_empty, register_rows
+from experiments.spec.flags import MAX_SEED, STEP_ROW, check_paths, register_rows
 from wgan_jax.data.images import to_uint8
 
 _MAX_GRID = 2500
@@ -44,7 +44,7 @@ def main(flag_values: flags.FlagValues) -> None:
   """Restores, draws and writes."""
   if flag_values.workdir is None:
     raise UserError("--workdir is missing: name a run folder")
-  refuse_empty(flag_values, "workdir", "out")
+  check_paths(flag_values, "workdir", "out")
   folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
   settings, state = folder.restore(flag_values.step)
   averaged = flag_values.averaged

@@ -13,6 +13,7 @@ tensorboard/     events, with --tensorboard
 import dataclasses
 import pathlib
 import sys
+import time
 
 import jax
 
@@ -67,6 +68,7 @@ class RunFolder:
       n_pending: how many of its steps wait for their line of metrics.
     """
     checkpoints.clear_after(self.checkpoints, step)
+    self._set_aside(step)
     # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
     files.keep_lines(self.metrics, lambda row: row["step"] + n_pending <= step)
     files.keep_lines(self.timing, lambda row: row["step"] <= step)
@@ -74,6 +76,17 @@ class RunFolder:
     if step > n_pending and logged != [step - n_pending]:
       print(
         f"warning: {self.metrics} lacks lines up to step {step - n_pending}: they are lost",
+        file=sys.stderr,
+      )
+
+  def _set_aside(self, step: int) -> None:
+    """Keeps the record of a run whose checkpoints are gone: a start from 0 would empty it."""
+    if step == 0 and self.summary.exists():
+      aside = self.path / f"metrics-{time.time_ns()}.jsonl"
+      files.write_bytes(aside, self.metrics.read_bytes() if self.metrics.exists() else b"")
+      print(
+        f"warning: {self.path} has ended once, but has no checkpoint: it starts from step 0;"
+        f" its lines are kept as {aside.name}",
         file=sys.stderr,
       )
 

@@ -23,6 +23,8 @@ from experiments.spec.flags import MAX_STEPS
 
 # A chunk also ends here, however rarely one logs: a signal and a divergence wait for its end.
 _LONGEST_CHUNK = 1000
+_LONGEST_SECONDS = 5.0
+_FIRST_CHUNK = 20  # Steps of the first, before their time is known.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +46,12 @@ class Intervals:
     """Returns the most steps of one chunk."""
     return min(*self._ends)
 
-  def next(self, step: int, last: int) -> int:
-    """Returns where the chunk from `step` ends: at a multiple of an interval, or the last step."""
-    return min(*((step // n + 1) * n for n in self._ends), last)
+  def next(self, step: int, last: int, most: int = _LONGEST_CHUNK) -> int:
+    """Returns where the chunk from `step` ends.
+
+    At a multiple of an interval, at the last step, or after `most` steps.
+    """
+    return min(*((step // n + 1) * n for n in self._ends), last, step + most)
 
   @property
   def _ends(self):
@@ -100,11 +105,16 @@ def train(
   display.begin(place.title, step, steps, alive)
   if step == steps and any(rows for rows, lives in zip(pending, alive, strict=True) if lives):
     log()  # Killed after the last checkpoint: the rewind undid the line of part of an interval.
+  most = _FIRST_CHUNK
+  drawn = all(folder.sample(step).exists() for folder in place.folders)
+  if 0 < step < steps and step % intervals.sample == 0 and not drawn:
+    place.draw(engine, members)  # Killed between a checkpoint and its picture.
   while step < steps and any(alive):
     started, first, measuring = time.perf_counter(), step, 0.0
-    step = intervals.next(step, steps)
+    step = intervals.next(step, steps, most)
     members, info = engine.chunk(members, step - first)
     seconds = time.perf_counter() - started
+    most = max(1, int(_LONGEST_SECONDS * (step - first) / seconds))
     for i in np.flatnonzero(alive):
       n_finite = int(info.finite[i].sum())
       pending[i] += rows_of(jax.tree.map(lambda rows, i=i, n=n_finite: rows[i, :n], info))
@@ -118,11 +128,11 @@ def train(
     if step % intervals.log == 0:
       # A line at the last step may be of a part of its interval: a longer run makes it whole.
       pending = [[] if lives else rows for lives, rows in zip(alive, pending, strict=True)]
-    if step % intervals.sample == 0 and not last:
-      place.draw(engine, members)
     stopping = stop.signal if not last else 0
     if step % intervals.checkpoint == 0 or last or stopping:
       place.save(step, engine.fetch(members), pending)
+    if step % intervals.sample == 0 and not last:
+      place.draw(engine, members)
     timing = {"step": step, "steps": step - first, "time": time.time(), "chunk_seconds": seconds}
     timing["steps_per_second"] = (step - first) / seconds
     timing["host_seconds"] = time.perf_counter() - started - seconds

@@ -5,6 +5,7 @@ A `kind` is "run" or "sweep": what a folder should hold.
 
 import contextlib
 import fcntl
+import os
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -13,10 +14,8 @@ import jax
 
 from experiments.host.environment import installed_version
 from experiments.host.errors import UserError
-from experiments.host.files import read_json, write_json
+from experiments.host.files import open_regular, read_json, write_json
 from experiments.spec.settings import Settings
-
-_BEFORE_CONFIG = {".lock", ".config.json.partial"}  # What is there before config.json.
 
 FORMAT = 2
 """The form of a config.json that is written; a file without a number is of the first form, 1."""
@@ -33,9 +32,15 @@ def is_unused(path: pathlib.Path, kind: str) -> bool:
     raise UserError(f"--workdir={path} is a file: name a folder")
   if (path / "config.json").exists():
     return False
-  if path.exists() and {child.name for child in path.iterdir()} - _BEFORE_CONFIG:
+  if path.exists() and not all(map(_is_before_config, path.iterdir())):
     raise UserError(f"--workdir={path} holds other files and no {kind}: name another folder")
   return True
+
+
+def _is_before_config(child: pathlib.Path) -> bool:
+  """Whether it is what a start that was killed may leave before config.json."""
+  is_partial = child.name.startswith(".config.json.") and child.name.endswith(".partial")
+  return child.name == ".lock" or is_partial
 
 
 def read_recorded(config: pathlib.Path, kind: str) -> list[Settings]:
@@ -90,7 +95,7 @@ def locked(path: pathlib.Path) -> Iterator[None]:
   """
   try:
     path.mkdir(parents=True, exist_ok=True)
-    lock = (path / ".lock").open("w")
+    lock = open_regular(path / ".lock", os.O_RDWR | os.O_CREAT)
   except OSError as error:
     raise UserError(f"--workdir={path} cannot be written ({error.strerror})") from error
   with lock:

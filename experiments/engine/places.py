@@ -1,5 +1,7 @@
 """Keeps members between two starts, and ends their folders: of a run alone, or of a group."""
 
+import contextlib
+import sys
 import time
 
 import chex
@@ -56,6 +58,10 @@ class RunPlace:
 
   def draw(self, engine: Engine, members: Members, *, last: bool = False) -> None:
     """Draws samples, and curves as often as they hold up training little."""
+    with _warning_instead():
+      self._draw(engine, members, last)
+
+  def _draw(self, engine, members, last):
     engine.draw(members, self.folders)
     (step,) = members.state.step.tolist()
     if step and self.events is not None:
@@ -143,7 +149,8 @@ class GroupPlace:
 
   def draw(self, engine: Engine, members: Members) -> None:
     """Draws each member's samples."""
-    engine.draw(members, self.folders)
+    with _warning_instead():
+      engine.draw(members, self.folders)
 
   def save(self, step: int, members: Members, pending: list[list[dict]]) -> None:
     """Saves a checkpoint of the group."""
@@ -154,7 +161,7 @@ class GroupPlace:
 
   def finish(self, engine: Engine, members: Members, pending: list[list[dict]]) -> None:
     """Gives each member what a run alone leaves; may be done again after a kill."""
-    engine.draw(members, self.folders)
+    self.draw(engine, members)
     fetched = engine.fetch(members)
     for i, folder in enumerate(self.folders):
       state = _take(fetched.state, i)
@@ -166,6 +173,15 @@ class GroupPlace:
 Place = RunPlace | GroupPlace
 """Both have `path`, the `title` and the `folders` of the members, `timing`, a file whose lines all
 hold `details`, and TensorBoard's `events` or None."""
+
+
+@contextlib.contextmanager
+def _warning_instead():
+  """A picture that cannot be drawn costs a picture, and no training."""
+  try:
+    yield
+  except Exception as error:
+    print(f"warning: a picture was not drawn: {error}", file=sys.stderr)
 
 
 def _one_like(states: chex.ArrayTree) -> chex.ArrayTree:

@@ -1,15 +1,17 @@
 """The user's cache folder: arrays and decoded images, kept from one run to the next."""
 
 import contextlib
+import functools
 import importlib.metadata
 import io
 import os
 import pathlib
-import tempfile
+import sys
 
 import numpy as np
 
 from experiments.host.digest import digest_files, digest_state
+from experiments.host.files import write_bytes
 from wgan_jax.data import prepare
 from wgan_jax.data.images import Images, load_images
 
@@ -17,11 +19,25 @@ from wgan_jax.data.images import Images, load_images
 def user_cache_folder() -> pathlib.Path:
   """The folder of this project's cache, whether it exists or not.
 
-  It is in XDG_CACHE_HOME, which must be absolute to count, as its specification says.
+  It is in XDG_CACHE_HOME, which must be absolute to count, as its specification says. For a user
+  without a home it is a path at which nothing can be read or written.
   """
   base = os.environ.get("XDG_CACHE_HOME", "")
-  folder = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path.home() / ".cache"
-  return folder / "wgan_jax"
+  if os.path.isabs(base):
+    return pathlib.Path(base) / "wgan_jax"
+  try:
+    return pathlib.Path.home() / ".cache" / "wgan_jax"
+  except RuntimeError:
+    _warn_homeless()
+    return pathlib.Path(os.devnull) / "wgan_jax"
+
+
+@functools.cache
+def _warn_homeless():
+  print(
+    "warning: this user has no home folder: nothing is cached; set XDG_CACHE_HOME to a folder",
+    file=sys.stderr,
+  )
 
 
 def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -47,15 +63,7 @@ def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
   content = io.BytesIO()
   np.savez(content, digest=np.str_(digest_state(arrays)), **arrays)
   path.parent.mkdir(parents=True, exist_ok=True)
-  # Each process writes a file of its own: two that shared one would rename it half-written.
-  descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-  try:
-    with open(descriptor, "wb") as file:
-      file.write(content.getvalue())
-    os.replace(partial, path)
-  except BaseException:  # Ctrl-C, too, must leave nothing.
-    os.unlink(partial)
-    raise
+  write_bytes(path, content.getvalue())
 
 
 def load_cached_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:

@@ -25,6 +25,7 @@ logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 _KEEP = 3
 _DIGEST = "digest.json"
+_MARKS = {"state", "_CHECKPOINT_METADATA"}  # What orbax leaves in the folder of a step.
 
 
 class Checkpoint(NamedTuple):
@@ -133,7 +134,17 @@ def clear_after(directory: pathlib.Path, step: int) -> None:
   """Makes room to save later steps again: deletes unfinished checkpoints, renames damaged ones.
 
   The run resumes from `step`: later checkpoints did not verify.
+
+  Raises:
+    UserError: a folder there was not made by this module: none of its files is touched.
   """
+  if directory.is_symlink():
+    raise UserError(f"{directory} is a link: put the checkpoints themselves there")
+  for step_there in _all_steps(directory):
+    folder = directory / str(step_there)
+    held = {child.name for child in folder.iterdir()}
+    if folder.is_symlink() or (held and not held & _MARKS):
+      raise UserError(f"{folder} is no checkpoint: move it elsewhere")
   whole = steps(directory)
   for later in _all_steps(directory):
     folder = directory / str(later)
@@ -146,7 +157,8 @@ def clear_after(directory: pathlib.Path, step: int) -> None:
 def _all_steps(directory):
   if not directory.is_dir():
     return []
-  return sorted(int(child.name) for child in directory.iterdir() if child.name.isdecimal())
+  folders = (child for child in directory.iterdir() if child.is_dir())
+  return sorted(int(child.name) for child in folders if child.name.isdecimal())
 
 
 def _digest_files(folder: pathlib.Path, pending: list[dict]) -> str:

@@ -1,8 +1,11 @@
 """Runs launchers: a command line into `main`, its errors into one line and an exit status."""
 
+import contextlib
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 import jax
 from absl import flags
@@ -31,8 +34,10 @@ def run(
   Returns:
     The exit status: 0, 2 for an error that a user can mend, 130 for Ctrl-C, or that of `Stopped`.
   """
-  if argv is None:  # All modules stay: to look for garbage among them takes .3 s of a start.
-    gc.freeze()
+  if argv is None:
+    gc.freeze()  # All modules stay: to look for garbage among them takes .3 s of a start.
+    sys.stdout, sys.stderr = _Unfailing(sys.stdout), _Unfailing(sys.stderr)
+    os.environ["MPLBACKEND"] = "agg"  # A notebook's, which it inherits, may not be importable.
   flag_values = flags.FlagValues()
   register(flag_values)
   flags.DEFINE_boolean("help", False, "Show this help and exit.", flag_values=flag_values)
@@ -65,6 +70,27 @@ def run(
     lower = ", ".join(f"--{name}" for name in sizes if name in flag_values)
     return _fail(f"out of memory: {f'lower {lower}' if lower else 'free some, and go on'}")
   return 0
+
+
+class _Unfailing:
+  """A stream whose reader may go away, and that takes every letter: output never ends a run."""
+
+  def __init__(self, stream: TextIO):
+    with contextlib.suppress(AttributeError, ValueError):
+      stream.reconfigure(errors="backslashreplace")
+    self._stream = stream
+
+  def write(self, text: str) -> int:
+    with contextlib.suppress(OSError, ValueError):
+      return self._stream.write(text)
+    return len(text)
+
+  def flush(self) -> None:
+    with contextlib.suppress(OSError, ValueError):
+      self._stream.flush()
+
+  def __getattr__(self, name: str):
+    return getattr(self._stream, name)
 
 
 def _fail(message: object) -> int:

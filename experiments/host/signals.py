@@ -4,7 +4,10 @@ import contextlib
 import dataclasses
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+
+_ASK_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 @dataclasses.dataclass
@@ -16,8 +19,15 @@ class Stop:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Stop]:
-  """Remembers Ctrl-C and SIGTERM until the chunk ends; the second signal acts at once."""
+  """Remembers Ctrl-C, SIGTERM and SIGUSR1 until the chunk ends; the second signal acts at once.
+
+  SIGUSR1 is what a cluster's scheduler sends some time before it kills. Only the main thread can
+  handle signals: in another one, none is remembered.
+  """
   stop = Stop()
+  if threading.current_thread() is not threading.main_thread():
+    yield stop
+    return
 
   def remember(number, frame):
     del frame
@@ -25,7 +35,7 @@ def stop_signals() -> Iterator[Stop]:
     signal.signal(number, previous[number])
     print("stopping when this chunk of steps ends; once more to stop at once", file=sys.stderr)
 
-  previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+  previous = {number: signal.signal(number, remember) for number in _ASK_TO_STOP}
   try:
     yield stop
   finally:

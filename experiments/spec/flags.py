@@ -180,7 +180,7 @@ def check_run(flag_values: flags.FlagValues) -> None:
   Raises:
     UserError: names the flag.
   """
-  refuse_empty(flag_values, "workdir", "compilation_cache")
+  check_paths(flag_values, "workdir", "compilation_cache")
   if "data_dir" in flag_values:
     check_data_dir(flag_values, flag_values.dataset)
   if flag_values.slow_every and flag_values.slow_every % flag_values.log_every:
@@ -196,14 +196,14 @@ def check_data_dir(flag_values: flags.FlagValues, dataset: str) -> None:
   Raises:
     UserError: names the flag.
   """
-  refuse_empty(flag_values, "data_dir")
+  check_paths(flag_values, "data_dir")
   reads_files = dataset == "auto" or DATASETS[dataset].reads_files
   if flag_values.data_dir is not None and not reads_files:
     raise UserError(f"--data_dir does nothing with {dataset}: leave it out")
 
 
-def refuse_empty(flag_values: flags.FlagValues, *names: str) -> None:
-  """Refuses a path that is empty: mostly an unset variable of the shell.
+def check_paths(flag_values: flags.FlagValues, *names: str) -> None:
+  """Refuses a path that is empty, mostly an unset variable of the shell, and a URL.
 
   Raises:
     UserError: names the flag.
@@ -211,6 +211,8 @@ def refuse_empty(flag_values: flags.FlagValues, *names: str) -> None:
   for name in names:
     if flag_values[name].value == "":
       raise UserError(f"--{name}= is empty: name a path, or leave the flag out")
+    if "://" in str(flag_values[name].value):
+      raise UserError(f"--{name}={flag_values[name].value} is a URL: name a local path")
 
 
 def choose_dataset(flag_values: flags.FlagValues, recorded: Callable[[str], str | None]) -> str:

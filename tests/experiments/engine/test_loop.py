@@ -8,13 +8,14 @@ import os
 import re
 import shutil
 import signal
+import threading
 
 import pytest
 from helpers.counting import BAD_STEP, CountingEngine, counting
 from helpers.launching import final_state, launch, results, sweep_results, train, train_sweep
 
 from experiments import sweep as launcher
-from experiments.engine import folder, groups, places
+from experiments.engine import folder, groups, loop, places
 from experiments.host import checkpoints, files
 from experiments.host.files import read_lines
 from experiments.report import html
@@ -495,3 +496,95 @@ def test_a_run_that_diverges_in_its_first_step_says_so(tmp_path, capsys, monkeyp
 def test_the_time_of_a_members_step_is_in_the_report(finished_sweep):
   (times,) = html._times(groups.SweepFolder(finished_sweep)).values()
   assert times["steps"] == 3 * 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_schedulers_warning_is_a_signal_to_stop(tmp_path, monkeypatch, number):
+  with monkeypatch.context() as patch:
+    stop_before(patch, 2, number)
+    assert train(tmp_path / "run", "--steps=10") == 128 + number
+  assert checkpoints.steps(tmp_path / "run" / "checkpoints")
+
+
+def test_a_run_in_another_thread_goes_without_signals(finished, tmp_path):
+  ended = []
+  thread = threading.Thread(target=lambda: ended.append(train(tmp_path / "run", "--steps=10")))
+  thread.start()
+  thread.join()
+  assert ended == [0]
+  assert_same_run(tmp_path / "run", finished)
+
+
+def test_a_chunk_takes_seconds_however_rarely_one_logs(finished, tmp_path, monkeypatch):
+  """Two seconds a step, by a clock that only steps move; the numbers are those of any chunks."""
+  now = [0.0]
+  monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+  chunk = CountingEngine.chunk
+
+  def timed(self, members, n_steps):
+    now[0] += 2 * n_steps
+    return chunk(self, members, n_steps)
+
+  monkeypatch.setattr(CountingEngine, "chunk", timed)
+  monkeypatch.setattr(loop, "_FIRST_CHUNK", 3)
+  every = ["--log_every=1000", "--checkpoint_every=1000", "--sample_every=1000"]
+  assert train(tmp_path / "run", "--steps=10", *every) == 0
+  assert [steps for _, steps in CountingEngine.calls] == [3, 2, 2, 2, 1]
+  # But for the rows that wait for their line.
+  assert final_state(tmp_path / "run")[:2] == final_state(finished)[:2]
+
+
+def test_folders_of_others_among_the_checkpoints_stay(finished, tmp_path, capsys):
+  run = shutil.copytree(finished, tmp_path / "run")
+  note = run / "checkpoints" / "55" / "notes.txt"
+  note.parent.mkdir()
+  note.write_text("mine")
+  assert train(run, "--steps=12") == 2
+  assert "checkpoints/55 is no checkpoint: move it elsewhere" in capsys.readouterr().err
+  assert note.read_text() == "mine"
+  shutil.rmtree(note.parent)
+  years = tmp_path / "years"
+  (run / "checkpoints").rename(years)
+  (run / "checkpoints").symlink_to(years)
+  held = sorted(years.rglob("*"))
+  assert train(run, "--steps=12") == 2
+  assert "checkpoints is a link" in capsys.readouterr().err
+  assert sorted(years.rglob("*")) == held
+
+
+def test_a_start_without_its_checkpoints_keeps_the_record(finished, tmp_path, capsys):
+  run = shutil.copytree(finished, tmp_path / "run")
+  lines = (run / "metrics.jsonl").read_bytes()
+  shutil.rmtree(run / "checkpoints")
+  assert train(run, "--steps=10") == 0
+  (kept,) = run.glob("metrics-*.jsonl")
+  assert kept.read_bytes() == lines
+  assert f"its lines are kept as {kept.name}" in capsys.readouterr().err
+
+
+def test_a_picture_that_fails_costs_a_picture(finished, tmp_path, capsys, monkeypatch):
+  def fail(*_):
+    raise RuntimeError("no backend")
+
+  monkeypatch.setattr(CountingEngine, "draw", fail)
+  assert train(tmp_path / "run", "--steps=10") == 0
+  assert "warning: a picture was not drawn: no backend" in capsys.readouterr().err
+  assert final_state(tmp_path / "run") == final_state(finished)
+
+
+def test_a_lock_that_leads_elsewhere_is_refused(finished, tmp_path, capsys):
+  run = shutil.copytree(finished, tmp_path / "run")
+  precious = tmp_path / "precious"
+  precious.write_text("mine")
+  (run / ".lock").unlink()
+  for make in (lambda lock: lock.symlink_to(precious), os.mkfifo):
+    make(run / ".lock")
+    assert train(run, "--steps=12") == 2
+    assert "cannot be written" in capsys.readouterr().err
+    (run / ".lock").unlink()
+  assert precious.read_text() == "mine"
+
+
+def test_a_url_is_no_folder(capsys):
+  assert train("gs://bucket/run") == 2
+  assert "--workdir=gs://bucket/run is a URL: name a local path" in capsys.readouterr().err

@@ -151,3 +151,20 @@ def test_without_scikit_learn_the_digits_are_refused_by_their_loader(prepared, m
   monkeypatch.setitem(sys.modules, "sklearn", None)
   with pytest.raises(DataError, match=r"^digits: the package sklearn is missing"):
     load_cached_images("digits")
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch, tmp_path, capsys):
+  monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+  def homeless():
+    raise RuntimeError("Could not determine home directory.")
+
+  monkeypatch.setattr(cache.pathlib.Path, "home", homeless)
+  cache._warn_homeless.cache_clear()
+  for _ in range(2):
+    path = cache.user_cache_folder() / "a.npz"
+    with pytest.raises(OSError, match="Not a directory"):
+      cache.write_arrays(path, {"a": np.ones(2)})
+    with pytest.raises(OSError, match="Not a directory"):
+      cache.read_arrays(path)
+  assert capsys.readouterr().err.count("warning: this user has no home folder") == 1

@@ -1,12 +1,24 @@
 """Files that a kill may have cut short."""
 
 import errno
-import pathlib
+import io
+import json
+import math
+import os
+import stat
 
 import pytest
 
+from experiments.host import files
 from experiments.host.errors import UserError
-from experiments.host.files import append_line, keep_lines, read_json, read_lines, write_json
+from experiments.host.files import (
+  append_line,
+  keep_lines,
+  open_regular,
+  read_json,
+  read_lines,
+  write_json,
+)
 
 
 def test_lines_come_back_and_a_torn_one_is_no_line(tmp_path):
@@ -52,17 +64,81 @@ def test_a_file_that_cannot_be_replaced_stays_whole(tmp_path):
 
 
 def test_a_write_that_is_cut_short_leaves_the_file_that_was(tmp_path, monkeypatch):
+  """On a full disk, whose error has no name: ours has that of the file."""
   path = tmp_path / "config.json"
   write_json(path, {"a": 1})
+  append_line(tmp_path / "rows.jsonl", {"step": 1})
 
-  def half(self, content):
-    with self.open("wb") as file:
-      file.write(content[:5])
-    raise OSError(errno.ENOSPC, "No space left on device")
+  class Full(io.BufferedWriter):
+    def write(self, content):
+      super().write(content[:5])
+      raise OSError(errno.ENOSPC, "No space left on device")
+
+  def open_full(path, flags):
+    return Full(open_regular(path, flags).detach())
 
   with monkeypatch.context() as patch:
-    patch.setattr(pathlib.Path, "write_bytes", half)
-    with pytest.raises(OSError, match="No space"):
+    patch.setattr(files, "open_regular", open_full)
+    with pytest.raises(OSError, match=r"No space .*config\.json"):
       write_json(path, {"a": 2})
+    with pytest.raises(OSError, match=r"No space .*rows\.jsonl"):
+      append_line(tmp_path / "rows.jsonl", {"step": 2})
   assert read_json(path) == {"a": 1}
-  assert [child.name for child in tmp_path.iterdir()] == ["config.json"]
+  assert read_lines(tmp_path / "rows.jsonl") == [{"step": 1}]
+  assert {child.name for child in tmp_path.iterdir()} == {"config.json", "rows.jsonl"}
+
+
+def test_nothing_is_written_through_a_link(tmp_path):
+  """A link in a folder of a stranger may lead to the user's own files."""
+  precious, folder = tmp_path / "precious", tmp_path / "run"
+  precious.write_text("mine")
+  folder.mkdir()
+  for name in ("config.json", ".config.json.partial", "metrics.jsonl"):
+    (folder / name).symlink_to(precious)
+  write_json(folder / "config.json", {"a": 1})  # The link is replaced.
+  assert read_json(folder / "config.json") == {"a": 1}
+  with pytest.raises(OSError, match=r"metrics\.jsonl"):
+    append_line(folder / "metrics.jsonl", {"step": 1})
+  assert precious.read_text() == "mine"
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
+  os.mkfifo(tmp_path / "rows.jsonl")
+  with pytest.raises(OSError, match=r"rows\.jsonl"):
+    append_line(tmp_path / "rows.jsonl", {"step": 1})
+
+
+def test_the_permissions_are_the_users_own(tmp_path):
+  before = os.umask(0o027)
+  try:
+    write_json(tmp_path / "a.json", {})
+  finally:
+    os.umask(before)
+  assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o640
+
+
+def test_json_is_strict_and_numbers_come_back(tmp_path):
+  row = {"step": 1, "values": [math.inf, -math.inf, 0.5], "of": {"loss": math.nan}, "text": "NaNs"}
+  append_line(tmp_path / "rows.jsonl", row)
+
+  def refuse(name):
+    raise AssertionError(name)
+
+  json.loads((tmp_path / "rows.jsonl").read_bytes(), parse_constant=refuse)
+  (back,) = read_lines(tmp_path / "rows.jsonl")
+  assert math.isnan(back["of"].pop("loss"))
+  assert back == row | {"of": {}}
+  (tmp_path / "old.json").write_text('{"loss": NaN}')  # As earlier versions wrote it.
+  assert math.isnan(read_json(tmp_path / "old.json")["loss"])
+
+
+def test_json_that_is_valid_and_wrong_is_damaged(tmp_path):
+  path = tmp_path / "rows.jsonl"
+  for content in ("[]", "1", '{"step": "1"}', '{"step": null}', "[" * 9999 + "]" * 9999):
+    path.write_text(content + "\n")
+    with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
+      read_lines(path)
+    path.write_text(content)
+    if content.startswith("["):
+      with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
+        read_json(path)
