@@ -60,7 +60,7 @@ ARCHITECTURES = {
   # penalty, dcgan with clipping and with the non-saturating loss. See docs/results.md.
   "infogan": Architecture(_infogan, ("images",), width=8, updates=36_000, latent_dim=16,
     batch_size=32, learning_rate={"adam": 1e-3}, ema_half_life=10_000.0, unroll=5),
-  "dcgan": Architecture(_dcgan, ("images",), width=16, updates=24_000, batch_size=32,
+  "dcgan": Architecture(_dcgan, ("images",), width=16, updates=30_000, batch_size=32,
     learning_rate={"adam": 1e-3, "rmsprop": 5e-4}),
   "mlp": Architecture(_mlp, ("images", "points"), width=256, depth=3),
 }  # fmt: skip

@@ -39,10 +39,10 @@ def test_the_papers_settings(dataset, loss, penalty, expected):
   ("dataset", "choices", "steps"),
   [
     ("mnist", {}, 6000),
-    ("mnist", {"penalty": ("clip",)}, 4000),
+    ("mnist", {"penalty": ("clip",)}, 5000),
     ("mnist", {"architecture": ("mlp",)}, 1200),
     # As many updates, of which a step has fewer or more.
-    ("mnist", {"loss": ("nonsaturating",), "penalty": ("none",)}, 12_000),
+    ("mnist", {"loss": ("nonsaturating",), "penalty": ("none",)}, 15_000),
     ("mnist", {"n_critic": (1000,)}, 35),
     ("mnist", {"n_critic": (1000,), "architecture": ("mlp",)}, 7),
     ("ring", {}, 5000),
