@@ -10,10 +10,11 @@ LIBRARY = sorted((ROOT / "wgan_jax").rglob("*.py"))
 LAUNCHING = sorted((ROOT / "experiments").rglob("*.py"))
 
 # What a module of the library may import of the library. A folder stands for its modules.
-NOUNS = {"types", "layers"}
+NOUNS = {"types", "layers", "numerics"}
 ALLOWED = {
   "types": NOUNS,
   "layers": NOUNS,
+  "numerics": set(),
   "losses": NOUNS,
   "penalties": NOUNS,
   "precision": NOUNS,
@@ -25,14 +26,16 @@ ALLOWED = {
   "networks": NOUNS | {"convolution", "networks"},
   "lipschitz": NOUNS | {"penalties"},
   "diagnostics": NOUNS | {"losses"},
+  "saving": set(),
   "objectives": NOUNS | {"losses", "penalties"},
-  "optimizers": set(),
-  "training": NOUNS | {"losses", "penalties", "objectives", "optimizers", "precision"},
-  "sweep": NOUNS | {"training"},
+  "optimizers": {"numerics"},
+  "config": NOUNS | {"losses", "penalties", "optimizers", "precision"},
+  "training": NOUNS | {"config", "objectives", "optimizers", "precision"},
+  "sweep": NOUNS | {"config", "training"},
 }
 ALLOWED["__init__"] = set(ALLOWED) - {"networks", "data"}
 OUTSIDE = {
-  "flax": {"networks"},
+  "flax": {"networks", "saving"},
   "tensorflow_datasets": {"data"},
   "PIL": {"data"},
   "ot": {"transport"},

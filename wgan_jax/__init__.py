@@ -1,6 +1,7 @@
 """Wasserstein GANs in JAX: pure losses, per-sample gradient penalties, training as functions."""
 
 from wgan_jax import diagnostics, frechet, lipschitz, modes, transport
+from wgan_jax.config import Config, Hparams
 from wgan_jax.losses import (
   LOSSES,
   Loss,
@@ -29,9 +30,10 @@ from wgan_jax.penalties import (
   penalize_squares,
   perturb,
 )
+from wgan_jax.saving import load_state, save_state
 from wgan_jax.sweep import Members, Sweep, make_chunk, make_sweep
-from wgan_jax.training import Config, Hparams, Training, generate, make_training
-from wgan_jax.types import CriticFn, Info, Network, Pair, Params, State
+from wgan_jax.training import generate, make_training
+from wgan_jax.types import CriticFn, Info, Network, Pair, Params, State, Training
 
 __all__ = [
   "LOSSES",
@@ -63,6 +65,7 @@ __all__ = [
   "interpolate",
   "jensen_shannon_estimate",
   "lipschitz",
+  "load_state",
   "make_chunk",
   "make_sweep",
   "make_training",
@@ -75,6 +78,7 @@ __all__ = [
   "relativistic_critic_loss",
   "relativistic_estimate",
   "relativistic_generator_loss",
+  "save_state",
   "total_variation_estimate",
   "transport",
   "wasserstein_critic_loss",

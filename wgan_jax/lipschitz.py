@@ -53,8 +53,7 @@ def largest_gradient_norm(
   Args:
     key: draws points and random steps.
     critic_fn: maps one sample [...] to one score [].
-    low: the box's lower ends, [...], of a sample's shape.
-    high: its upper ends, [...].
+    low, high: the box's lower and upper ends, [...], of a sample's shape.
     starts: further points to climb from, such as data, [n, ...], clipped to the box.
     n_points: points drawn, half of them corners.
     n_climbers: number of points to climb from.
@@ -168,13 +167,9 @@ def certified_distance(estimate: float, bound: float) -> float:
   It follows from the Kantorovich-Rubinstein duality, as -c is K-Lipschitz too. It bounds the
   distance between the two samples of the estimate, not between the distributions behind them.
 
-  It holds as far as the estimate is exact. In float32 a score is rounded by about 1e-7 of the
-  largest number on the way to it: where data lie as far from the origin as 1e6 times their spread,
-  an estimate may be several percent too high. Shift such data to the origin first, or compute the
-  scores in float64.
-
   Args:
-    estimate: `wasserstein_estimate` of the critic, in units of score.
+    estimate: `wasserstein_estimate` of the critic, in units of score. Its rounding is not in the
+      bound: data 1e6 times their spread from the origin take float64, or are shifted there first.
     bound: K, the critic's `certify(...).bound`. The result of a search is not a bound.
 
   Returns:

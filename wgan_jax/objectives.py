@@ -52,6 +52,10 @@ def make_objectives(loss: Loss, penalty: Penalty, networks: Pair) -> Objectives:
   def critic_objective(critic_params, key, real, fake, lambda_gp):
     critic_fn = functools.partial(critic.apply, critic_params)
     scores = jax.vmap(critic_fn)(jnp.concatenate([real, fake]))  # One pass is faster than two.
+    if scores.ndim != 1:
+      raise ValueError(
+        f"a critic maps ONE sample to ONE score, of shape [], got {list(scores.shape[1:])}"
+      )
     real_scores, fake_scores = jnp.split(scores, 2)
     objective = loss.critic(real_scores, fake_scores)
     cost, norms = jnp.zeros(()), jnp.zeros(1)

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from wgan_jax.training import Hparams, Training
-from wgan_jax.types import Info, State
+from wgan_jax.config import Hparams
+from wgan_jax.types import Info, State, Training
 
 BATCHING = ("vmap", "map")
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from wgan_jax import LOSSES, Config, Info, Pair, State, interpolate, penalize
 from wgan_jax.convolution.primitive import conv_general_dilated
 from wgan_jax.data.images import sample_images
-from wgan_jax.training import Training, make_optimizer, make_training
+from wgan_jax.training import make_optimizer, make_training
+from wgan_jax.types import Training
 
 
 def init_critic(key, width):

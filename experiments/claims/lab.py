@@ -41,9 +41,7 @@ class Lab:
       choices = PLAIN_DCGAN | choices
     chosen = {k: v if isinstance(v, tuple) else (v,) for k, v in choices.items()}
     runs = Grid(dataset, chosen).settings(range(seeds))
-    if not of_images or "learning_rate" in choices:
-      return runs
-    return [dataclasses.replace(run, learning_rate=_own_rate(run.optimizer)) for run in runs]
+    return [_untuned(run, choices) for run in runs] if of_images else runs
 
   def observe(
     self, config: Config, networks: Pair, source: tuple, hparams, seeds: int, at: Sequence, look
@@ -99,8 +97,11 @@ class Lab:
       return read_members(folder)
 
 
-def _own_rate(optimizer):
-  return OPTIMIZERS[optimizer].defaults["learning_rate"]
+def _untuned(run, choices):
+  """With the optimiser's own rate, and the clip value of its paper, where a claim names none."""
+  own = {"learning_rate": OPTIMIZERS[run.optimizer].defaults["learning_rate"]}
+  own |= {"clip_value": Hparams().clip_value} if run.clip_value is not None else {}
+  return dataclasses.replace(run, **{name: own[name] for name in own if name not in choices})
 
 
 def _members(hparams, seeds):

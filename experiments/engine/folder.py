@@ -23,7 +23,8 @@ from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.settings import Settings
-from wgan_jax.training import State, make_training
+from wgan_jax.training import make_training
+from wgan_jax.types import State
 
 
 class RunFolder:

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from wgan_jax.config import Hparams
 from wgan_jax.sweep import Members, advance, make_sweep, map_members, members_mesh, shard_members
-from wgan_jax.training import Hparams, Info, Training
+from wgan_jax.types import Info, Training
 
 
 def quick_compile_options() -> dict | None:

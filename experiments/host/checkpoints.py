@@ -16,9 +16,10 @@ from typing import NamedTuple
 import chex
 import jax
 
-from experiments.host.digest import digest_files, digest_state, is_key, to_numpy, without_keys
+from experiments.host.digest import digest_files, digest_state, to_numpy
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
+from wgan_jax.saving import with_keys, without_keys
 
 # An error in orbax is raised here. Its unfinished tasks would print it again, as tracebacks.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -102,9 +103,7 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
     raise UserError(
       f"{folder}: whole, but its state has another structure than this one"
     ) from error
-  state = jax.tree.map(
-    lambda x, was: jax.random.wrap_key_data(x) if is_key(was) else x, items.state, keyed
-  )
+  state = with_keys(items.state, keyed)
   if digests.get("state") != digest_state(state):
     raise damaged
   return Checkpoint(step, state, digests["pending"])

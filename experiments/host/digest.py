@@ -9,8 +9,9 @@ from collections.abc import Iterable
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from wgan_jax.saving import without_keys
 
 
 def digest_state(state: chex.ArrayTree) -> str:
@@ -25,16 +26,6 @@ def digest_state(state: chex.ArrayTree) -> str:
 def to_numpy(state: chex.ArrayTree) -> chex.ArrayTree:
   """Copies a tree to the host, with its keys as plain arrays."""
   return jax.tree.map(np.asarray, without_keys(state))
-
-
-def without_keys(state: chex.ArrayTree) -> chex.ArrayTree:
-  """Replaces PRNG keys by their data, as orbax saves plain arrays only."""
-  return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, state)
-
-
-def is_key(leaf: jax.Array) -> bool:
-  """Whether an array holds typed PRNG keys."""
-  return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def digest_files(paths: Iterable[pathlib.Path], folder: pathlib.Path, first: bytes = b"") -> str:

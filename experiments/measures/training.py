@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from experiments.measures.rows import TRAINING, Measure
 from wgan_jax.diagnostics import clipped_share
-from wgan_jax.training import Info
+from wgan_jax.types import Info
 
 
 def rows() -> list[Measure]:

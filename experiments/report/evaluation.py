@@ -22,7 +22,7 @@ from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.data.images import to_unit
 from wgan_jax.diagnostics import activation_gradient_norms
-from wgan_jax.training import State
+from wgan_jax.types import State
 
 LEAST = 4  # A neighbourhood has three neighbours.
 N_EXACT = 2000  # Samples of each side in a distance: the exact one's time grows with the cube.

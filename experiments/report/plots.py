@@ -13,7 +13,7 @@ from experiments.report.results import Member, distinguishing_settings, varied
 from experiments.report.tables import label, mean_interval
 from experiments.spec.grid import grouped
 from experiments.spec.settings import SETTINGS, STATIC
-from wgan_jax.training import Hparams
+from wgan_jax.config import Hparams
 
 _MOST_LINES = 10  # More cannot be distinguished in one picture.
 

@@ -13,8 +13,7 @@ from experiments.host.cache import load_cached_images
 from wgan_jax.data import images
 from wgan_jax.data.images import Images, image_shape, sample_images, stack, to_unit
 from wgan_jax.data.toy import Toy, load_toy, true_wasserstein
-from wgan_jax.training import SampleRealFn
-from wgan_jax.types import Network
+from wgan_jax.types import Network, SampleRealFn
 
 N_HELD_OUT = 500
 _N_HELD_OUT_POINTS = 1000

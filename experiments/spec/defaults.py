@@ -7,6 +7,7 @@ from experiments.spec.grid import METHODS, Grid
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.setting import ROWS
 from experiments.spec.settings import Settings
+from wgan_jax import Hparams
 
 PAPER_STEPS = {"images": 20_000, "points": 100_000}
 """The length of a run with --preset=paper, by kind of data."""
@@ -54,6 +55,7 @@ def paper_preset(dataset: str, loss: str, penalty: str, optimizer: str | None) -
     (plain,) = Grid(dataset, {"loss": (loss,), "penalty": (penalty,)}).settings([0])
     name = optimizer or plain.optimizer
     preset = PLAIN_DCGAN | {"learning_rate": ROWS["optimizer"][name].defaults["learning_rate"]}
+    preset |= {"clip_value": Hparams().clip_value} if "clip_value" in row.reads else {}
     adam = {"learning_rate": 1e-4, "beta1": 0.0, "beta2": 0.9} if of_wgan_gp else {}
   else:
     preset = {"width": 512, "depth": 3, "batch_size": 256}

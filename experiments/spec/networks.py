@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from wgan_jax.config import Hparams
 from wgan_jax.networks import dcgan, infogan, mlp
 from wgan_jax.types import Pair
 
@@ -22,6 +23,7 @@ class Architecture(NamedTuple):
     latent_dim: the latent's size unless chosen.
     batch_size: samples per update unless chosen.
     learning_rate: by optimiser, where the networks want another than the optimiser's own.
+    clip_value: of weight clipping unless chosen.
     ema_half_life: of the averaged generator unless chosen, in images; 0 for no average.
     unroll: as of `wgan_jax.Config`, where another than 1 is faster.
 
@@ -36,6 +38,7 @@ class Architecture(NamedTuple):
   latent_dim: int = 64
   batch_size: int = 64
   learning_rate: Mapping[str, float] = {}
+  clip_value: float = Hparams().clip_value
   ema_half_life: float = 0.0
   unroll: int = 1
 
@@ -61,7 +64,7 @@ ARCHITECTURES = {
   "infogan": Architecture(_infogan, ("images",), width=8, updates=36_000, latent_dim=16,
     batch_size=32, learning_rate={"adam": 1e-3}, ema_half_life=10_000.0, unroll=5),
   "dcgan": Architecture(_dcgan, ("images",), width=16, updates=30_000, batch_size=32,
-    learning_rate={"adam": 1e-3, "rmsprop": 5e-4}),
+    learning_rate={"adam": 1e-3, "rmsprop": 5e-4}, clip_value=0.1),
   "mlp": Architecture(_mlp, ("images", "points"), width=256, depth=3),
 }  # fmt: skip
 """The architectures by name."""

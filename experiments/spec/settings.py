@@ -112,7 +112,7 @@ class Settings:
   lambda_gp: float | None = _setting("Weight of the penalty.", _lambda_gp, 0.0, 1e6,
     of="penalty", applies=lambda penalty: penalty.cost is not None)
   clip_value: float | None = _setting("c: the critic's parameters are clipped to [-c, c].",
-    Hparams().clip_value, 1e-8, 1e3,
+    lambda choices: choices.row("architecture").clip_value, 1e-8, 1e3,
     of="penalty", applies=lambda penalty: "clip_value" in penalty.reads)
   fixed_generator: bool = _setting("Train the critic alone: the generator stays as it starts.",
     False, choices=ROWS["fixed_generator"],

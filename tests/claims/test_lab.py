@@ -41,10 +41,11 @@ def test_claims_about_images_are_tested_on_a_plain_dcgan(tmp_path):
 
   def of(dataset="digits", **choices):
     (made,) = lab.settings(dataset, 1, **{"methods": "gp"} | choices)
+    assert made.clip_value in (None, choices.get("clip_value", 0.01))
     return made.architecture, made.width, made.batch_size, made.learning_rate
 
   assert of() == of(architecture="dcgan") == ("dcgan", 32, 64, 2e-4)
-  assert of(methods="clip") == ("dcgan", 32, 64, 5e-5)
+  assert of(methods="clip") == of(methods="clip", clip_value=0.3) == ("dcgan", 32, 64, 5e-5)
   assert of(width=3, learning_rate=1e-2) == ("dcgan", 3, 64, 1e-2)
   assert of(architecture="mlp") == ("mlp", 256, 64, 2e-4)
   assert of("ring") == ("mlp", 64, 256, 1e-3)

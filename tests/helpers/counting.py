@@ -18,7 +18,7 @@ from experiments.engine import start, sweep
 from experiments.figures import curves
 from experiments.measures.lines import summarise
 from wgan_jax.sweep import Members
-from wgan_jax.training import Info
+from wgan_jax.types import Info
 
 DIVERGES_FROM = 1.0  # The learning rate from which a member diverges, at step `BAD_STEP`.
 BAD_STEP = 5

@@ -1,4 +1,4 @@
-"""`wgan_jax.training.Config`: names and rows of one's own, and what is refused at the door."""
+"""`wgan_jax.config.Config`: names and rows of one's own, and what is refused at the door."""
 
 import re
 

@@ -125,6 +125,7 @@ def choose_algorithm(geometry: Geometry, dtype: jax.typing.DTypeLike, precision:
     or precision is not None
     or dtype not in (jnp.float32, jnp.float64)
     or any(k % s for k, s in blocks)
+    or not all(isinstance(size, int) for size in geometry.outputs)  # Symbolic, for an export.
     or math.prod(geometry.outputs) * math.prod(geometry.kernel[:3]) < 2**26
   ):
     return columns

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -23,11 +24,31 @@ def as_critic(
     layers: maps params to the chain of layers of the same function; None if there is no such chain.
 
   Returns:
-    The critic as a `Network`.
+    The critic as a `Network`. Its `init` raises ValueError for a module that couples samples or
+    draws random numbers (batch normalisation, spectral normalisation's running vectors, dropout),
+    and for one that returns no single score.
   """
 
   def init(key):
-    return module.init(key, sample)["params"]
+    try:
+      score, variables = module.init_with_output(key, sample)
+    except flax.errors.InvalidRngError as error:
+      raise ValueError(
+        "a critic is a function of its parameters and ONE sample: a module that draws random"
+        f" numbers, such as dropout, is none ({error})"
+      ) from error
+    held = sorted(set(variables) - {"params"})
+    if held:
+      raise ValueError(
+        "a critic maps ONE sample to ONE score and holds parameters alone, so no batch"
+        f" normalisation and no running vectors: the module has {', '.join(held)} too"
+      )
+    if score.shape:
+      raise ValueError(
+        f"a critic maps ONE sample to ONE score, of shape [], got {list(score.shape)}: end the"
+        " module with [0] or reshape(())"
+      )
+    return variables.get("params", {})
 
   def apply(params, x):
     return module.apply({"params": params}, x)

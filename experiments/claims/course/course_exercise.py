@@ -10,8 +10,9 @@ from experiments.claims.figures import image_grids, lines_by_seed, log_map, make
 from experiments.claims.summary import even_steps, rows_by_seed
 from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.samples import sliced_distance
+from wgan_jax.config import Config, Hparams
 from wgan_jax.networks import dcgan, exercise
-from wgan_jax.training import Config, Hparams, generate
+from wgan_jax.training import generate
 
 _HPARAMS = Hparams(2e-4, 0.5, 0.999, 10.0)
 _WORDS = {"exercise": "as it is", "padded": "padded, mended", "dcgan": "dcgan"}

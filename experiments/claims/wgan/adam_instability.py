@@ -8,9 +8,10 @@ import numpy as np
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
 from experiments.claims.summary import even_steps
+from wgan_jax.config import Hparams
 from wgan_jax.diagnostics import update_cosine
 from wgan_jax.objectives import make_objectives
-from wgan_jax.training import Hparams, make_optimizer
+from wgan_jax.training import make_optimizer
 
 # The cosine does not depend on the learning rate, so those of the runs are not needed for it.
 _HPARAMS = {"adam": Hparams(beta1=0.9, beta2=0.999), "rmsprop": Hparams(beta1=0.0, beta2=0.99)}

@@ -8,9 +8,9 @@ import scipy.stats
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
 from experiments.claims.summary import rows_by_seed
+from wgan_jax.config import Config, Hparams
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp
-from wgan_jax.training import Config, Hparams
 
 _X = np.linspace(-4.0, 4.0, 321)
 _MEAN, _SIGMA = 2.0, 0.5  # Of the real ones; the generator's have mean -2.

@@ -9,8 +9,8 @@ from experiments.claims.figures import image_grids
 from experiments.claims.summary import rows_by_seed
 from experiments.measures.classes import N_FEATURES_OF, load_classifier_measures
 from experiments.measures.draws import generate_many
+from wgan_jax.config import Config, Hparams
 from wgan_jax.networks import dcgan, mlp
-from wgan_jax.training import Config, Hparams
 
 _GENERATORS = {"no_batch_norm": "DCGAN without batch normalisation", "mlp": "MLP, 4 hidden layers"}
 _LOSSES = {"nonsaturating": "cross-entropy (non-saturating)", "wasserstein": "W-loss with penalty"}

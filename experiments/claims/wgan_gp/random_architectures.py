@@ -7,8 +7,9 @@ from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import make_panels, picture
 from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.classifiers import classify_images
+from wgan_jax.config import Config, Hparams
 from wgan_jax.networks import variant
-from wgan_jax.training import Config, Hparams, generate
+from wgan_jax.training import generate
 
 _ACTIVATIONS = ("relu", "leaky_relu", "smooth_elu", "tanh")
 _METHODS = {

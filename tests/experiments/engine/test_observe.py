@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from experiments.engine.observe import observe
+from wgan_jax.config import Config, Hparams
 from wgan_jax.data.toy import load_toy
 from wgan_jax.networks import mlp
 from wgan_jax.sweep import make_chunk
-from wgan_jax.training import Config, Hparams, Training, make_training
+from wgan_jax.training import make_training
+from wgan_jax.types import Training
 
 CONFIG = Config(n_critic=2, batch_size=8)
 PAIR = mlp((2,), latent_dim=2, width=4, depth=1)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.engine.program import Program
+from wgan_jax.config import Hparams
 from wgan_jax.sweep import BATCHING
-from wgan_jax.training import Hparams, Training
-from wgan_jax.types import Info
+from wgan_jax.types import Info, Training
 
 
 def counting():

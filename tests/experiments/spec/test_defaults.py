@@ -12,7 +12,7 @@ _ADAM = {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
   ("dataset", "loss", "penalty", "expected"),
   [
     ("mnist", "wasserstein", "gp", {"learning_rate": 1e-4, "beta1": 0.0, "beta2": 0.9}),
-    ("mnist", "wasserstein", "clip", {"learning_rate": 5e-5}),
+    ("mnist", "wasserstein", "clip", {"learning_rate": 5e-5, "clip_value": 0.01}),
     ("mnist", "nonsaturating", "none", {"learning_rate": 2e-4}),
     ("mnist", "nonsaturating", "r1", {"learning_rate": 2e-4}),
     ("mnist", "nonsaturating", "gp", {"learning_rate": 2e-4}),

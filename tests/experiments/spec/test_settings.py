@@ -9,7 +9,7 @@ import pytest
 from experiments.spec.datasets import DATASETS
 from experiments.spec.grid import Grid
 from experiments.spec.settings import SETTINGS, STATIC, Settings
-from wgan_jax.training import Config, Hparams
+from wgan_jax.config import Config, Hparams
 
 
 def settings(dataset="digits", **choices):
@@ -42,7 +42,7 @@ def test_a_setting_that_may_mean_nothing_may_be_none_or_has_a_value_for_that():
     ("wasserstein", "gp_one_sided", {"beta2": 0.9, "n_critic": 5, "lambda_gp": 10.0}),
     ("wasserstein", "none", {"beta2": 0.999, "n_critic": 1, "clip_value": None}),
     ("nonsaturating", "none", {"beta2": 0.999, "n_critic": 1}),
-    ("nonsaturating", "clip", {"beta2": 0.999, "n_critic": 1, "clip_value": 0.01}),
+    ("nonsaturating", "clip", {"beta2": 0.999, "n_critic": 1, "clip_value": 0.1}),
     ("minimax", "gp", {"beta2": 0.999, "n_critic": 1, "lambda_gp": 10.0}),
   ],
 )
@@ -55,7 +55,8 @@ def test_defaults_of_methods_trained_by_adam(loss, penalty, expected):
 def test_clipping_has_its_papers_optimiser():
   made = settings("mnist", penalty="clip")
   assert (made.optimizer, made.beta1, made.beta2) == ("rmsprop", None, 0.99)
-  assert (made.n_critic, made.clip_value, made.lambda_gp) == (5, 0.01, None)
+  assert (made.n_critic, made.clip_value, made.lambda_gp) == (5, 0.1, None)
+  assert settings("ring", penalty="clip").clip_value == 0.01
 
 
 def test_networks_have_their_own_defaults():

@@ -14,8 +14,9 @@ from scipy import stats
 from scipy.spatial import cKDTree
 from sklearn.datasets import make_swiss_roll
 
+from wgan_jax.config import Config, Hparams
 from wgan_jax.data import toy
-from wgan_jax.training import Config, Hparams, make_training
+from wgan_jax.training import make_training
 from wgan_jax.transport import wasserstein_exact
 
 KEY = jax.random.key(0)

@@ -2,6 +2,7 @@
 
 import chex
 import jax
+import jax.export
 import jax.numpy as jnp
 import pytest
 from helpers.compiling import jit
@@ -68,3 +69,18 @@ def test_samples_are_images_in_range(pair):
 def test_a_size_that_does_not_fit_is_refused(make):
   with pytest.raises(ValueError, match="multiples of 4"):
     make((30, 28, 1), latent_dim=2, width=2)
+
+
+def test_both_networks_are_exported_for_any_batch(pair, critic_params):
+  """With a symbolic batch, which no rule of a convolution may compare with a number."""
+  (n,) = jax.export.symbolic_shape("n")
+  params, stats = jax.eval_shape(pair.generator.init, KEY)
+  latents = jax.ShapeDtypeStruct((n, pair.latent_dim), jnp.float32)
+
+  def sample_and_score(params, stats, critic_params, latents):
+    samples, _ = pair.generator.apply(params, stats, latents, train=False)
+    return jax.vmap(lambda x: pair.critic.apply(critic_params, x))(samples)
+
+  exported = jax.export.export(jax.jit(sample_and_score))(params, stats, critic_params, latents)
+  variables = draw_like(params), jax.tree.map(lambda x: jnp.ones(x.shape), stats)
+  assert exported.call(*variables, critic_params, jnp.zeros((3, pair.latent_dim))).shape == (3,)
