@@ -87,6 +87,21 @@ def test_a_room_uses_the_rooms_before_it_and_a_launcher_no_launcher(path):
     assert not name.startswith("flax"), name
 
 
+@pytest.mark.parametrize("path", LAUNCHING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_module_writes_files(path):
+  """`host.files`: atomically, and through no link."""
+  if path.relative_to(ROOT / "experiments").as_posix() == "host/files.py":
+    return
+  for node in ast.walk(ast.parse(path.read_text())):
+    if not isinstance(node, ast.Call):
+      continue
+    called = ast.unparse(node.func)
+    assert called not in ("open", "os.open", "os.replace", "json.dump"), called
+    owner, _, name = called.rpartition(".")
+    if owner not in ("files", "Image"):
+      assert name not in ("open", "write_text", "write_bytes") or not owner, called
+
+
 def test_files_stay_short():
   lengths = {path: len(path.read_text().splitlines()) for path in [*LIBRARY, *LAUNCHING]}
   assert {path: n for path, n in lengths.items() if n > 300} == {}

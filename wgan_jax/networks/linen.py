@@ -30,19 +30,20 @@ def as_critic(
   """
 
   def init(key):
-    try:
-      score, variables = module.init_with_output(key, sample)
-    except flax.errors.InvalidRngError as error:
-      raise ValueError(
-        "a critic is a function of its parameters and ONE sample: a module that draws random"
-        f" numbers, such as dropout, is none ({error})"
-      ) from error
+    variables = module.init(key, sample)
     held = sorted(set(variables) - {"params"})
     if held:
       raise ValueError(
         "a critic maps ONE sample to ONE score and holds parameters alone, so no batch"
         f" normalisation and no running vectors: the module has {', '.join(held)} too"
       )
+    try:
+      score = jax.eval_shape(module.apply, variables, sample)
+    except flax.errors.InvalidRngError as error:
+      raise ValueError(
+        "a critic is a function of its parameters and ONE sample: a module that draws random"
+        f" numbers, such as dropout, is none ({error})"
+      ) from error
     if score.shape:
       raise ValueError(
         f"a critic maps ONE sample to ONE score, of shape [], got {list(score.shape)}: end the"
