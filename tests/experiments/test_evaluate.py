@@ -96,6 +96,17 @@ def test_both_generators_of_a_run_with_an_average(tmp_path, capsys):
 
 
 @pytest.mark.campaign
+def test_files_are_written_before_the_table(run, tmp_path, monkeypatch):
+  """What took minutes is not lost to a terminal that fails."""
+
+  def fail(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(evaluate, "_print_table", fail)
+  assert launch(evaluate, f"--workdir={run}", "--n=64", f"--out={tmp_path}") == 130
+  assert {child.name for child in tmp_path.iterdir()} == {"evaluation.json", "evaluation.png"}
+
+
 def test_another_step_is_measured_and_the_folder_is_still_a_run(run, tmp_path):
   out = tmp_path / "two"
   assert launch(evaluate, f"--workdir={run}", "--n=64", "--step=2", f"--out={out}") == 0
