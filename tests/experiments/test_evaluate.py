@@ -95,7 +95,6 @@ def test_both_generators_of_a_run_with_an_average(tmp_path, capsys):
   assert head.split() == ["averaged", "last", "update", "training", "data"]
 
 
-@pytest.mark.campaign
 def test_files_are_written_before_the_table(run, tmp_path, monkeypatch):
   """What took minutes is not lost to a terminal that fails."""
 
@@ -107,6 +106,7 @@ def test_files_are_written_before_the_table(run, tmp_path, monkeypatch):
   assert {child.name for child in tmp_path.iterdir()} == {"evaluation.json", "evaluation.png"}
 
 
+@pytest.mark.campaign
 def test_another_step_is_measured_and_the_folder_is_still_a_run(run, tmp_path):
   out = tmp_path / "two"
   assert launch(evaluate, f"--workdir={run}", "--n=64", "--step=2", f"--out={out}") == 0
