@@ -16,7 +16,7 @@ from typing import NamedTuple
 import chex
 import jax
 
-from experiments.host.digest import digest_files, digest_state, to_numpy
+from experiments.host.digest import digest_files, digest_shapes, digest_state, to_numpy
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from wgan_jax.saving import with_keys, without_keys
@@ -27,6 +27,10 @@ logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 _KEEP = 3
 _DIGEST = "digest.json"
 _MARKS = {"state", "_CHECKPOINT_METADATA"}  # What orbax leaves in the folder of a step.
+
+
+class _OtherStructureError(UserError):
+  """A checkpoint verifies, and is of another program."""
 
 
 class Checkpoint(NamedTuple):
@@ -69,7 +73,8 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
     ) from error
   folder = directory / str(checkpoint.step)
   files, state = _digest_files(folder, checkpoint.pending), digest_state(checkpoint.state)
-  write_json(folder / _DIGEST, {"files": files, "state": state, "pending": checkpoint.pending})
+  digests = {"files": files, "state": state, "shapes": digest_shapes(checkpoint.state)}
+  write_json(folder / _DIGEST, digests | {"pending": checkpoint.pending})
 
 
 def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpoint:
@@ -87,12 +92,19 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
 
   folder = directory / str(step)
   damaged = UserError(f"{folder}: damaged, its digests do not agree with its content")
+  other = _OtherStructureError(
+    f"{folder}: whole, but of other shapes than {directory.parent / 'config.json'} says: restore"
+    " that file, or use the version that wrote the checkpoint"
+  )
   digests = read_json(folder / _DIGEST)
   try:
     if digests.get("files") != _digest_files(folder, digests.get("pending")):
       raise damaged
   except OSError as error:
     raise damaged from error
+  # Before orbax, whose threads would print a traceback for each array.
+  if digests.get("shapes", digest_shapes(like)) != digest_shapes(like):
+    raise other
   keyed, like = like, jax.eval_shape(without_keys, like)
   sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
@@ -100,9 +112,7 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
     with _manager(directory) as manager:
       items = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))
   except (KeyError, TypeError, ValueError) as error:
-    raise UserError(
-      f"{folder}: whole, but its state has another structure than this one"
-    ) from error
+    raise other from error
   state = with_keys(items.state, keyed)
   if digests.get("state") != digest_state(state):
     raise damaged
@@ -113,12 +123,14 @@ def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint 
   """Reads the newest checkpoint that verifies, or None if there is none; warns of damaged ones.
 
   Raises:
-    UserError: there are checkpoints, but none verifies.
+    UserError: there are checkpoints, but none verifies, or one is of other shapes.
   """
   kept = steps(directory)
   for step in reversed(kept):
     try:
       return restore(directory, step, like)
+    except _OtherStructureError:
+      raise  # So have the others: none is damaged.
     except UserError as error:
       print(f"warning: {error}", file=sys.stderr)
   if kept:

@@ -23,6 +23,13 @@ def digest_state(state: chex.ArrayTree) -> str:
   return digest.hexdigest()
 
 
+def digest_shapes(state: chex.ArrayTree) -> str:
+  """SHA-256 of a tree's structure: every leaf's path, type and shape."""
+  leaves = jax.tree_util.tree_leaves_with_path(state)
+  lines = [f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}" for path, leaf in leaves]
+  return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def to_numpy(state: chex.ArrayTree) -> chex.ArrayTree:
   """Copies a tree to the host, with its keys as plain arrays."""
   return jax.tree.map(np.asarray, without_keys(state))

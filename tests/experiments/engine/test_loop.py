@@ -14,6 +14,7 @@ import pytest
 from helpers.counting import BAD_STEP, CountingEngine, counting
 from helpers.launching import final_state, launch, results, sweep_results, train, train_sweep
 
+from experiments import sample
 from experiments import sweep as launcher
 from experiments.engine import folder, groups, loop, places
 from experiments.host import checkpoints, files
@@ -588,3 +589,14 @@ def test_a_lock_that_leads_elsewhere_is_refused(finished, tmp_path, capsys):
 def test_a_url_is_no_folder(capsys):
   assert train("gs://bucket/run") == 2
   assert "--workdir=gs://bucket/run is a URL: name a local path" in capsys.readouterr().err
+
+
+def test_a_config_of_other_shapes_is_named_and_nothing_is_advised_away(finished, tmp_path, capfd):
+  run = shutil.copytree(finished, tmp_path / "run")
+  config = json.loads((run / "config.json").read_text())
+  config["settings"]["width"] += 1
+  (run / "config.json").write_text(json.dumps(config))
+  assert launch(sample, f"--workdir={run}") == 2
+  (line,) = capfd.readouterr().err.splitlines()
+  assert "of other shapes than" in line
+  assert "config.json says: restore that file" in line
