@@ -27,6 +27,7 @@ X, Y, Z = RNG.normal(size=(6, 3)), RNG.normal(size=(6, 3)) + 1, RNG.normal(size=
 # By name, (samples [n, 3], others [m, 3]) -> a value that scales with the samples.
 ON_DEVICE = {
   "wasserstein_1d": lambda x, y: transport.wasserstein_1d(x[:, 0], y[:, 0]),
+  "of equal sizes": lambda x, y: transport.wasserstein_1d(x[:, 0], y[: len(x), 0]),
   "sliced_wasserstein": lambda x, y: transport.sliced_wasserstein(KEY, x, y, 8),
   "norm": lambda x, y: norm(x),
   "gradient_norms": lambda x, y: wgan_jax.gradient_norms(lambda one: jnp.vdot(one, x[0]), y / y),
@@ -61,10 +62,9 @@ def exactly_scaled(function, x, y, powers, degree=1):
 
 @pytest.mark.parametrize("name", ON_DEVICE)
 @pytest.mark.parametrize("dtype", POWERS)
-@pytest.mark.parametrize("others", [Y, Z], ids=["equal", "unequal"])
-def test_on_the_device_a_scale_is_exact(name, dtype, others):
+def test_on_the_device_a_scale_is_exact(name, dtype):
   function = jit(ON_DEVICE[name])
-  x, y = jnp.asarray(X, dtype), jnp.asarray(others, dtype)
+  x, y = jnp.asarray(X, dtype), jnp.asarray(Z, dtype)
   assert function(x, y).dtype == dtype
   exactly_scaled(lambda x, y: function(x.astype(dtype), y.astype(dtype)), x, y, POWERS[dtype])
 
