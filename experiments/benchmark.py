@@ -6,22 +6,32 @@ Rows that compare let the ways take turns in one process, so that a busy machine
 They give the median of the rounds with their range; the first turn, in which a way compiles, is not
 counted. Other rows run the main job in processes of its own: host and memory once, the starts as
 often as there are rounds. Images are the embedded digits, of MNIST's size; time_to_quality takes
-MNIST itself, if it is prepared. Prints a table and writes it to benchmark.json. PyTorch is in the
-extra `benchmark`.
+MNIST itself, if it is prepared. Prints a table and writes it to benchmark.json, in which rows of an
+earlier start stay that are not measured again. PyTorch is in the extra `benchmark`.
 """
 
 import os
 import pathlib
+from typing import TypedDict
 
 from absl import flags
 
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores
 from experiments.host.errors import UserError
-from experiments.host.files import write_json
+from experiments.host.files import read_json, write_json
 from experiments.spec import flags as shared_flags
 from experiments.speed.comparisons import TorchMissingError
 from experiments.speed.rows import ROWS
+
+
+class _Row(TypedDict):
+  row: str
+  environment: dict
+
+
+class _Benchmark(TypedDict):
+  rows: list[_Row]
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -44,10 +54,13 @@ def main(flag_values: flags.FlagValues) -> None:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UserError(f"--workdir={folder} cannot be written ({error.strerror})") from error
+  file = folder / "benchmark.json"
+  written = {}
+  if file.exists():
+    written = {row["row"]: row for row in read_json(file, _Benchmark)["rows"]}
   use_all_cores()
   environment = describe_environment()
   print(f"on {environment['devices']} x {environment['device']}, jax {environment['jax']}")
-  written = []
   for name in flag_values.rows:
     row = ROWS[name]
     heading = f"{name:16} {row.title:60}"
@@ -59,13 +72,13 @@ def main(flag_values: flags.FlagValues) -> None:
     interval = f" ({value.low:.3g} to {value.high:.3g})" if value.low < value.high else ""
     print(f"{heading} {value.median:6.3g} {unit}{interval}", flush=True)
     shown = {"row": name, "what": row.title, "unit": unit, "value": value, "details": details}
-    written.append(shown | {"load": os.getloadavg()[0]})
-    write_json(folder / "benchmark.json", {"environment": environment, "rows": written})
+    written[name] = shown | {"load": os.getloadavg()[0], "environment": environment}
+    write_json(file, {"rows": list(written.values())})
     if row.draw is not None:
       row.draw(folder / f"{name}.png", measurement)
       print(f"drawn: {folder}/{name}.png")
-  if written:
-    print(f"written: {folder}/benchmark.json")
+  if file.exists():
+    print(f"written: {file}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ averaged and as the last update left it. Writes evaluation.json and evaluation.p
 import functools
 import pathlib
 import tempfile
+from typing import TypedDict
 
 import jax
 import numpy as np
@@ -23,7 +24,7 @@ from experiments.figures.evaluation import draw_evaluation
 from experiments.host import cli
 from experiments.host.environment import describe_environment
 from experiments.host.errors import UserError
-from experiments.host.files import write_json
+from experiments.host.files import read_json, write_json
 from experiments.measures.classes import load_classifier_measures
 from experiments.measures.draws import Snapshot, generate_many, make_snapshot
 from experiments.measures.samples import N_MODE_SAMPLES
@@ -34,6 +35,11 @@ from experiments.spec.datasets import DATASETS, IMAGES, POINTS, load_dataset
 from wgan_jax.data.images import to_uint8
 
 _MAX_N = 100_000
+_PLACES = {"data_dir", "out"}  # Flags that do not say what is measured.
+
+
+class _Evaluation(TypedDict):
+  flags: dict
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -61,6 +67,7 @@ def main(flag_values: flags.FlagValues) -> None:
   """Measures, prints and writes."""
   _check(flag_values)
   out = pathlib.Path(flag_values.out or flag_values.workdir).expanduser()
+  _check_out(out, flag_values)
   settings = state = params = shares = current = None
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
@@ -153,6 +160,31 @@ def _check(flag_values: flags.FlagValues) -> None:
   for name in options:
     if flag_values[name].present and name not in DATASETS[flag_values.dataset].options:
       raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
+
+
+def _check_out(out: pathlib.Path, flag_values: flags.FlagValues) -> None:
+  """Refuses a folder with the evaluation of other samples: it would be overwritten.
+
+  Raises:
+    UserError: names what differs.
+  """
+  file, drawn = out / "evaluation.json", out / "evaluation.png"
+  if not file.exists():
+    if drawn.exists():
+      raise UserError(f"{drawn} exists, and no {file.name}: name another folder with --out")
+    return
+  here, there = flag_values.flag_values_dict(), read_json(file, _Evaluation)["flags"]
+  places = _PLACES if flag_values.out else _PLACES | {"workdir"}  # The run itself is the place.
+  differ = [
+    f"--{name} ({there[name]} there, {here[name]} here)"
+    for name in sorted(here.keys() & there.keys() - places)
+    if there[name] != here[name]
+  ]
+  if differ:
+    raise UserError(
+      f"{file} is of other samples, which differ in {', '.join(differ)}: remove it, or name another"
+      " folder with --out"
+    )
 
 
 def _print_table(columns, critic):

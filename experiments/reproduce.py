@@ -10,7 +10,6 @@ which it stopped. A claim that is there at the same scale is run again only with
 
 import json
 import pathlib
-import shutil
 import time
 
 from absl import flags
@@ -23,6 +22,7 @@ from experiments.engine.opening import locked
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
 from experiments.host.errors import UserError
+from experiments.host.files import remove
 from experiments.spec import flags as shared_flags
 
 
@@ -76,6 +76,7 @@ def main(flag_values: flags.FlagValues) -> None:
   environment = describe_environment()
   with locked(folder):
     reproduction = Reproduction(folder, list(claims))
+    reproduction.check_pictures(but=names if flag_values.again else [])
     for i, name in enumerate(names, 1):
       claim, arguments = claims[name], claims[name].arguments(scale)
       if flag_values.seeds and "seeds" in arguments:
@@ -88,8 +89,8 @@ def main(flag_values: flags.FlagValues) -> None:
       started = time.perf_counter()
       seeds = f"-{arguments['seeds']}" if "seeds" in arguments else ""
       runs = folder / "runs" / f"{name}-{scale}{seeds}"
-      if flag_values.again and runs.exists():
-        shutil.rmtree(runs)
+      if flag_values.again:
+        remove(runs)
       evidence = claim.measure(Lab(runs, flag_values.data_dir, environment), **arguments)
       verdict = claim.criterion(evidence.numbers)
       seconds = time.perf_counter() - started

@@ -2,30 +2,95 @@
 
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Annotated, Literal, TypedDict
+
+import msgspec
 
 from experiments.claims.claim import OUTCOMES, Claim, Evidence, Verdict
 from experiments.figures.pictures import Picture
 from experiments.host.errors import UserError
-from experiments.host.files import read_json, write_bytes, write_json
+from experiments.host.files import (
+  is_partial,
+  read_bytes,
+  read_json,
+  remove,
+  write_bytes,
+  write_json,
+)
 from experiments.report.pages import render_page
 
-_FIELDS = {"sentence", "source", "settings", "criterion", "asked", "verdict", "seen", "table"}
-_FIELDS |= {"pictures", "seconds", "environment"}
 _TEMPLATES = pathlib.Path(__file__).parent
+
+
+class _Picture(TypedDict):
+  file: str
+  caption: str
+
+
+class _Environment(TypedDict):
+  devices: int
+  device: str
+  threads: int
+  jax: str
+
+
+class _Asked(TypedDict):
+  scale: str
+
+
+class _Result(TypedDict):
+  sentence: str
+  source: str
+  settings: str
+  criterion: str
+  asked: _Asked
+  verdict: Literal[OUTCOMES]
+  seen: str
+  table: list[dict]
+  pictures: list[_Picture]
+  seconds: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+  environment: _Environment
+
+
+class _Results(TypedDict):
+  claims: dict[str, _Result]
 
 
 class Reproduction:
   """The results of claims in a folder, each at one scale; `names` are all, in reading order.
 
-  Raises UserError if results.json is damaged or has other claims.
+  Raises UserError if results.json is damaged or has other claims, or the folder is another's.
   """
 
   def __init__(self, path: pathlib.Path, names: Sequence[str]):
     self.path, self._file, self._names = path, path / "results.json", names
-    self.results = read_json(self._file).get("claims") if self._file.exists() else {}
-    if not _are_whole(self.results, names):
-      raise UserError(f"{self._file}: damaged, or of another version: name another folder")
+    if not self._file.exists():
+      self._refuse_others()
+    self.results = read_json(self._file, _Results)["claims"] if self._file.exists() else {}
+    if not self.results.keys() <= set(names):
+      raise UserError(f"{self._file}: of other claims than this version has: name another folder")
+
+  def _refuse_others(self):
+    """Refuses a folder that holds more than a first start leaves that was killed."""
+    ours = [self.path / ".lock", self.path / "runs", self.path / "figures"]
+    for name in self._names:
+      ours += self.path.glob(f"figures/{name}-*.png")
+    for child in [*self.path.glob("*"), *self.path.glob("figures/*")]:
+      if child not in ours and not is_partial(child):
+        raise UserError(
+          f"--workdir={self.path} holds other files, such as {child.name}, and no results.json:"
+          " name another folder"
+        )
+
+  def check_pictures(self, but: Collection[str]) -> None:
+    """Reads the figures of all claims but those that are to be run: the report needs them.
+
+    Raises:
+      UserError: one cannot be read; names the claim.
+    """
+    for name in self.results.keys() - set(but):
+      self._pictures(name)
 
   def has(self, name: str, asked: dict) -> bool:
     """Says whether a claim was put to the test with just these arguments."""
@@ -39,7 +104,7 @@ class Reproduction:
     try:
       figures.mkdir(parents=True, exist_ok=True)
       for old in figures.glob(f"{claim.name}-*.png"):
-        old.unlink()
+        remove(old)
       pictures = []
       for i, picture in enumerate(evidence.pictures, 1):
         file = f"figures/{claim.name}-{i}.png"
@@ -85,16 +150,13 @@ class Reproduction:
     write_bytes(self.path / "report.html", report.encode())
 
   def _pictures(self, name):
-    files = {each["file"]: each["caption"] for each in self.results[name]["pictures"]}
+    recorded = self.results[name]["pictures"]
     try:
-      return [Picture(caption, (self.path / file).read_bytes()) for file, caption in files.items()]
+      return [
+        Picture(each["caption"], read_bytes(self.path / each["file"], inside=self.path))
+        for each in recorded
+      ]
     except OSError as error:
       raise UserError(
         f"{error.filename}: cannot be read ({error.strerror}): run --claim={name} --again"
       ) from error
-
-
-def _are_whole(results, names):
-  if not isinstance(results, dict) or not results.keys() <= set(names):
-    return False
-  return all(isinstance(each, dict) and each.keys() >= _FIELDS for each in results.values())

@@ -18,10 +18,12 @@ import time
 import jax
 
 from experiments.engine.opening import is_unused, read_recorded
+from experiments.engine.records import MetricsLine, Summary, TimingLine
 from experiments.host import checkpoints, files
 from experiments.host.checkpoints import Checkpoint
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
+from experiments.spec.flags import MAX_STEPS
 from experiments.spec.settings import Settings
 from wgan_jax.training import make_training
 from wgan_jax.types import State
@@ -61,30 +63,47 @@ class RunFolder:
       raise UserError(f"--step={step} has no checkpoint; {there}")
     return settings, checkpoints.restore(self.checkpoints, step, like).state
 
-  def rewind(self, step: int, n_pending: int) -> None:
+  def lines(self, last: int = MAX_STEPS) -> list[dict]:
+    """Reads the lines of metrics up to the step `last`; raises UserError for damaged ones."""
+    rows = files.read_lines(self.metrics, MetricsLine)
+    files.check(rows, list[dict[str, float]], self.metrics)
+    return [row for row in rows if row["step"] <= last]
+
+  def rewind(self, step: int, n_pending: int, digest: str | None) -> None:
     """Makes the folder what it was when the checkpoint of `step` was saved.
 
     Args:
       step: that of the checkpoint, 0 for the start.
       n_pending: how many of its steps wait for their line of metrics.
+      digest: `files.digest_lines` of the lines then; None if it is not known.
+
+    Raises:
+      UserError: the lines of metrics are others than they were then; nothing is changed.
     """
+    # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
+    logged = step - n_pending
+    rows, times = self.lines(logged), files.read_lines(self.timing, TimingLine)
+    reaches = logged == (rows[-1]["step"] if rows else 0)
+    if reaches and digest not in (None, files.digest_lines(rows)):
+      raise UserError(
+        f"{self.metrics}: damaged, its lines up to step {logged} are not those that were written:"
+        " restore it, or remove it to go on without them"
+      )
     checkpoints.clear_after(self.checkpoints, step)
     self._set_aside(step)
-    # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
-    files.keep_lines(self.metrics, lambda row: row["step"] + n_pending <= step)
-    files.keep_lines(self.timing, lambda row: row["step"] <= step)
-    logged = [row["step"] for row in files.read_lines(self.metrics)[-1:]]
-    if step > n_pending and logged != [step - n_pending]:
+    files.write_lines(self.metrics, rows)
+    files.write_lines(self.timing, [row for row in times if row.get("step", 0) <= step])
+    if not reaches:
       print(
-        f"warning: {self.metrics} lacks lines up to step {step - n_pending}: they are lost",
-        file=sys.stderr,
+        f"warning: {self.metrics} lacks lines up to step {logged}: they are lost", file=sys.stderr
       )
 
   def _set_aside(self, step: int) -> None:
     """Keeps the record of a run whose checkpoints are gone: a start from 0 would empty it."""
-    if step == 0 and self.summary.exists():
+    lines = self.lines() if step == 0 and self.summary.exists() else []
+    if lines:
       aside = self.path / f"metrics-{time.time_ns()}.jsonl"
-      files.write_bytes(aside, self.metrics.read_bytes() if self.metrics.exists() else b"")
+      files.write_lines(aside, lines)
       print(
         f"warning: {self.path} has ended once, but has no checkpoint: it starts from step 0;"
         f" its lines are kept as {aside.name}",
@@ -100,12 +119,13 @@ class RunFolder:
     step = int(state.step)
     checkpoints.clear_after(self.checkpoints, step)
     if step and step not in checkpoints.steps(self.checkpoints):
-      checkpoints.save(self.checkpoints, Checkpoint(step, state, pending))
+      digest = files.digest_lines(self.lines(step - len(pending)))
+      checkpoints.save(self.checkpoints, Checkpoint(step, state, pending, digest))
 
   def write_summary(self, step: int, *, alive: bool) -> None:
     """Writes how the run ended: finished at a step, or diverged in the one after it."""
     if alive:
-      last = files.read_lines(self.metrics)[-1:]
+      last = self.lines()[-1:]
       summary = {"status": "finished", "steps": step, "last": last[0] if last else None}
     else:
       summary = {"status": "diverged", "first_bad_step": step + 1}
@@ -115,10 +135,10 @@ class RunFolder:
     """Returns the step at which the run ended, 0 if it did not, and whether it diverged there."""
     if not self.summary.exists():
       return 0, False
-    summary = read_json(self.summary)
-    if summary.get("status") == "diverged":
+    summary = read_json(self.summary, Summary)
+    if summary["status"] == "diverged":
       return summary["first_bad_step"] - 1, True
-    return summary.get("steps", 0), False
+    return summary["steps"], False
 
 
 def check_folder(path: pathlib.Path, settings: Settings) -> None:

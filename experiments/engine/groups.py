@@ -10,13 +10,20 @@ results.csv, results.json, report.html
 import contextlib
 import dataclasses
 import pathlib
-import shutil
 from collections.abc import Iterator, Mapping
 
 from experiments.engine.folder import RunFolder
-from experiments.engine.opening import is_unused, locked, read_recorded, write_record
+from experiments.engine.opening import (
+  is_unused,
+  locked,
+  read_record,
+  read_recorded,
+  write_record,
+)
+from experiments.engine.records import GroupConfig, TimingLine
+from experiments.host import checkpoints
 from experiments.host.errors import UserError
-from experiments.host.files import read_json, write_json
+from experiments.host.files import is_partial, read_json, read_lines, remove, write_json
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 
@@ -61,16 +68,20 @@ class SweepFolder:
     """Reads the settings of all members; errors as in `opening.read_recorded`."""
     return read_recorded(self.config, "sweep")
 
+  def times(self) -> list[dict]:
+    """Reads the wall-clock figures; raises UserError for damaged ones."""
+    return read_lines(self.timing, TimingLine)
+
   def read_group(self) -> Group | None:
     """The group that is being trained, as the last start left it; None where there is none."""
     path = self._group / "config.json"
     if not path.exists():
       return None
     try:
-      record = read_json(path)
+      record = read_json(path, GroupConfig)
       runs = [Settings.of_record(each) for each in record["runs"]]
       return Group(runs, record["start"], record["batching"])
-    except (KeyError, TypeError, UserError, ValueError) as error:
+    except (UserError, ValueError) as error:
       if not path.exists():  # Ended by another process in this moment.
         return None
       raise UserError(
@@ -79,14 +90,23 @@ class SweepFolder:
 
   def write_group(self, group: Group) -> None:
     """Begins a group."""
-    shutil.rmtree(self._group, ignore_errors=True)
+    self.remove_group()
     self._group.mkdir()
     write_json(self._group / "config.json", dataclasses.asdict(group))
 
   def remove_group(self) -> None:
-    """Ends the group, and removes what a kill may have left of one."""
-    (self._group / "config.json").unlink(missing_ok=True)  # Without it, what is left is no group.
-    shutil.rmtree(self._group, ignore_errors=True)
+    """Ends the group, and removes what a kill may have left of one.
+
+    Raises:
+      UserError: other files are there; nothing is removed.
+    """
+    config, kept = self._group / "config.json", self.group_checkpoints
+    for child in self._group.iterdir() if self._group.exists() else ():
+      if child not in (config, kept) and not is_partial(child):
+        raise UserError(f"{child} is not the sweep's: move it elsewhere")
+    checkpoints.check_own(kept)
+    remove(config)  # Without it, what is left is no group.
+    remove(self._group)
 
 
 def recorded_steps(path: pathlib.Path, budget_seconds: int) -> dict[str, int]:
@@ -97,9 +117,9 @@ def recorded_steps(path: pathlib.Path, budget_seconds: int) -> dict[str, int]:
   """
   if is_unused(path, "sweep"):
     return {}
-  there = read_json(path / "config.json").get("flags", {})
+  there = read_record(path / "config.json")["flags"]
   _refuse_other("budget_seconds", budget_seconds, there, path)
-  if not isinstance(there.get("steps"), dict):
+  if not isinstance(there["steps"], dict):
     raise UserError(f"{path}/config.json: damaged: it lacks the steps of its budget")
   return there["steps"]
 
@@ -131,7 +151,7 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
   group = folder.read_group()
   begun = [run for run in folder.read_runs() if folder.member(run).metrics.exists()]
   begun += [] if group is None else group.runs
-  there = read_json(folder.config).get("flags", {})
+  there = read_record(folder.config)["flags"]
   there = {"slow_every": there.get("exact_every")} | there  # Its earlier name.
   for name in ("log_every", "slow_every", "budget_seconds") if begun else ():
     _refuse_other(name, flags.get(name), there, path)

@@ -75,15 +75,15 @@ def train(
 
   Raises:
     Stopped: a signal asked to stop, and all is saved; or the place ends a run that diverged so.
-    UserError: no checkpoint of the place verifies, one cannot be saved, or the members are beyond
-      `steps`.
+    UserError: no checkpoint of the place verifies, one cannot be saved, the members are beyond
+      `steps`, or their lines are damaged.
   """
-  step, members, pending = place.restore(engine)
+  step, members, pending, digests = place.restore(engine)
   if step > steps:
     raise UserError(f"{place.path} is at step {step} already: --steps={steps} asks for less")
   alive, own_steps = members.alive.tolist(), members.state.step.tolist()
-  for folder, own_step, rows in zip(place.folders, own_steps, pending, strict=True):
-    folder.rewind(own_step, len(rows))
+  for folder, *kept in zip(place.folders, own_steps, map(len, pending), digests, strict=True):
+    folder.rewind(*kept)
   place.begin(step - max(map(len, pending)))
   members = engine.lay_out(members)
   measuring = 0.0

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 
 import jax
 
+from experiments.engine.records import Config
 from experiments.host.environment import installed_version
 from experiments.host.errors import UserError
-from experiments.host.files import open_regular, read_json, write_json
+from experiments.host.files import check, is_partial, open_regular, read_json, write_json
 from experiments.spec.settings import Settings
 
 FORMAT = 2
@@ -39,8 +40,18 @@ def is_unused(path: pathlib.Path, kind: str) -> bool:
 
 def _is_before_config(child: pathlib.Path) -> bool:
   """Whether it is what a start that was killed may leave before config.json."""
-  is_partial = child.name.startswith(".config.json.") and child.name.endswith(".partial")
-  return child.name == ".lock" or is_partial
+  return child.name == ".lock" or (is_partial(child) and child.name.startswith(".config.json."))
+
+
+def read_record(config: pathlib.Path) -> dict:
+  """Reads a config.json.
+
+  Raises:
+    UserError: the file is missing, damaged, or of another form.
+  """
+  record = read_json(config)
+  check_format(record, config)
+  return check(record, Config, config)
 
 
 def read_recorded(config: pathlib.Path, kind: str) -> list[Settings]:
@@ -51,18 +62,16 @@ def read_recorded(config: pathlib.Path, kind: str) -> list[Settings]:
   """
   if not config.is_file():
     raise UserError(f"--workdir={config.parent} holds no {kind}: it has no config.json")
-  record = read_json(config)
+  record = read_record(config)
   if kind == "run" and "members" in record:
     raise UserError(
       f"--workdir={config.parent} holds a sweep: name one of the runs in its members/"
     )
-  check_format(record, config)
   _check_prng(record, config)
-  members = [record.get("settings")] if kind == "run" else record.get("members")
-  if not isinstance(members, list):
+  if kind == "sweep" and "members" not in record:
     raise UserError(f"{config}: damaged, or of a single run: it lists no members")
   try:
-    return [Settings.of_record(settings) for settings in members]
+    return [Settings.of_record(each) for each in record.get("members", [record.get("settings")])]
   except ValueError as error:
     raise UserError(f"{config}: damaged, or of another version: {error}") from error
 
@@ -79,7 +88,7 @@ def check_data(config: pathlib.Path, data_sha256: str) -> None:
   Raises:
     UserError: they are others of the same name.
   """
-  if read_json(config).get("data_sha256") != data_sha256:
+  if read_record(config)["data_sha256"] != data_sha256:
     raise UserError(
       f"--workdir={config.parent} was trained on other data of the same name: use the --data_dir"
       " and package versions recorded in its config.json"
@@ -91,10 +100,12 @@ def locked(path: pathlib.Path) -> Iterator[None]:
   """Makes the folder where it does not exist, and keeps other processes out of it.
 
   Raises:
-    UserError: it cannot be written, or is in use.
+    UserError: it cannot be written, is in use, or a folder in it is a link.
   """
   try:
     path.mkdir(parents=True, exist_ok=True)
+    for link in _linked_folders(path):
+      raise UserError(f"{link} is a link: put the folder itself there")
     lock = open_regular(path / ".lock", os.O_RDWR | os.O_CREAT)
   except OSError as error:
     raise UserError(f"--workdir={path} cannot be written ({error.strerror})") from error
@@ -106,6 +117,17 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     except OSError:
       pass  # A file system without locks.
     yield
+
+
+def _linked_folders(path: pathlib.Path, depth: int = 3) -> Iterator[str]:
+  """Yields links to folders: what is written in them would be elsewhere, among others' files."""
+  with os.scandir(path) as children:
+    for child in children:
+      if child.is_dir():
+        if child.is_symlink():
+          yield child.path
+        elif depth > 1:
+          yield from _linked_folders(child.path, depth - 1)
 
 
 def write_record(
@@ -125,16 +147,13 @@ def write_record(
   data = {"data_sha256": data_sha256, "environment": environment, "resumed_in": []}
   record = stamp() | record | data
   if path.exists():
-    earlier = read_json(path)
-    try:
-      record["environment"], record["resumed_in"] = earlier["environment"], earlier["resumed_in"]
-      last = [record["environment"], *record["resumed_in"]][-1]
-      # A name that an earlier version did not record is not known to have changed.
-      changed = [
-        name for name in environment if environment[name] != last.get(name, environment[name])
-      ]
-    except (AttributeError, KeyError, TypeError) as error:
-      raise UserError(f"{path}: damaged, or of another version") from error
+    earlier = read_record(path)
+    record["environment"], record["resumed_in"] = earlier["environment"], earlier["resumed_in"]
+    last = [record["environment"], *record["resumed_in"]][-1]
+    # A name that an earlier version did not record is not known to have changed.
+    changed = [
+      name for name in environment if environment[name] != last.get(name, environment[name])
+    ]
     check_data(path, data_sha256)
     if changed:
       record["resumed_in"].append(environment)
@@ -149,8 +168,7 @@ def write_record(
 
 def _check_prng(record: dict, config: pathlib.Path) -> None:
   """Refuses a run whose keys are of another generator of random numbers than JAX's own now."""
-  environment = record.get("environment")
-  recorded = environment.get("prng") if isinstance(environment, dict) else None
+  recorded = record["environment"].get("prng")
   now = jax.config.jax_default_prng_impl
   if recorded not in (None, now):
     raise UserError(
@@ -170,7 +188,7 @@ def check_format(record: dict, path: pathlib.Path) -> None:
   Raises:
     UserError: names the file, its form and the version that wrote it.
   """
-  found = record.get("format", 1) if isinstance(record, dict) else None
+  found = record.get("format", 1)
   if type(found) is not int or found < 1:
     raise UserError(f"{path}: damaged: its format is no number from 1 on")
   if found != FORMAT:

@@ -39,11 +39,11 @@ class RunPlace:
     """
     start = engine.fetch(engine.init())
     kept = checkpoints.restore_newest(self._folder.checkpoints, _one_like(start.state))
-    return Checkpoint(0, start, [[]]) if kept is None else _join([kept], start)
+    return Checkpoint(0, start, [[]], [None]) if kept is None else _join([kept], start)
 
   def begin(self, logged: int) -> None:
     """Prepares the folder for steps after the line of metrics of step `logged`."""
-    self._folder.summary.unlink(missing_ok=True)
+    files.remove(self._folder.summary)
     self._folder.samples.mkdir(exist_ok=True)
     if self._tensorboard:
       from tensorboardX import SummaryWriter  # An extra, and slow to import.
@@ -71,7 +71,7 @@ class RunPlace:
         pixels = np.asarray(picture.convert("RGB"))
       self.events.add_image("samples", pixels, step, dataformats="HWC")
     started = time.perf_counter()
-    rows = files.read_lines(self._folder.metrics)  # None before the first line.
+    rows = self._folder.lines()  # None before the first line.
     if rows and (last or started >= self._curves_due):
       from experiments.figures.curves import draw_curves  # Matplotlib would delay the start.
 
@@ -130,7 +130,7 @@ class GroupPlace:
     if checkpoint is None:
       checkpoint = self._restore_members(start)
     checkpoints.clear_after(self._sweep.group_checkpoints, checkpoint.step)
-    return checkpoint
+    return checkpoint._replace(lines=checkpoint.lines or [None] * len(self.folders))
 
   def _restore_members(self, start: Members) -> Checkpoint:
     like, kept = _one_like(start.state), []
@@ -154,7 +154,12 @@ class GroupPlace:
 
   def save(self, step: int, members: Members, pending: list[list[dict]]) -> None:
     """Saves a checkpoint of the group."""
-    checkpoints.save(self._sweep.group_checkpoints, Checkpoint(step, members, pending))
+    steps = members.state.step.tolist()
+    lines = [
+      files.digest_lines(folder.lines(own_step - len(rows)))
+      for folder, own_step, rows in zip(self.folders, steps, pending, strict=True)
+    ]
+    checkpoints.save(self._sweep.group_checkpoints, Checkpoint(step, members, pending, lines))
 
   def stop(self, step: int) -> None:
     """Leaves the members unfinished: the group goes on at the next start."""
@@ -198,7 +203,8 @@ def _take(states: chex.ArrayTree, i: int) -> chex.ArrayTree:
 def _join(kept: list[Checkpoint], start: Members) -> Checkpoint:
   """Joins checkpoints of one step, of a member each, to one of all members."""
   states = _stack([each.state for each in kept])
-  return Checkpoint(kept[0].step, Members(states, start.alive), [each.pending for each in kept])
+  pending, lines = [each.pending for each in kept], [each.lines for each in kept]
+  return Checkpoint(kept[0].step, Members(states, start.alive), pending, lines)
 
 
 @jax.jit

@@ -69,7 +69,7 @@ def train_sweep(
     Stopped: a signal asked to stop; what was being trained is saved.
     UserError: no checkpoint of a group verifies, or one cannot be saved; or memory is too small.
   """
-  files.keep_lines(folder.timing, lambda row: True)  # A torn last line goes.
+  files.write_lines(folder.timing, folder.times())  # A torn last line goes.
   classifier = load_classifier_measures(load(runs[0])) if intervals.slow else None
   begun = folder.read_group()
   if begun is None:

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from experiments.host.digest import digest_files, digest_state
-from experiments.host.files import write_bytes
+from experiments.host.files import read_bytes, write_bytes
 from wgan_jax.data import prepare
 from wgan_jax.data.images import Images, load_images
 
@@ -47,7 +47,7 @@ def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     OSError: the file cannot be read.
     Exception: the file is damaged. A flipped bit makes zipfile raise nearly anything.
   """
-  with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+  with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as file:
     arrays = dict(file)
   if str(arrays.pop("digest")) != digest_state(arrays):
     raise ValueError("the digest does not agree with the content")

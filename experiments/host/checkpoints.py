@@ -2,23 +2,23 @@
 
 checkpoints/300/state is orbax's. checkpoints/300/digest.json is written last: if it is missing, the
 saving was cut short. It holds a digest of the files (verified before orbax opens them), a digest of
-the state (verified on what orbax read) and the metrics that wait for their line.
+the state (verified on what orbax read), the metrics that wait for their line, and a digest of the
+lines that were there.
 """
 
 import json
 import logging
 import pathlib
-import shutil
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import chex
 import jax
 
 from experiments.host.digest import digest_files, digest_shapes, digest_state, to_numpy
 from experiments.host.errors import UserError
-from experiments.host.files import read_json, write_json
+from experiments.host.files import read_json, remove, write_json
 from wgan_jax.saving import with_keys, without_keys
 
 # An error in orbax is raised here. Its unfinished tasks would print it again, as tracebacks.
@@ -33,6 +33,14 @@ class _OtherStructureError(UserError):
   """A checkpoint verifies, and is of another program."""
 
 
+class _Digests(TypedDict):
+  files: str
+  state: str
+  shapes: NotRequired[str]
+  pending: list
+  lines: NotRequired[str | list[str] | None]
+
+
 class Checkpoint(NamedTuple):
   """A saved state of a run.
 
@@ -41,11 +49,14 @@ class Checkpoint(NamedTuple):
     state: a tree of arrays, such as the training state.
     pending: rows of Info, as plain dicts, of the steps since the last line of metrics, or any other
       JSON value.
+    lines: a digest of the lines of metrics that it goes on from; of several members, theirs. None
+      where it has none: an earlier version's.
   """
 
   step: int
   state: chex.ArrayTree
   pending: list
+  lines: Any = None
 
 
 def steps(directory: pathlib.Path) -> list[int]:
@@ -72,9 +83,10 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
       " With room made, the same command goes on from the one before"
     ) from error
   folder = directory / str(checkpoint.step)
-  files, state = _digest_files(folder, checkpoint.pending), digest_state(checkpoint.state)
+  kept = {"pending": checkpoint.pending, "lines": checkpoint.lines}
+  files, state = _digest_files(folder, kept), digest_state(checkpoint.state)
   digests = {"files": files, "state": state, "shapes": digest_shapes(checkpoint.state)}
-  write_json(folder / _DIGEST, digests | {"pending": checkpoint.pending})
+  write_json(folder / _DIGEST, digests | kept)
 
 
 def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpoint:
@@ -96,9 +108,9 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
     f"{folder}: whole, but of other shapes than {directory.parent / 'config.json'} says: restore"
     " that file, or use the version that wrote the checkpoint"
   )
-  digests = read_json(folder / _DIGEST)
+  digests = read_json(folder / _DIGEST, _Digests)
   try:
-    if digests.get("files") != _digest_files(folder, digests.get("pending")):
+    if digests["files"] != _digest_files(folder, digests):
       raise damaged
   except OSError as error:
     raise damaged from error
@@ -114,9 +126,9 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
   except (KeyError, TypeError, ValueError) as error:
     raise other from error
   state = with_keys(items.state, keyed)
-  if digests.get("state") != digest_state(state):
+  if digests["state"] != digest_state(state):
     raise damaged
-  return Checkpoint(step, state, digests["pending"])
+  return Checkpoint(step, state, digests["pending"], digests.get("lines"))
 
 
 def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint | None:
@@ -149,20 +161,29 @@ def clear_after(directory: pathlib.Path, step: int) -> None:
   Raises:
     UserError: a folder there was not made by this module: none of its files is touched.
   """
-  if directory.is_symlink():
-    raise UserError(f"{directory} is a link: put the checkpoints themselves there")
-  for step_there in _all_steps(directory):
-    folder = directory / str(step_there)
-    held = {child.name for child in folder.iterdir()}
-    if folder.is_symlink() or (held and not held & _MARKS):
-      raise UserError(f"{folder} is no checkpoint: move it elsewhere")
+  check_own(directory)
   whole = steps(directory)
   for later in _all_steps(directory):
     folder = directory / str(later)
     if later > step and later in whole:
       folder.rename(directory / f"damaged-{later}-{time.time_ns()}")
     elif later not in whole:
-      shutil.rmtree(folder)
+      remove(folder)
+
+
+def check_own(directory: pathlib.Path) -> None:
+  """Refuses what this module did not make: none of its files is to be touched.
+
+  Raises:
+    UserError: the folder is a link, or a step's folder in it is none or no checkpoint.
+  """
+  if directory.is_symlink():
+    raise UserError(f"{directory} is a link: put the checkpoints themselves there")
+  for step in _all_steps(directory):
+    folder = directory / str(step)
+    held = {child.name for child in folder.iterdir()}
+    if folder.is_symlink() or (held and not held & _MARKS):
+      raise UserError(f"{folder} is no checkpoint: move it elsewhere")
 
 
 def _all_steps(directory):
@@ -172,10 +193,12 @@ def _all_steps(directory):
   return sorted(int(child.name) for child in folders if child.name.isdecimal())
 
 
-def _digest_files(folder: pathlib.Path, pending: list[dict]) -> str:
-  """SHA-256 of the pending rows and of every file's name and content."""
+def _digest_files(folder: pathlib.Path, kept: dict) -> str:
+  """SHA-256 of the pending rows, the lines' digest, and of every file's name and content."""
   paths = (path for path in folder.rglob("*") if path != folder / _DIGEST)
-  return digest_files(paths, folder, json.dumps(pending).encode())
+  lines = kept.get("lines")
+  first = json.dumps(kept["pending"] if lines is None else [kept["pending"], lines])
+  return digest_files(paths, folder, first.encode())
 
 
 def _manager(directory):

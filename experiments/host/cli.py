@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -11,6 +12,7 @@ import jax
 from absl import flags
 
 from experiments.host.errors import Stopped, UserError
+from experiments.host.signals import exit_at_once
 from wgan_jax.data.images import DataError
 
 
@@ -38,6 +40,8 @@ def run(
     gc.freeze()  # All modules stay: to look for garbage among them takes .3 s of a start.
     sys.stdout, sys.stderr = _Unfailing(sys.stdout), _Unfailing(sys.stderr)
     os.environ["MPLBACKEND"] = "agg"  # A notebook's, which it inherits, may not be importable.
+    if signal.getsignal(signal.SIGINT) is exit_at_once:
+      signal.signal(signal.SIGINT, signal.default_int_handler)
   flag_values = flags.FlagValues()
   register(flag_values)
   flags.DEFINE_boolean("help", False, "Show this help and exit.", flag_values=flag_values)

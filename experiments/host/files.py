@@ -1,18 +1,23 @@
 """Files of a run: written whole or not at all, never through a link, and lines that survive a kill.
 
-Nothing else in `experiments` opens a file to write it. What is there already and is no regular
-file, such as a link in the run folder of a stranger, is refused: it may lead to others' files.
+Nothing else in `experiments` opens, writes or removes a file. What is there already and is no
+regular file, such as a link in the run folder of a stranger, is refused: it may lead to others'
+files. JSON is checked against types, as msgspec does it.
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
 import pathlib
 import secrets
+import shutil
 import stat
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+import msgspec
 
 from experiments.host.errors import UserError
 
@@ -33,8 +38,13 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
         file.write(content)
       os.replace(partial, path)
   except BaseException:  # Ctrl-C, too, must leave nothing.
-    partial.unlink(missing_ok=True)
+    remove(partial)
     raise
+
+
+def is_partial(path: pathlib.Path) -> bool:
+  """Whether a file's name is one that `write_bytes` gives until it is whole."""
+  return path.name.startswith(".") and path.name.endswith(".partial")
 
 
 def open_regular(path: pathlib.Path, flags: int) -> BinaryIO:
@@ -55,6 +65,34 @@ def open_regular(path: pathlib.Path, flags: int) -> BinaryIO:
     raise OSError(None, "no regular file", str(path))
   writes = flags & (os.O_WRONLY | os.O_RDWR)
   return open(descriptor, "ab" if flags & os.O_APPEND else "wb" if writes else "rb")
+
+
+def read_bytes(path: pathlib.Path, inside: pathlib.Path | None = None) -> bytes:
+  """Reads a regular file.
+
+  Args:
+    path: the file.
+    inside: a folder that it must be in, wherever links on its path lead.
+
+  Raises:
+    OSError: it cannot be read, is a link, no regular file, or elsewhere; names the file.
+  """
+  if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+    raise OSError(None, f"not in {inside}", str(path))
+  with _named(path), open_regular(path, os.O_RDONLY) as file:
+    return file.read()
+
+
+def remove(path: pathlib.Path) -> None:
+  """Removes a file, or a folder with all that is in it; of a link, the link alone.
+
+  Raises:
+    OSError: it cannot be removed; names the file.
+  """
+  if path.is_dir() and not path.is_symlink():
+    shutil.rmtree(path)
+  else:
+    path.unlink(missing_ok=True)
 
 
 def write_json(path: pathlib.Path, value: object) -> None:
@@ -79,20 +117,36 @@ def loads(text: str | bytes) -> object:
     raise ValueError("nested too deep") from error
 
 
-def read_json(path: pathlib.Path) -> dict:
+def read_json(path: pathlib.Path, kind: Any = dict) -> dict:
   """Reads a JSON object.
+
+  Args:
+    path: the file.
+    kind: what it must be, a type that `msgspec.convert` takes; what else it holds stays in it.
 
   Raises:
     UserError: the file is missing or damaged.
   """
   try:
-    value = loads(path.read_bytes())
+    value = loads(read_bytes(path))
   except OSError as error:
     raise UserError(f"{path}: cannot be read ({error.strerror})") from error
   except ValueError as error:
     raise UserError(f"{path}: damaged, no valid JSON; restore it or use another folder") from error
-  if not isinstance(value, dict):
-    raise UserError(f"{path}: damaged, no JSON object; restore it or use another folder")
+  return check(value, kind, path)
+
+
+def check(value: Any, kind: Any, path: pathlib.Path) -> Any:
+  """Returns what a file holds.
+
+  Raises:
+    UserError: it is not of the kind, a type that `msgspec.convert` takes; names the field.
+  """
+  try:
+    msgspec.convert(value, kind)
+  except msgspec.ValidationError as error:
+    what = str(error).replace(" - at `$.", " - at `")
+    raise UserError(f"{path}: damaged, {what}; restore it or use another folder") from error
   return value
 
 
@@ -106,29 +160,37 @@ def append_line(path: pathlib.Path, row: dict) -> None:
     file.write((dumps(row) + "\n").encode())
 
 
-def read_lines(path: pathlib.Path) -> list[dict]:
+def read_lines(path: pathlib.Path, kind: Any = dict) -> list[dict]:
   """Reads the complete lines of a JSON lines file, without a torn last one that a kill has left.
 
+  Args:
+    path: the file; none if it does not exist.
+    kind: what each line must be, as in `read_json`.
+
   Raises:
-    UserError: a complete line is damaged: no JSON object, or its step is no number.
+    UserError: a complete line is damaged, or the file cannot be read.
   """
-  if not path.exists():
-    return []
-  *lines, _ = path.read_bytes().split(b"\n")  # After the last line's end: torn, or empty.
   try:
+    *lines, _ = read_bytes(path).split(b"\n")  # After the last line's end: torn, or empty.
     rows = [loads(line) for line in lines]
+  except FileNotFoundError:
+    return []
+  except OSError as error:
+    raise UserError(f"{path}: cannot be read ({error.strerror})") from error
   except ValueError as error:
     raise UserError(f"{path}: damaged, a line is no valid JSON; restore or remove it") from error
-  if not all(isinstance(row, dict) and type(row.get("step", 0)) is int for row in rows):
-    raise UserError(f"{path}: damaged, a line is no JSON object with a step; restore or remove it")
-  return rows
+  return check(rows, list[kind], path)
 
 
-def keep_lines(path: pathlib.Path, keep: Callable[[dict], bool]) -> None:
-  """Keeps the lines for which `keep` is true; drops the others and a torn last one."""
-  if path.exists():
-    rows = [row for row in read_lines(path) if keep(row)]
+def write_lines(path: pathlib.Path, rows: Sequence[dict]) -> None:
+  """Writes JSON lines, atomically; of none it makes no file."""
+  if rows or path.exists():
     write_bytes(path, "".join(dumps(row) + "\n" for row in rows).encode())
+
+
+def digest_lines(rows: Iterable[dict]) -> str:
+  """SHA-256 of JSON lines."""
+  return hashlib.sha256("".join(dumps(row) + "\n" for row in rows).encode()).hexdigest()
 
 
 @contextlib.contextmanager

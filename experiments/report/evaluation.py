@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments.engine.program import quick_compile_options
 from experiments.host.errors import UserError
+from experiments.host.files import read_bytes
 from experiments.measures.classes import ClassifierMeasures, classified
 from experiments.measures.critics import has_layers
 from experiments.measures.lines import measured_rows, on_device, on_host
@@ -25,6 +26,8 @@ from wgan_jax.diagnostics import activation_gradient_norms
 from wgan_jax.types import State
 
 LEAST = 4  # A neighbourhood has three neighbours.
+_MOST_BYTES = 4 * 10**9  # A small file may claim, or unpack to, more than there is memory.
+_LARGEST = 1e30  # Larger points have distances that float32 does not hold.
 N_EXACT = 2000  # Samples of each side in a distance: the exact one's time grows with the cube.
 
 
@@ -42,15 +45,7 @@ def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
     UserError: the file cannot be read, or holds no samples of the data set's shape.
   """
   name, flag = "points" if dataset.images is None else "images", f"--samples={path}"
-  try:
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-      samples = archive[name]
-  except OSError as error:
-    raise UserError(f"{flag} cannot be read ({error.strerror or error})") from error
-  except KeyError as error:
-    raise UserError(f"{flag} holds no array {name!r}, as {dataset.name} asks for") from error
-  except (TypeError, ValueError, zipfile.BadZipFile) as error:
-    raise UserError(f"{flag} is damaged, or no .npz") from error
+  samples = _read_array(path, name, flag)
   if samples.shape[1:] != dataset.sample_shape:
     shape = ", ".join(map(str, dataset.sample_shape))
     raise UserError(f"{flag}: {name} are {samples.shape}, of {dataset.name} they are (n, {shape})")
@@ -66,6 +61,8 @@ def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
   if not np.isfinite([low, high]).all():
     raise UserError(f"{flag}: {name} hold NaN or infinity")
   if dataset.images is None:
+    if max(-low, high) > _LARGEST:
+      raise UserError(f"{flag}: points from {low:.4g} to {high:.4g}: scale them as the data are")
     return samples
   if max(-low, high) > 1 + 1e-3:
     raise UserError(
@@ -74,6 +71,23 @@ def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
   if low >= 0:
     print(f"warning: {flag}: no value is below 0; black is -1 here", file=sys.stderr)
   return np.clip(samples, -1, 1)
+
+
+def _read_array(path: pathlib.Path, name: str, flag: str) -> np.ndarray:
+  try:
+    with zipfile.ZipFile(io.BytesIO(read_bytes(path.resolve()))) as archive:
+      if f"{name}.npy" not in archive.namelist():
+        raise UserError(f"{flag} holds no array {name!r}")
+      if archive.getinfo(f"{name}.npy").file_size > _MOST_BYTES:
+        raise UserError(f"{flag}: {name} take more than {_MOST_BYTES / 1e9:g} GB: give fewer")
+      with archive.open(f"{name}.npy") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+  except OSError as error:
+    raise UserError(f"{flag} cannot be read ({error.strerror or error})") from error
+  except UserError:
+    raise
+  except Exception as error:  # A flipped bit makes zipfile raise nearly anything.
+    raise UserError(f"{flag} is damaged, or no .npz: {error or type(error).__name__}") from error
 
 
 def real_samples(dataset: Dataset, key: jax.Array, n: int) -> tuple[np.ndarray, np.ndarray]:

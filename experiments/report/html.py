@@ -3,12 +3,12 @@
 import dataclasses
 import math
 import pathlib
-from operator import itemgetter
 
 from experiments.engine.groups import SweepFolder
+from experiments.engine.opening import read_record
 from experiments.figures.pictures import Picture
 from experiments.host.errors import UserError
-from experiments.host.files import read_json, read_lines, write_bytes
+from experiments.host.files import read_bytes, write_bytes
 from experiments.measures.rows import BEST_BY
 from experiments.measures.table import compared, groups
 from experiments.report import results
@@ -42,7 +42,7 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
     _TEMPLATE,
     members=members,
     common={k: v for k, v in common.items() if k not in (*differ, "seed") and v is not None},
-    record=read_json(folder.config),
+    record=read_record(folder.config),
     settings=settings,
     distinguishing=distinguishing,
     brought={method: label(run, implied) for method, run in methods.items()},
@@ -91,14 +91,14 @@ def _samples(folder, settings):
       caption = f"{words}, seed {member.run.seed}, step {member.steps}"
       if member.status != "finished":
         caption += f" ({member.status})"
-      pictures.append(Picture(caption, path.read_bytes()))
+      pictures.append(Picture(caption, read_bytes(path, inside=folder.path)))
   return pictures
 
 
 def _times(folder):
   """Wall times by program: compiling, training, and the host's work between chunks."""
   times = {}
-  for program, lines in grouped(read_lines(folder.timing), itemgetter("program")).items():
+  for program, lines in grouped(folder.times(), lambda line: line.get("program")).items():
     parts = ("compile", "chunk", "host")
     row = {part: sum(line.get(f"{part}_seconds", 0.0) for line in lines) for part in parts}
     row["steps"] = sum(line.get("steps", 0) * line.get("members", 1) for line in lines)

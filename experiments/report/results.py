@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from experiments.engine.folder import RunFolder
 from experiments.engine.groups import SweepFolder, last_step
-from experiments.host.files import read_json, read_lines
+from experiments.engine.opening import read_record
 from experiments.measures.rows import BEST_BY
 from experiments.measures.table import all_rows, compared
 from experiments.spec.grid import grouped
@@ -43,21 +43,19 @@ def read_members(folder: SweepFolder) -> list[Member]:
   Raises:
     UserError: there is no sweep, or a file is damaged.
   """
-  wanted = read_json(folder.config).get("flags", {}).get("steps")
+  wanted = read_record(folder.config)["flags"]["steps"]
   return [
     _read_member(folder.member(run), run, last_step(wanted, run)) for run in folder.read_runs()
   ]
 
 
 def _read_member(own: RunFolder, run: Settings, wanted: int) -> Member:
-  lines = read_lines(own.metrics)
-  summary = read_json(own.summary) if own.summary.exists() else {}
-  status, end = summary.get("status"), {}
-  steps = lines[-1]["step"] if lines else 0
-  if status == "diverged":
-    steps = summary["first_bad_step"] - 1
-  elif status == "finished" and steps == summary["steps"] == wanted:
-    end = _measures(lines[-1])
+  lines, (ended, diverged) = own.lines(), own.reached()
+  steps, end = lines[-1]["step"] if lines else 0, {}
+  if diverged:
+    status, steps = "diverged", ended
+  elif lines and steps == ended == wanted:
+    status, end = "finished", _measures(lines[-1])
   else:  # A sweep that was extended and then stopped has finished members that lack steps.
     status = "unfinished"
   # Lines with the slow measures, so that the best one holds all measures.

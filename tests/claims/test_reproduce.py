@@ -1,6 +1,7 @@
 """`experiments.reproduce`, end to end, on claims made for it."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_results_are_in_reading_order_whichever_claim_ran_first(claims, tmp_path
 
 
 def test_errors_are_one_line(claims, tmp_path, capsys):
-  path = tmp_path / "run"
+  runs, path = claims[0], tmp_path / "run"
   (tmp_path / "file").touch()
   for arguments, expected in [
     (["--claim=nothing"], "nothing"),
@@ -161,9 +162,14 @@ def test_errors_are_one_line(claims, tmp_path, capsys):
   whole = json.loads((path / "results.json").read_text())["claims"]["exact"]
   part = {name: value for name, value in whole.items() if name != "seen"}
   others = [{"other": whole}, [], {"exact": 1}, {"exact": part}]
+  wrong = {"seconds": [math.inf, math.nan, -1, "1"], "verdict": ["maybe", None], "table": [[1], {}]}
+  wrong |= {"pictures": [[{}], "a"], "asked": [{}, None], "environment": [{}], "seen": [1]}
+  others += [{"exact": whole | {name: each}} for name, values in wrong.items() for each in values]
   for damage in ["{", *(json.dumps({"claims": each}) for each in others)]:
     (path / "results.json").write_text(damage)
-    assert run(path, "--claim=exact") == 2
+    runs.clear()
+    assert run(path, "--claim=exact", "--again") == 2
+    assert not runs  # Before minutes of measuring.
     err = capsys.readouterr().err
     assert "results.json" in err
     assert err.count("\n") == 1
@@ -173,10 +179,38 @@ def test_a_figure_that_is_gone_is_made_again(claims, tmp_path, capsys):
   path = tmp_path / "run"
   assert run(path, "--all") == 0
   (path / "figures" / "drawn-1.png").unlink()
+  claims[0].clear()
   assert run(path, "--claim=exact", "--again") == 2
+  assert not claims[0]
   assert "run --claim=drawn --again" in capsys.readouterr().err
   assert run(path, "--claim=drawn", "--again") == 0
   assert (path / "figures" / "drawn-1.png").exists()
+
+
+def test_no_report_embeds_what_is_outside(claims, tmp_path, capsys):
+  path, secret = tmp_path / "run", tmp_path / "secret"
+  secret.write_text("mine")
+  assert run(path, "--all") == 0
+  whole = (path / "results.json").read_text()
+  for file in ("../secret", str(secret)):
+    (path / "results.json").write_text(whole.replace("figures/drawn-1.png", file))
+    assert run(path, "--claim=exact", "--again") == 2
+    assert "not in" in capsys.readouterr().err
+  (path / "results.json").write_text(whole)
+  (path / "figures" / "drawn-1.png").unlink()
+  (path / "figures" / "drawn-1.png").symlink_to(secret)
+  assert run(path, "--claim=exact", "--again") == 2
+
+
+@pytest.mark.parametrize("name", ["report.html", "verdicts.md", "notes", "figures/mine.png"])
+def test_a_folder_of_others_is_refused(claims, tmp_path, capsys, name):
+  file = tmp_path / "run" / name
+  file.parent.mkdir(parents=True)
+  file.write_text("mine")
+  assert run(tmp_path / "run", "--all") == 2
+  assert "holds other files" in capsys.readouterr().err
+  assert file.read_text() == "mine"
+  assert not claims[0]
 
 
 def test_a_verdict_is_one_of_three():

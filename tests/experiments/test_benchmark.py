@@ -4,6 +4,7 @@ import inspect
 import json
 import sys
 
+import jax
 import pytest
 from helpers.launching import launch
 
@@ -21,6 +22,7 @@ def test_a_row_is_printed_and_written(tmp_path, monkeypatch, capsys):
   assert " ".join(printed.split()).count("toy toys against toys 2 x faster (1 to 4)") == 1
   (written,) = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
   assert written.pop("load") >= 0
+  assert written.pop("environment")["jax"] == jax.__version__
   assert written == {
     "row": "toy",
     "what": "toys against toys",
@@ -28,6 +30,25 @@ def test_a_row_is_printed_and_written(tmp_path, monkeypatch, capsys):
     "value": [1.0, 2.0, 4.0],
     "details": {"jax_ms": 5.0},
   }
+
+
+def test_rows_of_an_earlier_start_stay(tmp_path, monkeypatch, capsys):
+  values = {"toy": 1.0, "main": 2.0}
+
+  def measured(name):
+    return Row(name, name, lambda rounds: Measurement(MedianRange.of([values[name]]), "s", {}))
+
+  monkeypatch.setattr(benchmark, "ROWS", {name: measured(name) for name in values})
+  file = tmp_path / "benchmark.json"
+  for rows, toy in (("toy,main", 1.0), ("toy", 3.0)):
+    values["toy"] = toy
+    assert launch(benchmark, f"--rows={rows}", f"--workdir={tmp_path}") == 0
+    written = {row["row"]: row["value"][0] for row in json.loads(file.read_text())["rows"]}
+    assert written == {"toy": toy, "main": 2.0}
+  file.write_text('{"rows": "mine"}')
+  assert launch(benchmark, "--rows=toy", f"--workdir={tmp_path}") == 2
+  assert "benchmark.json: damaged" in capsys.readouterr().err
+  assert file.read_text() == '{"rows": "mine"}'
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)

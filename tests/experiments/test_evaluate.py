@@ -106,6 +106,25 @@ def test_files_are_written_before_the_table(run, tmp_path, monkeypatch):
   assert {child.name for child in tmp_path.iterdir()} == {"evaluation.json", "evaluation.png"}
 
 
+def test_a_folder_holds_one_evaluation(tmp_path, capsys):
+  """The same command writes it again; that of other samples is not overwritten."""
+  for name in ("a", "b"):
+    np.savez(tmp_path / f"{name}.npz", points=np.zeros((8, 2)))
+  out = tmp_path / "out"
+  assert of_file(tmp_path / "a.npz", out, "--dataset=ring") == 0
+  assert of_file(tmp_path / "a.npz", out, "--dataset=ring") == 0
+  before = (out / "evaluation.json").read_bytes()
+  assert of_file(tmp_path / "b.npz", out, "--dataset=ring") == 2
+  assert "differ in --samples" in capsys.readouterr().err
+  for content in ("mine", "[]", '{"flags": []}'):
+    (out / "evaluation.json").write_text(content)
+    assert of_file(tmp_path / "a.npz", out, "--dataset=ring") == 2
+    assert "evaluation.json: damaged" in capsys.readouterr().err
+  (out / "evaluation.json").unlink()
+  assert of_file(tmp_path / "a.npz", out, "--dataset=ring") == 2  # Whose picture?
+  assert json.loads(before)["title"] == "a.npz"
+
+
 @pytest.mark.campaign
 def test_another_step_is_measured_and_the_folder_is_still_a_run(run, tmp_path):
   out = tmp_path / "two"

@@ -63,7 +63,7 @@ class Killed(BaseException):
 # What writes, draws or computes: before or after any call of these, a process may be killed.
 MOMENTS = [
   (files, "append_line"),
-  (files, "keep_lines"),
+  (files, "write_lines"),
   (files, "write_json"),
   (files.os, "replace"),
   (checkpoints, "save"),

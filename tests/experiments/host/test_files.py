@@ -5,7 +5,9 @@ import io
 import json
 import math
 import os
+import re
 import stat
+from typing import TypedDict
 
 import pytest
 
@@ -13,11 +15,13 @@ from experiments.host import files
 from experiments.host.errors import UserError
 from experiments.host.files import (
   append_line,
-  keep_lines,
   open_regular,
+  read_bytes,
   read_json,
   read_lines,
+  remove,
   write_json,
+  write_lines,
 )
 
 
@@ -32,10 +36,12 @@ def test_lines_come_back_and_a_torn_one_is_no_line(tmp_path):
   for torn in ('{"step": 3, "lo', '{"step": 3}'):
     path.write_bytes(whole + torn.encode())
     assert read_lines(path) == rows
-  keep_lines(path, lambda row: True)
+  write_lines(path, rows)
   assert path.read_bytes() == whole
-  keep_lines(path, lambda row: row["step"] < 2)
-  assert read_lines(path) == rows[:1]
+  write_lines(path, [])
+  assert path.read_bytes() == b""
+  write_lines(tmp_path / "none.jsonl", [])
+  assert not (tmp_path / "none.jsonl").exists()
 
 
 def test_damage_is_one_line_that_names_the_file(tmp_path):
@@ -132,13 +138,55 @@ def test_json_is_strict_and_numbers_come_back(tmp_path):
   assert math.isnan(read_json(tmp_path / "old.json")["loss"])
 
 
+class _Row(TypedDict):
+  step: int
+
+
 def test_json_that_is_valid_and_wrong_is_damaged(tmp_path):
   path = tmp_path / "rows.jsonl"
-  for content in ("[]", "1", '{"step": "1"}', '{"step": null}', "[" * 9999 + "]" * 9999):
+  wrong = ("[]", "1", "{}", '{"step": "1"}', '{"step": null}', '{"step": 1.5}', '{"step": true}')
+  for content in (*wrong, "[" * 9999 + "]" * 9999):
     path.write_text(content + "\n")
     with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
-      read_lines(path)
+      read_lines(path, _Row)
     path.write_text(content)
-    if content.startswith("["):
-      with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
-        read_json(path)
+    with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
+      read_json(path, _Row)
+  path.write_text('{"step": 1, "beside": [2]}')
+  assert read_json(path, _Row) == {"step": 1, "beside": [2]}
+
+
+def test_a_damaged_field_is_named(tmp_path):
+  (tmp_path / "rows.jsonl").write_text('{"step": 1}\n{"step": "2"}\n')
+  with pytest.raises(UserError, match=r"got `str`.*step"):
+    read_lines(tmp_path / "rows.jsonl", _Row)
+
+
+def test_only_regular_files_in_their_folder_are_read(tmp_path):
+  outside, folder = tmp_path / "outside", tmp_path / "run"
+  outside.mkdir()
+  folder.mkdir()
+  (outside / "a.png").write_bytes(b"mine")
+  (folder / "a.png").symlink_to(outside / "a.png")
+  (folder / "samples").symlink_to(outside)
+  os.mkfifo(folder / "fifo.png")
+  for name in ("a.png", "samples/a.png", "../outside/a.png", "fifo.png", "none.png", "."):
+    with pytest.raises(OSError, match=re.escape(str(folder / name))):
+      read_bytes(folder / name, inside=folder)
+  with pytest.raises(UserError, match=r"fifo\.png: cannot be read"):
+    read_json(folder / "fifo.png")
+  (folder / "b.png").write_bytes(b"ours")
+  assert read_bytes(folder / "b.png", inside=folder) == b"ours"
+
+
+def test_of_a_link_the_link_alone_is_removed(tmp_path):
+  (tmp_path / "precious").mkdir()
+  (tmp_path / "precious" / "file").write_text("mine")
+  for target in ("precious", "precious/file"):
+    (tmp_path / "link").symlink_to(tmp_path / target)
+    remove(tmp_path / "link")
+    assert not (tmp_path / "link").is_symlink()
+  assert (tmp_path / "precious" / "file").read_text() == "mine"
+  remove(tmp_path / "precious")
+  remove(tmp_path / "precious")  # There is none: nothing happens.
+  assert not list(tmp_path.iterdir())
