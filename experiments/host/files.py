@@ -145,8 +145,10 @@ def check(value: Any, kind: Any, path: pathlib.Path) -> Any:
   try:
     msgspec.convert(value, kind)
   except msgspec.ValidationError as error:
-    what = str(error).replace(" - at `$.", " - at `")
-    raise UserError(f"{path}: damaged, {what}; restore it or use another folder") from error
+    what = str(error).replace("`$.", "`").replace("`$", "`")
+    raise UserError(
+      f"{path}: damaged, or of another version: {what}; restore it or use another folder"
+    ) from error
   return value
 
 

@@ -43,8 +43,9 @@ def test_the_best_step_has_the_least_distance_of_those_with_slow_measures(tmp_pa
   own = folder.member(run)
   own.path.mkdir(parents=True)
   record = {"members": [dataclasses.asdict(run)], "flags": {"steps": 5}}
+  record |= {"data_sha256": "", "environment": {}, "resumed_in": []}
   write_json(folder.config, stamp() | record)
-  write_json(own.summary, {"status": "finished", "steps": 5})
+  write_json(own.summary, {"status": "finished", "steps": 5, "last": None})
   distances = [math.nan, 0.5, 0.7, 0.1, 0.9]  # Step 4 has no slow measures.
   for step, distance in enumerate(distances, 1):
     slow = {} if step == 4 else {"exact_wasserstein": 10.0 * step}
