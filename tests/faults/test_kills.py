@@ -93,7 +93,7 @@ def test_a_sweep_killed_at_random_moments_equals_undisturbed(counted, whole, tmp
     kill_and_go_on(tally, path, command("sweep", path, *SWEEP), seed, same)
 
 
-@pytest.mark.parametrize("delay", [0, 0, 0.3, 2, 5])
+@pytest.mark.parametrize("delay", [0, 0.1, 0.3, 2, 5])
 def test_of_two_runs_in_one_folder_one_refuses(counted, whole, tmp_path, delay):
   path = tmp_path / "run"
   with counted("two runs in one folder") as tally:

@@ -1,6 +1,6 @@
-"""Hostile content for readers: files that are cut, flipped or lie, and JSON that is valid and wrong.
+"""Hostile content for readers: files that are cut, flipped or lie, JSON that is valid and wrong.
 
-Every function of a generator from `random.Random(seed)` gives the same content for the same seed.
+The same `random.Random(seed)` gives the same content.
 """
 
 import io
@@ -103,7 +103,7 @@ def sample_files(good: np.ndarray, rng: random.Random) -> Iterator[tuple[str, by
     "nested header": lambda: inside(header("[" * rng.randrange(1, 3000))),
     "no array": lambda: inside(rng.randbytes(rng.randrange(300))),
     "objects": lambda: inside(npy(np.array([{"a": 1}, None] * 4, dtype=object))),
-    "another name": lambda: inside(inner, rng.choice(["image.npy", "images", "", "/etc/passwd"])),
+    "another name": lambda: inside(inner, rng.choice(["image.npy", "images", " ", "/etc/passwd"])),
     "no entries": lambda: archive({}),
     "an .npy": lambda: inner,
     "a pickle": lambda: b"\x80\x04\x95" + rng.randbytes(rng.randrange(100)),
