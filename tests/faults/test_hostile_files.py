@@ -25,9 +25,9 @@ from experiments import benchmark, evaluate, mnist, reproduce, sample, sweep
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.host.errors import UserError
 from experiments.report import evaluation, html
+from experiments.spec.datasets import load_dataset
 from experiments.speed.rows import Row
 from experiments.speed.turns import Measurement, MedianRange
-from experiments.spec.datasets import load_dataset
 
 pytestmark = pytest.mark.campaign
 
