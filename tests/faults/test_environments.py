@@ -34,7 +34,7 @@ HARMLESS = {
   "no such backend": {"MPLBACKEND": "zzz"},
   "ascii": {"PYTHONIOENCODING": "ascii"},
   "latin-1": {"PYTHONIOENCODING": "latin-1"},
-  "the C locale": {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+  "the C locale": {"LANG": "C", "LC_ALL": "C"},
   "no home": {"HOME": None, "XDG_CACHE_HOME": None},
   "a home that is none": {"HOME": "/dev/null", "XDG_CACHE_HOME": None},
   "a relative cache": {"XDG_CACHE_HOME": "cache"},

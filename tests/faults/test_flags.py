@@ -22,10 +22,11 @@ N = 1500  # Of each launcher.
 LAUNCHERS = [mnist, toy, sweep, sample, evaluate, reproduce, benchmark]
 
 _HOSTILE = [
-  "", " ", "0", "-1", "1", "2", "1e400", "-1e400", "nan", "inf", "1e-320", "0x10", "1_000", "\u0661",
+  "", " ", "0", "-1", "1", "2", "1e400", "-1e400", "nan", "inf", "1e-320", "0x10", "1_000",
   "9" * 25, "9" * 5000, "true", "no", "None", "a,b", ",", "1,,2", "1,1", "../up", "~zzz/run",
   "gs://bucket/run", "file:///run", "ü", "\udcff", "\n", "%s{}", "x" * 300, "/dev/null/run", "-",
   "--help", "=", "'", "a b", "run", "file", "new/run", "new.npz", "new.png", "new.txt", ".",
+  "\u0661",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from helpers.attacking import (
   WRONG,
   Hang,
   contents,
+  instant_claims,
   judge,
   launched,
   time_limit,
@@ -22,7 +23,6 @@ from helpers.hostile import archive, hostile_json, npy, sample_files
 from helpers.launching import TINY, copy_run, copy_sweep
 
 from experiments import benchmark, evaluate, mnist, reproduce, sample, sweep
-from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.host.errors import UserError
 from experiments.report import evaluation, html
 from experiments.spec.datasets import load_dataset
@@ -139,14 +139,7 @@ def test_a_report_of_a_hostile_sweep_ends_in_one_line(
 
 
 def test_claims_in_a_hostile_folder_end_in_one_line(counted, tmp_path, monkeypatch):
-  def made(name):
-    return Claim(
-      lambda lab: Evidence({"value": 1}, [{"what": "a", "value": 1}], []),
-      lambda numbers: verdict(True, "seen"),
-      name, 1, "Sentence", "Source", "settings", "criterion", {}, {}, {}, {"quick": 1, "full": 1},
-    )  # fmt: skip
-
-  claims = {name: made(name) for name in ("first", "second")}
+  claims = instant_claims()
   monkeypatch.setattr(reproduce, "find_names", lambda: claims)
   monkeypatch.setattr(reproduce, "load_claims", lambda: claims)
 

@@ -1,4 +1,4 @@
-"""Signals at random moments, in the first seconds too: no traceback, and the same command goes on."""
+"""Signals at random moments, the first seconds too: no traceback, and the same command goes on."""
 
 import random
 import signal

@@ -21,6 +21,9 @@ from typing import NamedTuple
 import jax
 from helpers.launching import TINY, final_state, launch, results
 
+from experiments.claims.claim import Claim, Evidence, verdict
+from experiments.figures.pictures import Picture
+
 ROOT = pathlib.Path(__file__).parents[2]
 WORDS = ("survived", "lost", "silently wrong", "traceback")
 SURVIVED, LOST, WRONG, TRACEBACK = WORDS
@@ -36,9 +39,10 @@ class Ended(NamedTuple):
 
   @property
   def refused(self) -> bool:
-    """Whether it ended in one line, beside warnings."""
-    lines = [line for line in self.err.splitlines() if not line.startswith("warning: ")]
-    return self.status == 2 and len(lines) == 1 and lines[0].startswith("error: ")
+    """Whether it ended in one line that says why, after what it said while it worked."""
+    errors = [line for line in self.err.splitlines() if line.startswith("error: ")]
+    is_last = self.err.splitlines()[-1:] == errors[-1:]
+    return self.status == 2 and len(errors) == 1 and is_last and "Traceback" not in self.err
 
   def warned(self, named: str) -> bool:
     """Whether a warning names something."""
@@ -191,3 +195,17 @@ def contents(folder: pathlib.Path) -> dict[str, str]:
     else:
       found[name] = "a folder, or nothing to read"
   return found
+
+
+def instant_claims() -> dict[str, Claim]:
+  """Two claims with a picture each, which take no time."""
+  picture = Picture("A picture.", b"\x89PNG ours")
+
+  def made(name):
+    return Claim(
+      lambda lab: Evidence({"value": 1}, [{"what": "a", "value": 1}], [picture]),
+      lambda numbers: verdict(True, "seen"),
+      name, 1, "Sentence", "Source", "settings", "criterion", {}, {}, {}, {"quick": 1, "full": 1},
+    )  # fmt: skip
+
+  return {name: made(name) for name in ("first", "second")}
