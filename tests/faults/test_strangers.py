@@ -66,18 +66,16 @@ def sources(tmp_path_factory):
 
 
 @pytest.fixture
-def counting_safely(monkeypatch):
+def counting_safely():
   """The counting engine's pictures, written as the others are."""
-  with counting():
 
-    def draw(self, members, folders):
-      for folder in folders:
-        files.write_bytes(folder.sample(int(members.state.step[0])), b"a picture")
+  def draw(self, members, folders):
+    for folder in folders:
+      files.write_bytes(folder.sample(int(members.state.step[0])), b"a picture")
 
-    monkeypatch.setattr(CountingEngine, "draw", draw)
-    monkeypatch.setattr(
-      curves, "draw_curves", lambda path, rows, title: files.write_bytes(path, b"curves")
-    )
+  with counting(), pytest.MonkeyPatch.context() as patch:
+    patch.setattr(CountingEngine, "draw", draw)
+    patch.setattr(curves, "draw_curves", lambda path, *_: files.write_bytes(path, b"curves"))
     yield
 
 
