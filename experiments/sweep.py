@@ -36,7 +36,7 @@ from experiments.spec.grid import Grid
 from experiments.spec.settings import make_loader
 from wgan_jax.sweep import BATCHING
 
-_MANY = 1000
+_MANY, _MOST = 1000, 10**5
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -79,6 +79,8 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError("--steps does nothing with --budget_seconds: leave one of them out")
   choices = shared_flags.read_choices(flag_values)
   n_members = Grid(flag_values.dataset, choices, 1).size * flag_values.seeds
+  if n_members > _MOST:
+    raise UserError(f"these lists make {n_members} members, more than {_MOST:,}: name fewer values")
   if n_members > _MANY and not flag_values.yes:
     raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
 

@@ -21,9 +21,6 @@ from experiments.host.errors import UserError
 from experiments.host.files import read_json, remove, write_json
 from wgan_jax.saving import with_keys, without_keys
 
-# An error in orbax is raised here. Its unfinished tasks would print it again, as tracebacks.
-logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-
 _KEEP = 3
 _DIGEST = "digest.json"
 _MARKS = {"state", "_CHECKPOINT_METADATA"}  # What orbax leaves in the folder of a step.
@@ -204,5 +201,8 @@ def _digest_files(folder: pathlib.Path, kept: dict) -> str:
 def _manager(directory):
   import orbax.checkpoint as ocp
 
+  # An error in orbax is raised here. Its threads and unfinished tasks would print it again.
+  for name in ("absl", "asyncio"):
+    logging.getLogger(name).setLevel(logging.CRITICAL + 1)
   options = ocp.CheckpointManagerOptions(max_to_keep=_KEEP, enable_async_checkpointing=False)
   return ocp.CheckpointManager(directory.absolute(), options=options)

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import io
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import jax
 from absl import flags
 
 from experiments.host.errors import Stopped, UserError
+from experiments.host.files import fill_descriptors
 from experiments.host.signals import exit_at_once
 from wgan_jax.data.images import DataError
 
@@ -38,7 +40,9 @@ def run(
   """
   if argv is None:
     gc.freeze()  # All modules stay: to look for garbage among them takes .3 s of a start.
-    sys.stdout, sys.stderr = _Unfailing(sys.stdout), _Unfailing(sys.stderr)
+    fill_descriptors()
+    sys.stdout = _Unfailing(sys.stdout or _Nowhere())  # None where it is closed.
+    sys.stderr = _Unfailing(sys.stderr or _Nowhere())
     os.environ["MPLBACKEND"] = "agg"  # A notebook's, which it inherits, may not be importable.
     if signal.getsignal(signal.SIGINT) is exit_at_once:
       signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -74,6 +78,13 @@ def run(
     lower = ", ".join(f"--{name}" for name in sizes if name in flag_values)
     return _fail(f"out of memory: {f'lower {lower}' if lower else 'free some, and go on'}")
   return 0
+
+
+class _Nowhere(io.StringIO):
+  """A stream that keeps nothing."""
+
+  def write(self, text: str) -> int:
+    return len(text)
 
 
 class _Unfailing:

@@ -67,6 +67,16 @@ def open_regular(path: pathlib.Path, flags: int) -> BinaryIO:
   return open(descriptor, "ab" if flags & os.O_APPEND else "wb" if writes else "rb")
 
 
+def fill_descriptors() -> None:
+  """Opens the standard streams that are closed, on nothing: else a file would take their number.
+
+  Warnings of other packages, written to stream 2 by that number, would be written into it.
+  """
+  while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # The lowest that is free.
+    pass
+  os.close(descriptor)
+
+
 def read_bytes(path: pathlib.Path, inside: pathlib.Path | None = None) -> bytes:
   """Reads a regular file.
 

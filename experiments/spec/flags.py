@@ -1,5 +1,6 @@
 """Functions that register the flags that launchers share, and that read them into settings."""
 
+import pathlib
 import sys
 from collections.abc import Callable, Collection
 
@@ -203,16 +204,24 @@ def check_data_dir(flag_values: flags.FlagValues, dataset: str) -> None:
 
 
 def check_paths(flag_values: flags.FlagValues, *names: str) -> None:
-  """Refuses a path that is empty, mostly an unset variable of the shell, and a URL.
+  """Refuses a path that is empty, mostly an unset variable of the shell, a URL, or no UTF-8.
 
   Raises:
     UserError: names the flag.
   """
   for name in names:
+    path = flag_values[name].value or ""
     if flag_values[name].value == "":
       raise UserError(f"--{name}= is empty: name a path, or leave the flag out")
-    if "://" in str(flag_values[name].value):
-      raise UserError(f"--{name}={flag_values[name].value} is a URL: name a local path")
+    if "://" in path:
+      raise UserError(f"--{name}={path} is a URL: name a local path")
+    try:
+      path.encode()
+      pathlib.Path(path).expanduser()
+    except UnicodeEncodeError as error:  # Other packages take no other paths.
+      raise UserError(f"--{name}={path!a} is not UTF-8 here: name another path") from error
+    except RuntimeError as error:
+      raise UserError(f"--{name}={path}: there is no such home folder: name another") from error
 
 
 def choose_dataset(flag_values: flags.FlagValues, recorded: Callable[[str], str | None]) -> str:
