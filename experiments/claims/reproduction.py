@@ -9,6 +9,7 @@ import msgspec
 
 from experiments.claims.claim import OUTCOMES, Claim, Evidence, Verdict
 from experiments.figures.pictures import Picture
+from experiments.host.environment import Machine
 from experiments.host.errors import UserError
 from experiments.host.files import (
   is_partial,
@@ -28,13 +29,6 @@ class _Picture(TypedDict):
   caption: str
 
 
-class _Environment(TypedDict):
-  devices: int
-  device: str
-  threads: int
-  jax: str
-
-
 class _Asked(TypedDict):
   scale: str
 
@@ -50,7 +44,7 @@ class _Result(TypedDict):
   table: list[dict]
   pictures: list[_Picture]
   seconds: Annotated[float, msgspec.Meta(ge=0, le=1e9)]
-  environment: _Environment
+  environment: Machine
 
 
 class _Results(TypedDict):
@@ -66,22 +60,20 @@ class Reproduction:
   def __init__(self, path: pathlib.Path, names: Sequence[str]):
     self.path, self._file, self._names = path, path / "results.json", names
     if not self._file.exists():
-      self._refuse_others()
-    self.results = read_json(self._file, _Results)["claims"] if self._file.exists() else {}
+      self._begin()
+    self.results = read_json(self._file, _Results)["claims"]
     if not self.results.keys() <= set(names):
       raise UserError(f"{self._file}: of other claims than this version has: name another folder")
 
-  def _refuse_others(self):
-    """Refuses a folder that holds more than a first start leaves that was killed."""
-    ours = [self.path / ".lock", self.path / "runs", self.path / "figures"]
-    for name in self._names:
-      ours += self.path.glob(f"figures/{name}-*.png")
-    for child in [*self.path.glob("*"), *self.path.glob("figures/*")]:
-      if child not in ours and not is_partial(child):
+  def _begin(self):
+    """Marks a folder as ours, unless it holds more than the lock and what a kill may leave."""
+    for child in self.path.iterdir():
+      if child.name != ".lock" and not is_partial(child):
         raise UserError(
           f"--workdir={self.path} holds other files, such as {child.name}, and no results.json:"
           " name another folder"
         )
+    write_json(self._file, {"claims": {}})
 
   def check_pictures(self, but: Collection[str]) -> None:
     """Reads the figures of all claims but those that are to be run: the report needs them.

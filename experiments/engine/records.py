@@ -4,11 +4,11 @@ from typing import Annotated, NotRequired, TypedDict
 
 import msgspec
 
+from experiments.host.environment import Machine
 from experiments.measures.rows import BEST_BY
 from experiments.spec.flags import MAX_STEPS
 
 _Step = Annotated[int, msgspec.Meta(ge=0, le=MAX_STEPS + 1)]
-_Environment = dict[str, str | int | bool | None]
 
 
 class Flags(TypedDict):
@@ -25,8 +25,8 @@ class Config(TypedDict):
 
   data_sha256: str
   flags: Flags
-  environment: _Environment
-  resumed_in: list[_Environment]
+  environment: Machine
+  resumed_in: list[Machine]
   settings: NotRequired[dict]
   members: NotRequired[Annotated[list[dict], msgspec.Meta(min_length=1)]]
 

@@ -181,6 +181,9 @@ def check_own(directory: pathlib.Path) -> None:
     held = {child.name for child in folder.iterdir()}
     if folder.is_symlink() or (held and not held & _MARKS):
       raise UserError(f"{folder} is no checkpoint: move it elsewhere")
+  for unfinished in directory.glob("*.orbax-checkpoint-tmp*"):
+    if unfinished.is_symlink() or not unfinished.is_dir():
+      raise UserError(f"{unfinished} is no checkpoint: move it elsewhere")
 
 
 def _all_steps(directory):

@@ -7,6 +7,7 @@ import pathlib
 import platform
 import subprocess
 from importlib import metadata
+from typing import TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,15 @@ _PACKAGES = (
   "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
   "matplotlib", "pillow", "scikit-learn",
 )  # fmt: skip
+
+
+class Machine(TypedDict):
+  """What a report says of a recorded environment."""
+
+  devices: int
+  device: str
+  threads: int
+  jax: str
 
 
 def use_all_cores() -> None:

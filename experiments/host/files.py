@@ -121,8 +121,12 @@ def loads(text: str | bytes) -> object:
   Raises:
     ValueError: it is no JSON.
   """
+  text = text if isinstance(text, str) else text.decode()  # Strictly; `json` takes more.
   try:
-    return _map_leaves(_from_json, json.loads(text))
+    value = json.loads(text)
+    if "\\u" in text:  # Half a pair is no letter, and no file could hold it.
+      json.dumps(value, ensure_ascii=False).encode()
+    return _map_leaves(_from_json, value)
   except RecursionError as error:
     raise ValueError("nested too deep") from error
 

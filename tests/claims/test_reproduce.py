@@ -114,6 +114,7 @@ def test_what_is_there_is_not_run_again(claims, tmp_path, capsys):
 
 def test_again_begins_anew_and_other_seeds_are_other_runs(claims, tmp_path):
   old, other = (tmp_path / "run" / "runs" / f"drawn-quick-{seeds}" for seeds in (2, 7))
+  assert run(tmp_path / "run", "--claim=drawn") == 0
   for folder in (old, other):
     folder.mkdir(parents=True)
   assert run(tmp_path / "run", "--claim=drawn") == 0
@@ -202,7 +203,7 @@ def test_no_report_embeds_what_is_outside(claims, tmp_path, capsys):
   assert run(path, "--claim=exact", "--again") == 2
 
 
-@pytest.mark.parametrize("name", ["report.html", "verdicts.md", "notes", "figures/mine.png"])
+@pytest.mark.parametrize("name", ["report.html", "verdicts.md", "notes", "figures/drawn-1.png"])
 def test_a_folder_of_others_is_refused(claims, tmp_path, capsys, name):
   file = tmp_path / "run" / name
   file.parent.mkdir(parents=True)

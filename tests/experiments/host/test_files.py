@@ -145,13 +145,16 @@ class _Row(TypedDict):
 def test_json_that_is_valid_and_wrong_is_damaged(tmp_path):
   path = tmp_path / "rows.jsonl"
   wrong = ("[]", "1", "{}", '{"step": "1"}', '{"step": null}', '{"step": 1.5}', '{"step": true}')
-  for content in (*wrong, "[" * 9999 + "]" * 9999):
+  for content in (*wrong, "[" * 9999 + "]" * 9999, '{"step": 1, "a": "\\ud800"}'):
     path.write_text(content + "\n")
     with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
       read_lines(path, _Row)
     path.write_text(content)
     with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
       read_json(path, _Row)
+  path.write_bytes(b'{"step": 1, "a": "\xed\xa0\x80"}')  # That letter's bytes, which are no UTF-8.
+  with pytest.raises(UserError, match=r"rows\.jsonl: damaged"):
+    read_json(path)
   path.write_text('{"step": 1, "beside": [2]}')
   assert read_json(path, _Row) == {"step": 1, "beside": [2]}
 

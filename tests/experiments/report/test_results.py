@@ -5,6 +5,7 @@ import math
 
 from experiments.engine.groups import SweepFolder
 from experiments.engine.opening import stamp
+from experiments.host.environment import describe_environment
 from experiments.host.files import append_line, write_json
 from experiments.report.results import (
   Member,
@@ -43,7 +44,7 @@ def test_the_best_step_has_the_least_distance_of_those_with_slow_measures(tmp_pa
   own = folder.member(run)
   own.path.mkdir(parents=True)
   record = {"members": [dataclasses.asdict(run)], "flags": {"steps": 5}}
-  record |= {"data_sha256": "", "environment": {}, "resumed_in": []}
+  record |= {"data_sha256": "", "environment": describe_environment(), "resumed_in": []}
   write_json(folder.config, stamp() | record)
   write_json(own.summary, {"status": "finished", "steps": 5, "last": None})
   distances = [math.nan, 0.5, 0.7, 0.1, 0.9]  # Step 4 has no slow measures.

@@ -190,7 +190,8 @@ def test_a_config_of_another_format_ends_with_the_version_that_wrote_it(tmp_path
   assert "config.json: format 99, written by wgan_jax 9.8.7" in error
   assert error.count("\n") == 1
   # Of this format, but by hand.
-  whole = {"data_sha256": "", "flags": {"steps": 2}, "environment": {}, "resumed_in": []}
+  machine = {"devices": 1, "device": "cpu", "threads": 1, "jax": ""}
+  whole = {"data_sha256": "", "flags": {"steps": 2}, "environment": machine, "resumed_in": []}
   record = {"format": 2, "settings": {"new": 1}} | whole
   (path / "config.json").write_text(json.dumps(record))
   assert train(path, "--steps=2") == 2
