@@ -60,8 +60,15 @@ def exactly_scaled(function, x, y, powers, degree=1):
     np.testing.assert_array_equal(scaled, np.ldexp(plain, degree * power), err_msg=str(power))
 
 
-@pytest.mark.parametrize("name", ON_DEVICE)
-@pytest.mark.parametrize("dtype", POWERS)
+@pytest.mark.parametrize(
+  ("name", "dtype"),
+  [
+    pytest.param(name, dtype, marks=[] if is_short else pytest.mark.campaign)
+    for dtype in POWERS
+    for name in ON_DEVICE
+    for is_short in [dtype == "float32" or name in ("wasserstein_1d", "norm")]
+  ],
+)
 def test_on_the_device_a_scale_is_exact(name, dtype):
   function = jit(ON_DEVICE[name])
   x, y = jnp.asarray(X, dtype), jnp.asarray(Z, dtype)
@@ -97,7 +104,14 @@ def test_float64_is_that_in_all_digits():
     np.testing.assert_allclose(transport.wasserstein_1d(*values), expected, rtol=1e-14)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "bool"])
+@pytest.mark.parametrize(
+  "dtype",
+  [
+    "uint8",
+    "bool",
+    *(pytest.param(each, marks=pytest.mark.campaign) for each in ("int8", "int32")),
+  ],
+)
 def test_integers_are_numbers(dtype):
   """None is computed in its own type, in which 0 - 255 may be 1."""
   few = jnp.array([[0, 1], [1, 1]] if dtype == "bool" else [[0, 10], [100, 3]], dtype)

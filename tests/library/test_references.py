@@ -25,14 +25,8 @@ KEY = jax.random.key(0)
 DIGITS = {"float32": 2e-6, "float64": 1e-14, "float16": 4e-3, "bfloat16": 3e-2}
 SCALES = {"float32": 30, "float64": 300, "float16": 1, "bfloat16": 30}
 
-DTYPES = pytest.mark.parametrize(
-  "dtype",
-  [
-    "float32",
-    "float64",
-    *(pytest.param(each, marks=pytest.mark.campaign) for each in ("float16", "bfloat16")),
-  ],
-)
+HALVES = [pytest.param(each, marks=pytest.mark.campaign) for each in ("float16", "bfloat16")]
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64", *HALVES])
 
 
 @st.composite
