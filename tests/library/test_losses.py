@@ -133,3 +133,13 @@ def test_scores_of_the_wrong_rank_are_refused(name):
     LOSSES[name].critic(REAL[:, None], FAKE[:, None])
   with pytest.raises(AssertionError):
     generator_loss(name)(FAKE[:, None])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_integer_scores_are_refused(name):
+  """Also by a loss that would make floats of them by taking their mean."""
+  real, fake = REAL.astype(int), FAKE.astype(int)
+  with pytest.raises(AssertionError):
+    LOSSES[name].critic(real, fake)
+  with pytest.raises(AssertionError):
+    generator_loss(name)(fake)

@@ -76,3 +76,27 @@ def test_a_cost_for_each_sample_is_refused_by_name():
   samples = jnp.ones((4, 1))
   with pytest.raises(ValueError, match=r"Penalty.cost must map norms .* got shape \(4,\)"):
     objective({"w": jnp.ones(())}, jax.random.key(0), samples, samples, 1.0)
+
+
+def test_without_a_penalty_the_critics_is_the_loss_of_both_batches():
+  """c(x) = 2 x: mean scores of 10 and 6. There are no norms to show."""
+  pair = shift_pair(lambda params, x: 2 * params["w"][0] * x[0])
+  objective = make_objectives(LOSSES["wasserstein"], PENALTIES["none"], pair).critic
+  real, fake = jnp.array([[4.0], [6.0]]), jnp.array([[1.0], [5.0]])
+  total, metrics = objective({"w": jnp.ones(1)}, KEY, real, fake, 10.0)
+  assert total == -4
+  assert metrics == {
+    "estimate": 4,
+    "gradient_penalty": 0,
+    "critic_loss": -4,
+    "gradient_norm_mean": 0,
+    "gradient_norm_max": 0,
+  }
+
+
+def test_a_critic_of_more_than_one_score_is_refused():
+  pair = shift_pair(lambda params, x: params["w"] * x)
+  objective = make_objectives(LOSSES["wasserstein"], PENALTIES["none"], pair).critic
+  samples = jnp.ones((4, 1))
+  with pytest.raises(ValueError, match=r"ONE sample to ONE score, of shape \[\], got \[1\]"):
+    objective({"w": jnp.ones(1)}, KEY, samples, samples, 1.0)
