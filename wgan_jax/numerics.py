@@ -47,11 +47,12 @@ def power_of_two(largest: jax.Array) -> jax.Array:
     largest: floats of at least 32 bits, [...].
 
   Returns:
-    The powers, [...], of the type of `largest`, none so small that its inverse is infinite.
+    The powers, [...], of the type of `largest`, none so small that its inverse is infinite, or so
+    large that it is subnormal, which processors take for 0.
   """
   _, exponents = jnp.frexp(largest)
   info = jnp.finfo(largest.dtype)
-  powers = jnp.ldexp(jnp.ones_like(largest), jnp.clip(exponents - 1, info.minexp, info.maxexp - 1))
+  powers = jnp.ldexp(jnp.ones_like(largest), jnp.clip(exponents - 1, info.minexp, info.maxexp - 2))
   return jnp.where((largest > 0) & jnp.isfinite(largest), powers, 1)
 
 

@@ -14,7 +14,7 @@ from absl.testing import parameterized
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import wgan_jax
-from wgan_jax.penalties import PENALTIES
+from wgan_jax.penalties import PENALTIES, check_penalty
 
 KEY = jax.random.key(0)
 
@@ -222,7 +222,7 @@ def test_the_gradient_of_squared_norms_is_exact_near_a_flat_critic():
 def test_dragan_perturbs_real_data_at_their_own_scale():
   """alpha u s / 2 of alpha, u ~ U[0, 1): in [0, s / 2), of mean s / 8, one alpha for a sample."""
   n = 4000
-  real = jnp.tile(jnp.array([[3.0, -3.0]]), (n, 1))  # s = 3.
+  real = jnp.tile(jnp.array([[5.0, -1.0]]), (n, 1))  # s = 3, about a mean of 2.
   moved = wgan_jax.perturb(KEY, real) - real
   assert moved.min() >= 0
   assert moved.max() < 1.5
@@ -263,3 +263,71 @@ def test_clipping_keeps_the_types_of_the_parameters():
     params = {"w": jnp.ones(2, jnp.float32), "v": jnp.ones(2, jnp.float64)}
     clipped = wgan_jax.clip_params(params, jnp.float64(0.1))
   chex.assert_trees_all_equal_dtypes(clipped, params)
+
+
+def test_integers_are_refused_by_every_function_of_samples():
+  floats, integers = jnp.ones((4, 3)), jnp.ones((4, 3), int)
+  for refused in (
+    lambda: wgan_jax.interpolate(KEY, floats, integers),
+    lambda: wgan_jax.interpolate(KEY, integers, floats),
+    lambda: wgan_jax.perturb(KEY, integers),
+    lambda: wgan_jax.gradient_norms(half_square, integers),
+  ):
+    with pytest.raises(AssertionError):
+      refused()
+
+
+@pytest.mark.parametrize("cost", [wgan_jax.penalize, wgan_jax.penalize_squares])
+def test_costs_take_one_norm_a_sample(cost):
+  with pytest.raises(AssertionError):
+    cost(jnp.ones((4, 1)))
+
+
+def test_the_gradient_penalty_passes_its_target_and_side_on():
+  """c(x) = <w, x> of norm 1/2."""
+  w, x = jnp.array([0.3, 0.4]), jnp.ones((3, 2))
+
+  def penalty(**options):
+    return wgan_jax.gradient_penalty(KEY, lambda x: jnp.vdot(w, x), x, x, **options)
+
+  measured = [penalty(), penalty(target=2.0), penalty(one_sided=True)]
+  np.testing.assert_allclose(measured, [0.25, 2.25, 0.0], rtol=1e-5)
+
+
+def test_points_around_images_share_their_alpha():
+  """alpha weighs all u of an image: the largest of many is near alpha, and differs by image."""
+  real = jnp.tile(jnp.array([1.0, -1.0]), (6, 9, 9, 1))  # s = 1.
+  alpha = 2 * jnp.max(wgan_jax.perturb(KEY, real) - real, axis=(1, 2, 3))
+  key_alpha, _ = jax.random.split(KEY)
+  drawn = jax.random.uniform(key_alpha, (6, 1, 1, 1)).ravel()
+  np.testing.assert_allclose(alpha, drawn, rtol=0.1)
+
+
+def test_rows_have_the_weights_and_losses_of_their_sources():
+  stated = {name: (row.lambda_gp, row.loss, row.reads) for name, row in PENALTIES.items()}
+  assert stated == {
+    "gp": (10, "wasserstein", ()),
+    "gp_one_sided": (10, "wasserstein", ()),
+    "r1": (10, "nonsaturating", ()),
+    "r2": (10, "nonsaturating", ()),
+    "dragan": (10, "nonsaturating", ()),
+    "clip": (None, "wasserstein", ("clip_value",)),
+    "none": (None, "wasserstein", ()),
+  }
+
+
+def test_points_and_a_cost_come_together():
+  for row in PENALTIES.values():
+    check_penalty(row)
+  for given, missing, row in [
+    ("points", "cost", wgan_jax.Penalty(points=wgan_jax.interpolate)),
+    ("cost", "points", wgan_jax.Penalty(cost=wgan_jax.penalize)),
+  ]:
+    with pytest.raises(ValueError, match=f"has {given} but no {missing}: give both"):
+      check_penalty(row)
+
+
+def test_the_largest_slope_is_not_taken_for_zero():
+  """The inverse of 2^127, a power of two below it, is subnormal."""
+  norms = wgan_jax.gradient_norms(lambda x: 3e38 * x[0], jnp.ones((2, 1)))
+  np.testing.assert_array_equal(norms, jnp.full(2, 3e38))

@@ -76,6 +76,45 @@ def test_empty_samples_are_refused():
     sliced_wasserstein(KEY, np.zeros((3, 2)), np.zeros((3, 2)), 0)
 
 
+def test_integers_are_measured_as_floats():
+  """Differences of uint8 would wrap: 0 less 255 is 1."""
+  x, y = np.uint8([0, 0, 0]), np.uint8([255, 255, 255])
+  assert wasserstein_1d(x, y) == wasserstein_1d(y, x[:2]) == 255
+  assert sliced_wasserstein(KEY, x[:, None], y[:, None], 2) == 255
+  assert sliced_wasserstein(KEY, y[:, None], x[:, None], 2) == 255
+
+
+def test_half_precision_is_measured_in_single():
+  """Of one sample and a part of it, a hundredth apart: counts and sums of 8 bits would miss it."""
+  x = jnp.asarray(cloud(0, 300, 2), jnp.bfloat16)
+  y = x[:297]
+  exact, single = jnp.float32(x), jnp.float32(y)
+  measured = [wasserstein_1d(x[:, 0], y[:, 0]), sliced_wasserstein(KEY, x, y, 5)]
+  expected = [wasserstein_1d(exact[:, 0], single[:, 0]), sliced_wasserstein(KEY, exact, single, 5)]
+  np.testing.assert_allclose(np.float32(measured), np.float32(expected), rtol=1e-2)
+  p, q = jnp.square(x[:, 0]), jnp.square(x[:, 0] * 1.01)
+  exact = jensen_shannon(jnp.float32(p), jnp.float32(q))
+  np.testing.assert_allclose(jnp.float32(jensen_shannon(p, q)), exact, rtol=1e-2)
+  assert measured[0].dtype == measured[1].dtype == jnp.bfloat16
+
+
+def test_doubles_are_sorted_as_doubles():
+  with jax.enable_x64(True):
+    x, y = cloud(0, 30, 1)[:, 0], cloud(1, 20, 1)[:, 0]
+    np.testing.assert_allclose(
+      transport.wasserstein_1d(x, y), stats.wasserstein_distance(x, y), rtol=1e-12
+    )
+
+
+def test_a_common_offset_costs_no_digits():
+  x, y = (np.random.default_rng(seed).integers(-8, 9, (20, 3)) for seed in (0, 1))
+  offset = np.array([[2**20, 0, -(2**21)]])
+  near, far = (
+    sliced_wasserstein(KEY, np.float32(x + v), np.float32(y + v), 9) for v in (0 * offset, offset)
+  )
+  np.testing.assert_allclose(far, near, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("n", "m"), [(4, 4), (4, 3), (1, 3)])
 def test_nan_in_nan_out(n, m):
   """Anywhere, in either sample."""
@@ -177,6 +216,16 @@ def test_integer_weights_are_repeated_points():
   np.testing.assert_allclose(wasserstein_exact(x, y), single, rtol=1e-10)
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_exact_at_every_scale(scale):
+  """Squares leave float64's range, and POT's tolerances are absolute."""
+  for m in (6, 5):
+    x, y = cloud(0, 6), cloud(1, m) + 1
+    np.testing.assert_allclose(
+      wasserstein_exact(scale * x, scale * y) / scale, wasserstein_exact(x, y), rtol=1e-12
+    )
+
+
 @pytest.mark.parametrize("case", ["assignment", "unequal", "weights"])
 def test_the_plan_carries_the_weights_at_the_distance(case):
   n, m = 8, 11 if case == "unequal" else 8
@@ -260,6 +309,15 @@ def test_jensen_shannon_is_bounded_and_its_gradient_finite():
   np.testing.assert_allclose(measured, [math.log(2), math.log(2), 0], rtol=1e-6)
   gradient = jit(jax.grad(lambda p: jnp.sum(transport.jensen_shannon(p, far))))(p.at[1, 0].set(0))
   assert jnp.isfinite(gradient).all()
+
+
+def test_jensen_shannon_is_at_most_log_2_and_takes_the_largest_numbers():
+  """Rounding would take some of these disjoint pairs above it, and sums of them overflow."""
+  p = np.random.default_rng(0).uniform(1, 3, size=(64, 50)).astype(np.float32) * 1e38
+  columns = np.arange(50) < 20
+  measured = jensen_shannon(p * columns, p * ~columns)
+  np.testing.assert_allclose(measured, math.log(2), rtol=1e-5)
+  assert (measured <= jnp.log(2.0)).all()
 
 
 @pytest.mark.parametrize("bad", [[0.0, 0.0], [-0.1, 1.1], [jnp.nan, 1.0], [jnp.inf, 1.0]])
