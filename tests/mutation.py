@@ -129,6 +129,7 @@ UNWRAPPED = {
   *("abs", "sqrt", "square", "exp", "log", "relu", "softplus", "round"),
   *("stop_gradient", "widen", "as_float"),
 }
+COMMUTATIVE = {"min", "max", "minimum", "maximum", "result_type"}
 
 
 class Mutant(NamedTuple):
@@ -179,10 +180,13 @@ def _changed_calls(call, changed):
   """Two arguments exchanged, a keyword or an element of a tuple left out, the argument alone."""
   name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
   starred = any(isinstance(argument, ast.Starred) for argument in call.args)
-  if len(call.args) > 1 and not starred and name != "isinstance" and "assert" not in name:
+  if "assert" in name or name == "isinstance":
+    return  # The order of what is asserted says nothing, and one of two equal shapes is any.
+  if len(call.args) > 1 and not starred and name not in COMMUTATIVE:
     yield changed(args=[call.args[1], call.args[0], *call.args[2:]])
-  for i in range(len(call.keywords)):
-    yield changed(keywords=call.keywords[:i] + call.keywords[i + 1 :])
+  for i, keyword in enumerate(call.keywords):
+    if keyword.arg != "strict":
+      yield changed(keywords=call.keywords[:i] + call.keywords[i + 1 :])
   for i, argument in enumerate(call.args):
     if isinstance(argument, ast.Tuple | ast.List) and len(argument.elts) > 1:
       for j in range(len(argument.elts)):
@@ -196,10 +200,13 @@ def _changed_calls(call, changed):
 def _slots(node):
   """Yields (parent, field, index, child) for what may be mutated, outer before inner.
 
-  Left out: docstrings and other strings, annotations, what is raised, imports, type variables.
+  Left out: docstrings and other strings, annotations, what is raised, imports, type variables, and
+  `strict=True`, a check of its own.
   """
   for field, value in ast.iter_fields(node):
     if field in ("annotation", "returns", "decorator_list", "bases"):
+      continue
+    if isinstance(node, ast.keyword) and node.arg == "strict":
       continue
     if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom):
       continue
@@ -345,7 +352,9 @@ def test_mutants(module, options, folder):
     sys.exit(f"{module}: {failed} fails without a mutation:\n{text}")
   limits = {test: 10 + options.timeout * seconds for test, seconds in durations.items()}
   mutants = make_mutants(module)
-  note = f"all {len(mutants)}"
+  if options.lines:
+    mutants = [mutant for mutant in mutants if str(mutant.line) in options.lines.split(",")]
+  note = f"all {len(mutants)}" if not options.lines else f"lines {options.lines}, {len(mutants)}"
   if options.sample and options.sample < len(mutants):
     note = f"a sample of {options.sample} of {len(mutants)}, seed {options.seed}"
     chosen = random.Random(options.seed).sample(range(len(mutants)), options.sample)
@@ -384,6 +393,7 @@ def main():
   parser.add_argument(
     "--timeout", type=float, default=4, help="a test that takes so many times as long has failed"
   )
+  parser.add_argument("--lines", default="", help="only the mutants of these lines: 54,61")
   parser.add_argument("--verbose", action="store_true", help="print what killed each mutant")
   parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
   options = parser.parse_args()

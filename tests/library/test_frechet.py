@@ -190,3 +190,17 @@ def test_nearest_distances_are_those_of_plain_loops(block, monkeypatch):
 def test_too_few_neighbours_are_refused(n, m, n_neighbors, message):
   with pytest.raises(ValueError, match=message):
     precision_recall(np.zeros((n, 2)), np.zeros((m, 2)), n_neighbors)
+
+
+def test_few_samples_have_nearest_others():
+  """Two of one set, or one of the other; at every scale."""
+  x = np.array([[0.0, 0.0], [3.0, 4.0]])
+  for scale in (1e-200, 1.0, 1e200):
+    np.testing.assert_allclose(nearest_distances(scale * x), scale * np.array([5.0, 5.0]))
+    np.testing.assert_allclose(nearest_distances(scale * x, scale * x[1:]), [5 * scale, 0])
+    np.testing.assert_allclose(nearest_distances(scale * x[1:], scale * x), [0])
+
+
+def test_the_largest_features_have_a_distance():
+  x, y = np.array([[0.0], [2.0]]), np.array([[4.0], [6.0]])
+  assert frechet_distance(1e150 * x, 1e150 * y) == pytest.approx(16e300)

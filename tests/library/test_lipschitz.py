@@ -104,6 +104,52 @@ def test_random_steps_climb_where_the_norm_is_piecewise_constant():
   np.testing.assert_allclose(climbed, 4 * math.sqrt(8), rtol=1e-6)
 
 
+def test_half_of_the_drawn_points_are_corners():
+  """Without a step: where the slope is largest in the corners, and where it is 0 there."""
+  ones = jnp.ones(3)
+  norm, point = search(lambda x: jnp.sum(x**2) / 2, -ones, ones, n_points=64, n_steps=0)
+  np.testing.assert_array_equal(abs(point), ones)
+  np.testing.assert_allclose(norm, math.sqrt(3), rtol=1e-6)
+  norm, _ = search(lambda x: jnp.sum(x - x**3 / 3), -ones, ones, n_points=64, n_steps=0)
+  assert 1 < norm <= math.sqrt(3)
+
+
+def test_a_climber_moves_about_on_a_plateau():
+  """c = <1, x> from the middle of a box: all points are as good, and it does not stay."""
+  ones = jnp.ones(3)
+  _, point = search(jnp.sum, -ones, ones, jnp.zeros((1, 3)), n_points=0, n_steps=1)
+  assert bool((point != 0).all())
+
+
+def test_the_scale_of_a_critic_does_not_matter_to_its_search():
+  """Steps have the length of their radius, whatever the slope of the norm."""
+  ones = jnp.ones(2)
+
+  @jit
+  def search_scaled(scale):
+    def critic(x):
+      return scale * jnp.sum(jnp.sin(3 * x) * jnp.cos(x[::-1]))
+
+    return largest_gradient_norm(KEY, critic, -ones, ones, n_points=8, n_steps=8)
+
+  (norm, point), (scaled, same) = search_scaled(1.0), search_scaled(2.0**-20)
+  np.testing.assert_allclose(scaled * 2**20, norm, rtol=1e-6)
+  np.testing.assert_allclose(same, point, rtol=1e-5)
+
+
+def test_only_the_steepest_points_climb():
+  """The second start would find a spike of slope 6. The slope at the first, 1/2, is larger."""
+  center = jnp.full(10, -0.3)
+
+  def critic(x):
+    return 0.01 * jnp.exp(-jnp.sum((x - center) ** 2) / 2e-6) + jax.nn.relu(x[0]) / 2
+
+  ones = jnp.ones(10)
+  starts = jnp.stack([-center, center + 1e-3])
+  norm, _ = search(critic, -ones, ones, starts, n_points=0, n_climbers=1, n_steps=50)
+  np.testing.assert_allclose(norm, 0.5, rtol=1e-6)
+
+
 def test_an_empty_box_gives_no_number():
   low, high = jnp.array([0.0, 1.0]), jnp.array([1.0, 0.0])
   norm, _ = search(jnp.sum, low, high, n_points=4, n_steps=1)

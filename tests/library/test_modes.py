@@ -33,6 +33,15 @@ def test_by_hand():
   np.testing.assert_allclose(measured.reverse_kl, expected, rtol=1e-6)
 
 
+def test_pixels_are_no_bytes():
+  """Distances of uint8 would wrap: 0 is 255 from 255. 3 sigma belong to the disc."""
+  samples, centres = np.uint8([[0, 0], [255, 9]]), np.uint8([[255, 0], [3, 0]])
+  measured = mode_statistics(samples, centres, 3.0)
+  assert measured.high_quality == 1
+  np.testing.assert_array_equal(measured.shares, [0.5, 0.5])
+  assert mode_statistics(samples, centres, 1.0).high_quality == 0.5
+
+
 def test_quality_is_in_units_of_sigma():
   samples = CENTRES + jnp.array([[0.0, 0.4]])
   qualities = [
@@ -90,8 +99,9 @@ def test_modes_and_samples_that_do_not_fit_are_refused():
     mode_statistics(jnp.zeros((0, 2)), CENTRES, 1.0)
   with pytest.raises(ValueError, match="got 3 and 0"):
     mode_statistics(jnp.zeros((3, 2)), jnp.zeros((0, 2)), 1.0)
-  with pytest.raises(AssertionError):
-    mode_statistics(jnp.zeros((3, 1)), CENTRES, 1.0)
+  for shape in ((3, 1), (2,), (3, 1, 2)):
+    with pytest.raises(AssertionError):
+      mode_statistics(jnp.zeros(shape), CENTRES, 1.0)
 
 
 def test_class_statistics_by_hand():
@@ -118,8 +128,13 @@ def test_a_class_outside_the_range_gives_nan(outside):
 def test_no_samples_and_no_integers_are_refused():
   with pytest.raises(ValueError, match="got 0 and 3"):
     class_statistics(jnp.zeros(0, jnp.int32), jnp.ones(3))
+  with pytest.raises(ValueError, match="got 4 and 0"):
+    class_statistics(jnp.zeros(4, jnp.int32), jnp.ones(0))
   with pytest.raises(AssertionError):
     class_statistics(jnp.zeros(4), jnp.ones(3))
+  for wrong in [(jnp.zeros((4, 1), jnp.int32), jnp.ones(3)), (jnp.zeros(4, int), jnp.ones((3, 1)))]:
+    with pytest.raises(AssertionError):
+      class_statistics(*wrong)
 
 
 def test_stacked_classes_also_of_bytes():
@@ -129,11 +144,14 @@ def test_stacked_classes_also_of_bytes():
     np.testing.assert_array_equal(stacked_class(digits.astype(dtype)), [7, 123, 999])
   with pytest.raises(AssertionError):
     stacked_class(jnp.zeros((3, 4), jnp.int32))
+  with pytest.raises(AssertionError):
+    stacked_class(jnp.zeros((3, 3)))
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 10])
 def test_perfect_quality_is_chi_square(dim):
   np.testing.assert_allclose(perfect_high_quality(dim), stats.chi2.cdf(9, dim), rtol=1e-5)
+  assert perfect_high_quality() == perfect_high_quality(2)
 
 
 def test_perfect_kl_is_the_mean_over_all_outcomes():

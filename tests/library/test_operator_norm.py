@@ -103,8 +103,11 @@ def test_a_guess_from_below_is_raised_until_proved(monkeypatch, name, factor):
   assert exact <= operator_norm(layer, input_shape) < 4 * exact
 
 
-def test_the_allowance_for_rounding_is_in_the_bound():
-  """Sums of so many terms may be rounded by a thousandth: far above the margin of the search."""
-  n_terms = 10**12
+@pytest.mark.parametrize("n_terms", [0, 10**12])
+def test_the_allowance_for_rounding_is_in_the_bound(n_terms):
+  """4 eps n (n + n_terms + 2) for n rows of sums of n_terms: few, or rounded by a thousandth."""
+  allowance = 4 * np.finfo(np.float64).eps * 3 * (3 + n_terms + 2)
+  assert allowance > 1e-3 or n_terms == 0
   bound = lipschitz._largest_eigenvalue_bound(np.eye(3), n_terms)
-  assert bound >= 1 + 4 * np.finfo(np.float64).eps * 3 * n_terms > 1.001
+  # The margin of the search, and one rounding of each.
+  assert bound / (1 + 1e-6) - 1 == pytest.approx(allowance, rel=1e-9, abs=5e-16)

@@ -486,12 +486,68 @@ def test_a_non_finite_critic_loss_is_reported_while_all_parameters_are_finite():
   assert not bool(info.finite)
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_non_finite_loss_of_one_critic_update_is_reported(early):
+  """Of the first or the second of two: w moves from 1 to 1.2, and scores overflow on one side."""
+  pair = shift_pair(
+    lambda params, x: (
+      jnp.where((x[0] > 0.5) & ((params["w"][0] < 1.1) == early), jnp.inf, 0.0)
+      + linear_critic(params, x)
+    )
+  )
+  hparams = Hparams(0.2, beta1=0.0, beta2=0.0)
+  _, (info,) = run(Config(penalty="none", n_critic=2, batch_size=2), pair, hparams=hparams)
+  assert np.isfinite(info.critic_loss) == early
+  assert not bool(info.finite)
+
+
+@pytest.mark.parametrize("part", ["loss", "batch_stats", "optimiser"])
+def test_what_overflows_in_the_generators_update_alone_is_reported(part):
+  """With finite parameters, and all that the critic sees finite."""
+  pair, loss = shift_pair(linear_critic), LOSSES["wasserstein"]
+  if part == "loss":
+    loss = loss._replace(generator=lambda fake: jnp.inf - jnp.mean(fake))
+  elif part == "optimiser":
+    loss = loss._replace(generator=lambda fake: 1e25 * jnp.mean(fake))
+  else:
+    shift = pair.generator
+    pair = pair._replace(
+      generator=shift._replace(
+        init=lambda key: (shift.init(key)[0], {"count": jnp.zeros(())}),
+        apply=lambda params, stats, z, *, train: (
+          shift.apply(params, stats, z, train=train)[0],
+          {"count": stats["count"] + jnp.inf},
+        ),
+      )
+    )
+  state, (info,) = run(Config(loss, "none", n_critic=1, batch_size=2), pair)
+  chex.assert_tree_all_finite((state.critic_params, state.generator_params, info.critic_loss))
+  assert not bool(info.finite)
+
+
 def test_an_overflow_in_the_optimiser_is_reported_though_the_parameters_stand_still():
   """A slope of 1e25 squares to infinity: Adam then moves nothing, for ever."""
   pair = shift_pair(lambda params, x: 1e25 * linear_critic(params, x))
   state, (info,) = run(Config(batch_size=2, penalty="none", n_critic=1), pair)
   chex.assert_tree_all_finite((state.critic_params, info.critic_loss))
   assert not bool(info.finite)
+
+
+def test_real_samples_of_another_shape_than_the_generators_are_refused():
+  """Also where a critic takes both."""
+  pair = shift_pair(lambda params, x: params["w"][0] * jnp.sum(x))
+  for shape in ((2, 2), (2, 1, 1), (3, 1)):
+    with pytest.raises(AssertionError, match="shape"):
+      run(Config(penalty="none", batch_size=2), pair, lambda *_, shape=shape: jnp.ones(shape))
+
+
+def test_a_first_state_can_be_donated():
+  """Its average is a copy: no buffer is in it twice."""
+  state = wgan_jax.make_training(SMALL, shift_pair(linear_critic), ones).init(KEY, HPARAMS)
+  averaged, current = state.ema, (state.generator_params, state.batch_stats)
+  chex.assert_trees_all_equal(averaged, current)
+  for ours, theirs in zip(jax.tree.leaves(averaged), jax.tree.leaves(current), strict=True):
+    assert ours.unsafe_buffer_pointer() != theirs.unsafe_buffer_pointer()
 
 
 def test_no_key_is_used_twice():
