@@ -405,6 +405,8 @@ def main():
   os.chdir(ROOT)
   sys.path.insert(0, str(ROOT))
   sys.path.remove(str(ROOT / "tests"))
+  # Compiling is most of a test's time, and LLVM's passes most of that.
+  os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
   for name in PRELOADED:
     importlib.import_module(name)
   gc.freeze()  # A child's collections then leave what it shares with its parent alone.
