@@ -129,7 +129,7 @@ UNWRAPPED = {
   *("abs", "sqrt", "square", "exp", "log", "relu", "softplus", "round"),
   *("stop_gradient", "widen", "as_float"),
 }
-COMMUTATIVE = {"min", "max", "minimum", "maximum", "result_type"}
+COMMUTATIVE = {"min", "max", "minimum", "maximum", "result_type", "scale_of"}
 
 
 class Mutant(NamedTuple):
@@ -182,7 +182,8 @@ def _changed_calls(call, changed):
   starred = any(isinstance(argument, ast.Starred) for argument in call.args)
   if "assert" in name or name == "isinstance":
     return  # The order of what is asserted says nothing, and one of two equal shapes is any.
-  if len(call.args) > 1 and not starred and name not in COMMUTATIVE:
+  equal = len({ast.unparse(argument) for argument in call.args[:2]}) < 2
+  if not equal and not starred and name not in COMMUTATIVE:
     yield changed(args=[call.args[1], call.args[0], *call.args[2:]])
   for i, keyword in enumerate(call.keywords):
     if keyword.arg != "strict":
