@@ -290,8 +290,10 @@ class _Plugin:
     items.sort(key=lambda item: ranks.get(item.nodeid, -1))
 
   def pytest_runtest_setup(self, item):
-    # The default action of the signal ends the process, even within compiled code.
-    signal.setitimer(signal.ITIMER_REAL, self.limits.get(item.nodeid, 300))
+    # The default action of either signal ends the process, even within compiled code. Time of the
+    # processor, not of the wall: others may be at work. The second is for what sleeps for ever.
+    signal.setitimer(signal.ITIMER_PROF, self.limits.get(item.nodeid, 300))
+    signal.alarm(600)
 
   def pytest_runtest_call(self):
     if self.cache:  # After the session's fixture, which chose a folder of its own.
@@ -331,10 +333,11 @@ def run_tests(module, code, order, limits, folder):
     _, status = os.waitpid(child, 0)
     if answer:
       return pickle.loads(answer)
-    return "timeout" if os.WTERMSIG(status) == signal.SIGALRM else "crash", {}, f"status {status}"
+    late = os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGPROF)
+    return "timeout" if late else "crash", {}, f"status {status}"
   try:
     os.close(read)
-    signal.alarm(120)  # For the import; each test then sets its own limit.
+    signal.alarm(600)  # For the import; each test then sets its own limit.
     for stream in (1, 2):
       os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     if code is not None:
@@ -373,7 +376,7 @@ def test_mutants(module, options, folder):
     if not killer:
       survivors.append(mutant)
       print(f"  survived  {text}", flush=True)
-    elif options.verbose:
+    elif options.verbose or killer in ("timeout", "crash"):
       print(f"  {killer.split('::')[-1]}  {text}", flush=True)
   failed, _, text = run_tests(module, None, order, limits, folder)
   if failed:
