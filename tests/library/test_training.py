@@ -486,6 +486,13 @@ def test_a_non_finite_critic_loss_is_reported_while_all_parameters_are_finite():
   assert not bool(info.finite)
 
 
+def test_the_critics_metrics_are_of_its_last_update():
+  """w rises by 0.2 in each of three updates, after its score of 1 on real samples is taken."""
+  config = Config(penalty="none", n_critic=3, batch_size=2)
+  _, (info,) = run(config, shift_pair(linear_critic), hparams=Hparams(0.2, beta1=0.0, beta2=0.0))
+  np.testing.assert_allclose([info.estimate, info.critic_loss], [1.4, -1.4], rtol=1e-5)
+
+
 @pytest.mark.parametrize("early", [True, False])
 def test_a_non_finite_loss_of_one_critic_update_is_reported(early):
   """Of the first or the second of two: w moves from 1 to 1.2, and scores overflow on one side."""
