@@ -508,13 +508,24 @@ def test_a_non_finite_loss_of_one_critic_update_is_reported(early):
   assert not bool(info.finite)
 
 
-@pytest.mark.parametrize("part", ["loss", "batch_stats", "optimiser"])
-def test_what_overflows_in_the_generators_update_alone_is_reported(part):
-  """With finite parameters, and all that the critic sees finite."""
-  pair, loss = shift_pair(linear_critic), LOSSES["wasserstein"]
-  if part == "loss":
+@pytest.mark.parametrize(
+  "part", ["critic", "critic's optimiser", "loss", "generator's optimiser", "batch_stats"]
+)
+def test_what_overflows_alone_is_reported(part):
+  """A parameter that no score shows, a slope of 1e25 that Adam squares, and the generator's own."""
+  pair, loss, project = shift_pair(linear_critic), LOSSES["wasserstein"], None
+  if part == "critic":
+    critic = pair.critic._replace(init=lambda key: {"w": jnp.ones(1), "unused": jnp.ones(1)})
+    pair = pair._replace(critic=critic)
+
+    def project(params, hparams):
+      return params | {"unused": jnp.full(1, jnp.inf)}
+
+  elif part == "critic's optimiser":
+    loss = loss._replace(critic=lambda real, fake: 1e25 * (jnp.mean(fake) - jnp.mean(real)))
+  elif part == "loss":
     loss = loss._replace(generator=lambda fake: jnp.inf - jnp.mean(fake))
-  elif part == "optimiser":
+  elif part == "generator's optimiser":
     loss = loss._replace(generator=lambda fake: 1e25 * jnp.mean(fake))
   else:
     shift = pair.generator
@@ -527,8 +538,10 @@ def test_what_overflows_in_the_generators_update_alone_is_reported(part):
         ),
       )
     )
-  state, (info,) = run(Config(loss, "none", n_critic=1, batch_size=2), pair)
-  chex.assert_tree_all_finite((state.critic_params, state.generator_params, info.critic_loss))
+  config = Config(loss, Penalty(project=project), n_critic=1, batch_size=2)
+  state, (info,) = run(config, pair)
+  chex.assert_tree_all_finite((state.critic_params["w"], state.generator_params, info.critic_loss))
+  assert np.isfinite(info.generator_loss) == (part != "loss")
   assert not bool(info.finite)
 
 
