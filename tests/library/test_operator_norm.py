@@ -103,6 +103,25 @@ def test_a_guess_from_below_is_raised_until_proved(monkeypatch, name, factor):
   assert exact <= operator_norm(layer, input_shape) < 4 * exact
 
 
+def test_the_smaller_gram_matrix_is_bounded(monkeypatch):
+  """Its rows, and the terms of its sums, of which the allowance for rounding is made."""
+  seen = []
+
+  def record(gram, n_terms):
+    seen.append((len(gram), n_terms))
+    return 1.0
+
+  monkeypatch.setattr(lipschitz, "_largest_eigenvalue_bound", record)
+  for shape in [(7, 3), (3, 7)]:
+    operator_norm(Dense(np.ones(shape), np.zeros(shape[1])), shape[:1])
+  for name in ["4/2 SAME", "more outputs, Lanczos"]:
+    operator_norm(*random_conv(name))
+  assert seen == [(3, 7), (3, 7), (3 * 3 * 3, 16 * 2), (12 * 12 * 2, 16 * 9)]
+  for most, finite in [(27, True), (26, False)]:
+    monkeypatch.setattr(lipschitz, "_MOST_ROWS", most)
+    assert math.isfinite(operator_norm(*random_conv("4/2 SAME"))) == finite
+
+
 @pytest.mark.parametrize("n_terms", [0, 10**12])
 def test_the_allowance_for_rounding_is_in_the_bound(n_terms):
   """4 eps n (n + n_terms + 2) for n rows of sums of n_terms: few, or rounded by a thousandth."""
