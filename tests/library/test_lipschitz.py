@@ -107,7 +107,8 @@ def test_random_steps_climb_where_the_norm_is_piecewise_constant():
 def test_half_of_the_drawn_points_are_corners():
   """Without a step: where the slope is largest in the corners, and where it is 0 there."""
   ones = jnp.ones(3)
-  norm, point = search(lambda x: jnp.sum(x**2) / 2, -ones, ones, n_points=64, n_steps=0)
+  middle = jnp.zeros((1, 3))  # A start takes no drawn point's place.
+  norm, point = search(lambda x: jnp.sum(x**2) / 2, -ones, ones, middle, n_points=64, n_steps=0)
   np.testing.assert_array_equal(abs(point), ones)
   np.testing.assert_allclose(norm, math.sqrt(3), rtol=1e-6)
   norm, _ = search(lambda x: jnp.sum(x - x**3 / 3), -ones, ones, n_points=64, n_steps=0)
