@@ -1,5 +1,6 @@
 """Strict by default: shapes never broadcast by surprise, and warnings are errors (setup.cfg)."""
 
+import importlib.util
 import os
 
 # Two devices, so that a sharded computation can be compared with one on a single device.
@@ -11,6 +12,18 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+HAS_POT = importlib.util.find_spec("ot") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call():
+  """Skips a test that asks for POT where it is not installed."""
+  try:
+    return (yield)
+  except ImportError as error:
+    if HAS_POT or "needs POT" not in str(error):
+      raise
+    pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,10 +5,14 @@ import json
 import shutil
 
 import numpy as np
-from tensorflow_datasets.core.download import checksums
+import pytest
 
 from wgan_jax.data import images, prepare
 
+# A module that imports this one is skipped where TFDS is missing.
+tfds = pytest.importorskip("tensorflow_datasets")
+checksums = pytest.importorskip("tensorflow_datasets.core.download.checksums")
+downloader = pytest.importorskip("tensorflow_datasets.core.download.downloader")
 SIZES = {"train": 30, "test": 20}
 
 

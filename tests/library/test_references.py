@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
-import ot
 import pytest
 import scipy
 from hypothesis import given, settings
@@ -107,6 +106,7 @@ def test_of_points_on_the_line_every_projection_is_the_line(dtype, data):
 @sample
 @given(data=st.data())
 def test_the_exact_distance(data):
+  ot = pytest.importorskip("ot")
   x, y = data.draw(clouds("float64", 2))
   found = transport.wasserstein_exact(x, y)
   scale = max(np.max(abs(x)), np.max(abs(y))) or 1.0

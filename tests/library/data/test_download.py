@@ -6,8 +6,7 @@ import threading
 import time
 
 import pytest
-from helpers.preparing import assert_holds, register, tiny_arrays, write_files
-from tensorflow_datasets.core.download import downloader
+from helpers.preparing import assert_holds, downloader, register, tiny_arrays, write_files
 
 from wgan_jax.data import images, prepare
 from wgan_jax.data.prepare import DataError

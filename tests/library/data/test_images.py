@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tensorflow_datasets.core.download import downloader
 
 from wgan_jax.data import images, prepare
 from wgan_jax.data.images import DataError
@@ -91,6 +90,8 @@ class TestChoice:
     [(True, False, "mnist"), (False, True, "mnist"), (False, False, "digits")],
   )
   def test_auto(self, prepared, downloadable, chosen, tmp_path, monkeypatch):
+    if chosen == "mnist":
+      pytest.importorskip("tensorflow_datasets")
     monkeypatch.setattr(images, "can_download", lambda name: downloadable)
     if prepared:
       folder = prepare.prepared_dir("mnist", tmp_path)
@@ -109,6 +110,7 @@ class TestChoice:
 
   @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
   def test_a_named_set_never_falls_back(self, name, tmp_path, monkeypatch):
+    downloader = pytest.importorskip("tensorflow_datasets.core.download.downloader")
     monkeypatch.setattr(downloader, "MAX_RETRIES", 0)  # Else a mistake costs 204 s.
     monkeypatch.setattr(images, "can_download", lambda name: False)
     with pytest.raises(DataError, match=rf"^{name}: .*no network.*data_dir.*digits") as caught:

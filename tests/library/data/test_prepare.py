@@ -7,17 +7,17 @@ import types
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from helpers.preparing import (
   DAMAGES,
   SIZES,
   assert_holds,
+  downloader,
   offline,
   prepare_tiny,
+  tfds,
   tiny_arrays,
   write_files,
 )
-from tensorflow_datasets.core.download import downloader
 
 from wgan_jax.data import images, prepare
 from wgan_jax.data.prepare import DataError
