@@ -157,6 +157,25 @@ def test_an_empty_box_gives_no_number():
   assert jnp.isnan(norm)
 
 
+def test_a_box_of_integers_is_refused():
+  """Its points between the corners would be rounded."""
+  with pytest.raises(AssertionError, match="float"):
+    lipschitz.largest_gradient_norm(KEY, jnp.sum, jnp.zeros(2, int), jnp.ones(2, int))
+
+
+def test_a_nan_gradient_somewhere_makes_the_norm_nan():
+  """Also one of infinity minus infinity, whose sign is negative: it is sorted below all numbers."""
+
+  def critic(x):
+    slope = jnp.where(x[0] > 0.5, jnp.inf, 1.0)
+    return 2 * slope * x.sum() - slope * x.sum()
+
+  norm, _ = lipschitz.largest_gradient_norm(
+    KEY, critic, jnp.zeros(2), jnp.ones(2), n_points=16, n_steps=1
+  )
+  assert jnp.isnan(norm)
+
+
 def test_a_nan_gradient_makes_the_norm_nan():
   """One point in hundreds is enough. An infinite slope is found as such."""
   start = jnp.zeros(1)

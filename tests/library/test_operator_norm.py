@@ -103,6 +103,13 @@ def test_a_guess_from_below_is_raised_until_proved(monkeypatch, name, factor):
   assert exact <= operator_norm(layer, input_shape) < 4 * exact
 
 
+def test_the_bound_is_the_same_each_time():
+  """Also where it is guessed from random numbers."""
+  kernel = jax.random.normal(jax.random.key(3), (300, 280))
+  layer = Dense(kernel, jnp.zeros(280))
+  assert len({operator_norm(layer, (300,)) for _ in range(5)}) == 1
+
+
 def test_the_smaller_gram_matrix_is_bounded(monkeypatch):
   """Its rows, and the terms of its sums, of which the allowance for rounding is made."""
   seen = []
