@@ -12,7 +12,7 @@ earlier start stay that are not measured again. PyTorch is in the extra `benchma
 
 import os
 import pathlib
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from absl import flags
 
@@ -27,11 +27,12 @@ from experiments.speed.rows import ROWS
 
 class _Row(TypedDict):
   row: str
-  environment: dict
+  environment: NotRequired[dict]
 
 
 class _Benchmark(TypedDict):
   rows: list[_Row]
+  environment: NotRequired[dict]  # Of all rows, in an earlier version's file.
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -57,7 +58,9 @@ def main(flag_values: flags.FlagValues) -> None:
   file = folder / "benchmark.json"
   written = {}
   if file.exists():
-    written = {row["row"]: row for row in read_json(file, _Benchmark)["rows"]}
+    earlier = read_json(file, _Benchmark)
+    common = {"environment": earlier.get("environment", {})}
+    written = {row["row"]: common | row for row in earlier["rows"]}
   use_all_cores()
   environment = describe_environment()
   print(f"on {environment['devices']} x {environment['device']}, jax {environment['jax']}")

@@ -12,7 +12,6 @@ averaged and as the last update left it. Writes evaluation.json and evaluation.p
 import functools
 import pathlib
 import tempfile
-from typing import TypedDict
 
 import jax
 import numpy as np
@@ -22,6 +21,7 @@ from experiments.engine.folder import RunFolder
 from experiments.engine.opening import check_data
 from experiments.figures.evaluation import draw_evaluation
 from experiments.host import cli
+from experiments.host.digest import digest_state
 from experiments.host.environment import describe_environment
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
@@ -35,11 +35,6 @@ from experiments.spec.datasets import DATASETS, IMAGES, POINTS, load_dataset
 from wgan_jax.data.images import to_uint8
 
 _MAX_N = 100_000
-_PLACES = {"data_dir", "out"}  # Flags that do not say what is measured.
-
-
-class _Evaluation(TypedDict):
-  flags: dict
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -67,7 +62,6 @@ def main(flag_values: flags.FlagValues) -> None:
   """Measures, prints and writes."""
   _check(flag_values)
   out = pathlib.Path(flag_values.out or flag_values.workdir).expanduser()
-  _check_out(out, flag_values)
   settings = state = params = shares = current = None
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
@@ -100,6 +94,8 @@ def main(flag_values: flags.FlagValues) -> None:
     current = draw(averaged=False) if settings.ema_half_life else None
     if not all(np.isfinite(each).all() for each in (samples, current) if each is not None):
       raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
+  sha256 = digest_state([samples, flag_values.seed])
+  _check_out(out, sha256)
   train, held_out = evaluation.real_samples(dataset, key_real, len(samples))
   measured = evaluation.evaluate_samples(dataset, classifier, samples, held_out)
   columns = {"samples" if current is None else "averaged": measured.measures}
@@ -118,6 +114,7 @@ def main(flag_values: flags.FlagValues) -> None:
     snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
   record = {
     "title": title,
+    "samples_sha256": sha256,
     "counts": counts | {"distances_of_at_most": evaluation.N_EXACT},
     "samples": measured.measures,
     "samples_without_averaging": current,
@@ -162,29 +159,22 @@ def _check(flag_values: flags.FlagValues) -> None:
       raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
 
 
-def _check_out(out: pathlib.Path, flag_values: flags.FlagValues) -> None:
+def _check_out(out: pathlib.Path, sha256: str) -> None:
   """Refuses a folder with the evaluation of other samples: it would be overwritten.
 
+  Args:
+    out: the folder.
+    sha256: of the samples and the seed.
+
   Raises:
-    UserError: names what differs.
+    UserError: the folder holds another evaluation, or one that cannot be read.
   """
   file, drawn = out / "evaluation.json", out / "evaluation.png"
-  if not file.exists():
-    if drawn.exists():
-      raise UserError(f"{drawn} exists, and no {file.name}: name another folder with --out")
-    return
-  here, there = flag_values.flag_values_dict(), read_json(file, _Evaluation)["flags"]
-  places = _PLACES if flag_values.out else _PLACES | {"workdir"}  # The run itself is the place.
-  differ = [
-    f"--{name} ({there[name]} there, {here[name]} here)"
-    for name in sorted(here.keys() & there.keys() - places)
-    if there[name] != here[name]
-  ]
-  if differ:
-    raise UserError(
-      f"{file} is of other samples, which differ in {', '.join(differ)}: remove it, or name another"
-      " folder with --out"
-    )
+  if file.exists():
+    if read_json(file).get("samples_sha256") != sha256:
+      raise UserError(f"{file} is of other samples: remove it, or name another folder with --out")
+  elif drawn.exists():
+    raise UserError(f"{drawn} exists, and no {file.name}: name another folder with --out")
 
 
 def _print_table(columns, critic):

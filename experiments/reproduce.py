@@ -22,7 +22,7 @@ from experiments.engine.opening import locked
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
 from experiments.host.errors import UserError
-from experiments.host.files import remove
+from experiments.host.files import remove_folder
 from experiments.spec import flags as shared_flags
 
 
@@ -76,25 +76,32 @@ def main(flag_values: flags.FlagValues) -> None:
   environment = describe_environment()
   with locked(folder):
     reproduction = Reproduction(folder, list(claims))
-    reproduction.check_pictures(but=names if flag_values.again else [])
-    for i, name in enumerate(names, 1):
-      claim, arguments = claims[name], claims[name].arguments(scale)
+    asked = {}
+    for name in names:
+      arguments = claims[name].arguments(scale)
       if flag_values.seeds and "seeds" in arguments:
         arguments |= {"seeds": flag_values.seeds}
-      asked = json.loads(json.dumps({"scale": scale} | arguments))  # As recorded.
-      if reproduction.has(name, asked) and not flag_values.again:
+      asked[name] = json.loads(json.dumps({"scale": scale} | arguments))  # As recorded.
+    again = flag_values.again
+    waiting = [name for name in names if again or not reproduction.has(name, asked[name])]
+    reproduction.check_pictures(except_for=waiting)
+    for i, name in enumerate(names, 1):
+      if name not in waiting:
         print(f"[{i}/{len(names)}] {name}: there already ({reproduction.results[name]['verdict']})")
         continue
+      claim, arguments = claims[name], claims[name].arguments(scale)
+      if "seeds" in arguments:
+        arguments |= {"seeds": asked[name]["seeds"]}
       print(f"[{i}/{len(names)}] {name}: about {claim.minutes[scale]:g} minutes", flush=True)
       started = time.perf_counter()
       seeds = f"-{arguments['seeds']}" if "seeds" in arguments else ""
       runs = folder / "runs" / f"{name}-{scale}{seeds}"
       if flag_values.again:
-        remove(runs)
+        remove_folder(runs)
       evidence = claim.measure(Lab(runs, flag_values.data_dir, environment), **arguments)
       verdict = claim.criterion(evidence.numbers)
       seconds = time.perf_counter() - started
-      reproduction.record(claim, asked, evidence, verdict, seconds, environment)
+      reproduction.record(claim, asked[name], evidence, verdict, seconds, environment)
       print(f"  {verdict.outcome}, {seconds:.0f} s: {verdict.seen}", flush=True)
   print(f"written: {folder}/report.html, verdicts.md, results.json, figures/")
 

@@ -87,7 +87,9 @@ def _write(out, samples, title, settings):
 
     out.mkdir()
     for place, image in enumerate(samples):
-      Image.fromarray(image.squeeze()).save(out / f"{place:06d}.png")
+      buffer = io.BytesIO()
+      Image.fromarray(image.squeeze()).save(buffer, format="png")
+      write_bytes(out / f"{place:06d}.png", buffer.getvalue())
   elif samples.ndim == 2:
     draw_points(out, samples, settings.load(), title)
   else:

@@ -15,7 +15,7 @@ from experiments.host.files import (
   is_partial,
   read_bytes,
   read_json,
-  remove,
+  remove_file,
   write_bytes,
   write_json,
 )
@@ -66,22 +66,22 @@ class Reproduction:
       raise UserError(f"{self._file}: of other claims than this version has: name another folder")
 
   def _begin(self):
-    """Marks a folder as ours, unless it holds more than the lock and what a kill may leave."""
+    """Marks a folder as ours; raises UserError if it holds more than a start that was stopped."""
     for child in self.path.iterdir():
-      if child.name != ".lock" and not is_partial(child):
+      if child.name not in (".lock", "runs") and not is_partial(child):
         raise UserError(
           f"--workdir={self.path} holds other files, such as {child.name}, and no results.json:"
           " name another folder"
         )
     write_json(self._file, {"claims": {}})
 
-  def check_pictures(self, but: Collection[str]) -> None:
-    """Reads the figures of all claims but those that are to be run: the report needs them.
+  def check_pictures(self, except_for: Collection[str]) -> None:
+    """Reads the figures of all claims except for those that are to be run: the report needs them.
 
     Raises:
       UserError: one cannot be read; names the claim.
     """
-    for name in self.results.keys() - set(but):
+    for name in self.results.keys() - set(except_for):
       self._pictures(name)
 
   def has(self, name: str, asked: dict) -> bool:
@@ -96,7 +96,7 @@ class Reproduction:
     try:
       figures.mkdir(parents=True, exist_ok=True)
       for old in figures.glob(f"{claim.name}-*.png"):
-        remove(old)
+        remove_file(old)
       pictures = []
       for i, picture in enumerate(evidence.pictures, 1):
         file = f"figures/{claim.name}-{i}.png"

@@ -10,7 +10,9 @@ summary.json     how the run ended
 tensorboard/     events, with --tensorboard
 """
 
+import collections
 import dataclasses
+import hashlib
 import pathlib
 import sys
 import time
@@ -20,7 +22,7 @@ import jax
 from experiments.engine.opening import is_unused, read_recorded
 from experiments.engine.records import MetricsLine, Summary, TimingLine
 from experiments.host import checkpoints, files
-from experiments.host.checkpoints import Checkpoint
+from experiments.host.checkpoints import Checkpoint, Logged
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec.flags import MAX_STEPS
@@ -37,6 +39,9 @@ class RunFolder:
     self.metrics, self.timing = path / "metrics.jsonl", path / "timing.jsonl"
     self.samples, self.curves = path / "samples", path / "curves.png"
     self.checkpoints, self.tensorboard = path / "checkpoints", path / "tensorboard"
+    # What was written, not what the disk holds by now: the last two lines, by their steps.
+    self._sha = hashlib.sha256()
+    self._written = collections.deque([(0, self._logged(0))], maxlen=2)
 
   def sample(self, step: int) -> pathlib.Path:
     """Returns the path of the picture of a step."""
@@ -63,39 +68,78 @@ class RunFolder:
       raise UserError(f"--step={step} has no checkpoint; {there}")
     return settings, checkpoints.restore(self.checkpoints, step, like).state
 
-  def lines(self, last: int = MAX_STEPS) -> list[dict]:
-    """Reads the lines of metrics up to the step `last`; raises UserError for damaged ones."""
-    rows = files.read_lines(self.metrics, MetricsLine)
-    files.check(rows, list[dict[str, float]], self.metrics)
-    return [row for row in rows if row["step"] <= last]
+  def lines(self) -> list[dict]:
+    """Reads the lines of metrics.
 
-  def rewind(self, step: int, n_pending: int, digest: str | None) -> None:
+    Raises:
+      UserError: they are damaged.
+    """
+    rows = files.read_lines(self.metrics, MetricsLine)
+    return files.check(rows, list[dict[str, float]], self.metrics, "restore or remove it")
+
+  def log(self, row: dict) -> None:
+    """Appends a line of metrics."""
+    files.append_line(self.metrics, row)
+    self._count(row)
+
+  def logged(self, last: int) -> Logged:
+    """Returns what was written of the lines up to the step `last`, one of the last two logged."""
+    return next(logged for step, logged in reversed(self._written) if step <= last)
+
+  def _count(self, row):
+    self._sha.update(files.encode_lines([row]))
+    self._written.append((row["step"], self._logged(self._written[-1][1]["n"] + 1)))
+
+  def _logged(self, n):
+    return {"n": n, "sha256": self._sha.hexdigest()}
+
+  def check_lines(self, logged: Logged | None) -> list[dict]:
+    """Reads the lines that had been written, without those of later steps; fewer if some are lost.
+
+    Args:
+      logged: how many there were, and their digest; None if it is not known: then all are read.
+
+    Raises:
+      UserError: they are damaged.
+    """
+    rows = self.lines()
+    if logged is None:
+      return rows
+    rows = rows[: logged["n"]]
+    sha256 = hashlib.sha256(files.encode_lines(rows)).hexdigest()
+    if len(rows) == logged["n"] and sha256 != logged["sha256"]:
+      raise UserError(
+        f"{self.metrics}: damaged, its first {logged['n']} lines are not those that were written:"
+        " restore it, or remove it to go on without them"
+      )
+    return rows
+
+  def rewind(self, step: int, n_pending: int, logged: Logged | None) -> None:
     """Makes the folder what it was when the checkpoint of `step` was saved.
 
     Args:
       step: that of the checkpoint, 0 for the start.
       n_pending: how many of its steps wait for their line of metrics.
-      digest: `files.digest_lines` of the lines then; None if it is not known.
+      logged: the lines that were there; None if they are not known.
 
     Raises:
       UserError: the lines of metrics are others than they were then; nothing is changed.
     """
     # Lines past the checkpoint, and one at it of steps that are pending still: they come again.
-    logged = step - n_pending
-    rows, times = self.lines(logged), files.read_lines(self.timing, TimingLine)
-    reaches = logged == (rows[-1]["step"] if rows else 0)
-    if reaches and digest not in (None, files.digest_lines(rows)):
-      raise UserError(
-        f"{self.metrics}: damaged, its lines up to step {logged} are not those that were written:"
-        " restore it, or remove it to go on without them"
-      )
+    last = step - n_pending
+    rows = [row for row in self.check_lines(logged) if row["step"] <= last]
+    times = files.read_lines(self.timing, TimingLine)
     checkpoints.clear_after(self.checkpoints, step)
     self._set_aside(step)
     files.write_lines(self.metrics, rows)
     files.write_lines(self.timing, [row for row in times if row.get("step", 0) <= step])
-    if not reaches:
+    self._sha = hashlib.sha256()
+    self._written = collections.deque([(0, self._logged(0))], maxlen=2)
+    for row in rows:
+      self._count(row)
+    if last != (rows[-1]["step"] if rows else 0):
       print(
-        f"warning: {self.metrics} lacks lines up to step {logged}: they are lost", file=sys.stderr
+        f"warning: {self.metrics} lacks lines up to step {last}: they are lost", file=sys.stderr
       )
 
   def _set_aside(self, step: int) -> None:
@@ -119,8 +163,8 @@ class RunFolder:
     step = int(state.step)
     checkpoints.clear_after(self.checkpoints, step)
     if step and step not in checkpoints.steps(self.checkpoints):
-      digest = files.digest_lines(self.lines(step - len(pending)))
-      checkpoints.save(self.checkpoints, Checkpoint(step, state, pending, digest))
+      logged = [self.logged(step - len(pending))]
+      checkpoints.save(self.checkpoints, Checkpoint(step, state, pending, logged))
 
   def write_summary(self, step: int, *, alive: bool) -> None:
     """Writes how the run ended: finished at a step, or diverged in the one after it."""
@@ -129,7 +173,7 @@ class RunFolder:
       summary = {"status": "finished", "steps": step, "last": last[0] if last else None}
     else:
       summary = {"status": "diverged", "first_bad_step": step + 1}
-    write_json(self.summary, summary)
+    write_json(self.summary, summary | {"logged": self.logged(MAX_STEPS)})
 
   def reached(self) -> tuple[int, bool]:
     """Returns the step at which the run ended, 0 if it did not, and whether it diverged there."""
@@ -140,16 +184,27 @@ class RunFolder:
       return summary["first_bad_step"] - 1, True
     return summary["steps"], False
 
+  def final_lines(self) -> list[dict]:
+    """Reads the lines of a run that has ended.
+
+    Raises:
+      UserError: they are damaged.
+    """
+    return self.check_lines(read_json(self.summary, Summary).get("logged"))
+
 
 def check_folder(path: pathlib.Path, settings: Settings) -> None:
   """Refuses a folder in which a run with these settings may not begin or go on; writes nothing.
 
   Raises:
-    UserError: it is a file, holds other files, or another run.
+    UserError: it is a file, holds other files, another run, or damaged lines of metrics.
   """
   if is_unused(path, "run"):
     return
   (recorded,) = read_recorded(path / "config.json", "run")
+  folder = RunFolder(path)
+  for logged in checkpoints.logged(folder.checkpoints):
+    folder.check_lines(logged)  # Before anything is written.
   there, here = dataclasses.asdict(recorded), dataclasses.asdict(settings)
   differ = [
     f"--{name} ({there[name]} there, {here[name]} here)"

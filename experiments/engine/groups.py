@@ -23,7 +23,14 @@ from experiments.engine.opening import (
 from experiments.engine.records import GroupConfig, TimingLine
 from experiments.host import checkpoints
 from experiments.host.errors import UserError
-from experiments.host.files import is_partial, read_json, read_lines, remove, write_json
+from experiments.host.files import (
+  is_partial,
+  read_json,
+  read_lines,
+  remove_file,
+  remove_folder,
+  write_json,
+)
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 
@@ -101,12 +108,13 @@ class SweepFolder:
       UserError: other files are there; nothing is removed.
     """
     config, kept = self._group / "config.json", self.group_checkpoints
-    for child in self._group.iterdir() if self._group.exists() else ():
-      if child not in (config, kept) and not is_partial(child):
+    children = [*self._group.glob("*"), *kept.glob("*")]
+    for child in children:
+      if child not in (config, kept) and not is_partial(child) and not checkpoints.is_own(child):
         raise UserError(f"{child} is not the sweep's: move it elsewhere")
     checkpoints.check_own(kept)
-    remove(config)  # Without it, what is left is no group.
-    remove(self._group)
+    remove_file(config)  # Without it, what is left is no group.
+    remove_folder(self._group)
 
 
 def recorded_steps(path: pathlib.Path, budget_seconds: int) -> dict[str, int]:
@@ -163,6 +171,8 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
     )
   for run in runs:
     own = folder.member(run)
+    for logged in checkpoints.logged(own.checkpoints) if group is None else ():
+      own.check_lines(logged)  # Before anything is written.
     step, _ = own.reached()
     if step > last_step(flags["steps"], run):
       raise UserError(

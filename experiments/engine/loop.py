@@ -78,12 +78,12 @@ def train(
     UserError: no checkpoint of the place verifies, one cannot be saved, the members are beyond
       `steps`, or their lines are damaged.
   """
-  step, members, pending, digests = place.restore(engine)
+  step, members, pending, logged = place.restore(engine)
   if step > steps:
     raise UserError(f"{place.path} is at step {step} already: --steps={steps} asks for less")
   alive, own_steps = members.alive.tolist(), members.state.step.tolist()
-  for folder, *kept in zip(place.folders, own_steps, map(len, pending), digests, strict=True):
-    folder.rewind(*kept)
+  for folder, own_step, rows, lines in zip(place.folders, own_steps, pending, logged, strict=True):
+    folder.rewind(own_step, len(rows), lines)
   place.begin(step - max(map(len, pending)))
   members = engine.lay_out(members)
   measuring = 0.0
@@ -96,7 +96,7 @@ def train(
     measuring = time.perf_counter() - started
     for folder, line in zip(place.folders, lines, strict=True):
       if line is not None:
-        files.append_line(folder.metrics, {"step": step} | line)
+        folder.log({"step": step} | line)
         if place.events is not None:
           for name, value in line.items():
             place.events.add_scalar(name, value, step)

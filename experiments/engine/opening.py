@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import jax
 
-from experiments.engine.records import Config
+from experiments.engine.records import ConfigFile
 from experiments.host.environment import installed_version
 from experiments.host.errors import UserError
 from experiments.host.files import check, is_partial, open_regular, read_json, write_json
@@ -20,6 +20,10 @@ from experiments.spec.settings import Settings
 
 FORMAT = 2
 """The form of a config.json that is written; a file without a number is of the first form, 1."""
+# Folders that launchers write in: a link would lead to others' files.
+_WRITTEN = ["samples", "checkpoints", "checkpoints/*", "tensorboard", "figures", "runs", "runs/*"]
+_WRITTEN += ["group", "group/*", "members", "members/*", "members/*/samples"]
+_WRITTEN += ["members/*/checkpoints", "members/*/checkpoints/*"]
 _VERSION = installed_version("wgan_jax") or "unknown"  # In a clone that is not installed.
 
 
@@ -51,7 +55,7 @@ def read_record(config: pathlib.Path) -> dict:
   """
   record = read_json(config)
   check_format(record, config)
-  return check(record, Config, config)
+  return check(record, ConfigFile, config)
 
 
 def read_recorded(config: pathlib.Path, kind: str) -> list[Settings]:
@@ -104,8 +108,6 @@ def locked(path: pathlib.Path) -> Iterator[None]:
   """
   try:
     path.mkdir(parents=True, exist_ok=True)
-    for link in _linked_folders(path):
-      raise UserError(f"{link} is a link: put the folder itself there")
     lock = open_regular(path / ".lock", os.O_RDWR | os.O_CREAT)
   except OSError as error:
     raise UserError(f"--workdir={path} cannot be written ({error.strerror})") from error
@@ -116,18 +118,9 @@ def locked(path: pathlib.Path) -> Iterator[None]:
       raise UserError(f"--workdir={path} is in use by another process: wait for it") from error
     except OSError:
       pass  # A file system without locks.
+    for link in (each for place in _WRITTEN for each in path.glob(place) if each.is_symlink()):
+      raise UserError(f"{link} is a link: put the folder itself there")
     yield
-
-
-def _linked_folders(path: pathlib.Path, depth: int = 3) -> Iterator[str]:
-  """Yields links to folders: what is written in them would be elsewhere, among others' files."""
-  with os.scandir(path) as children:
-    for child in children:
-      if child.is_dir():
-        if child.is_symlink():
-          yield child.path
-        elif depth > 1:
-          yield from _linked_folders(child.path, depth - 1)
 
 
 def write_record(

@@ -43,7 +43,7 @@ class RunPlace:
 
   def begin(self, logged: int) -> None:
     """Prepares the folder for steps after the line of metrics of step `logged`."""
-    files.remove(self._folder.summary)
+    files.remove_file(self._folder.summary)
     self._folder.samples.mkdir(exist_ok=True)
     if self._tensorboard:
       from tensorboardX import SummaryWriter  # An extra, and slow to import.
@@ -71,7 +71,7 @@ class RunPlace:
         pixels = np.asarray(picture.convert("RGB"))
       self.events.add_image("samples", pixels, step, dataformats="HWC")
     started = time.perf_counter()
-    rows = self._folder.lines()  # None before the first line.
+    rows = self._folder.lines()  # Empty before the first line.
     if rows and (last or started >= self._curves_due):
       from experiments.figures.curves import draw_curves  # Matplotlib would delay the start.
 
@@ -130,7 +130,7 @@ class GroupPlace:
     if checkpoint is None:
       checkpoint = self._restore_members(start)
     checkpoints.clear_after(self._sweep.group_checkpoints, checkpoint.step)
-    return checkpoint._replace(lines=checkpoint.lines or [None] * len(self.folders))
+    return checkpoint._replace(logged=checkpoint.logged or [None] * len(self.folders))
 
   def _restore_members(self, start: Members) -> Checkpoint:
     like, kept = _one_like(start.state), []
@@ -155,11 +155,11 @@ class GroupPlace:
   def save(self, step: int, members: Members, pending: list[list[dict]]) -> None:
     """Saves a checkpoint of the group."""
     steps = members.state.step.tolist()
-    lines = [
-      files.digest_lines(folder.lines(own_step - len(rows)))
+    logged = [
+      folder.logged(own_step - len(rows))
       for folder, own_step, rows in zip(self.folders, steps, pending, strict=True)
     ]
-    checkpoints.save(self._sweep.group_checkpoints, Checkpoint(step, members, pending, lines))
+    checkpoints.save(self._sweep.group_checkpoints, Checkpoint(step, members, pending, logged))
 
   def stop(self, step: int) -> None:
     """Leaves the members unfinished: the group goes on at the next start."""
@@ -203,8 +203,9 @@ def _take(states: chex.ArrayTree, i: int) -> chex.ArrayTree:
 def _join(kept: list[Checkpoint], start: Members) -> Checkpoint:
   """Joins checkpoints of one step, of a member each, to one of all members."""
   states = _stack([each.state for each in kept])
-  pending, lines = [each.pending for each in kept], [each.lines for each in kept]
-  return Checkpoint(kept[0].step, Members(states, start.alive), pending, lines)
+  logged = [each.logged[0] if each.logged else None for each in kept]
+  pending = [each.pending for each in kept]
+  return Checkpoint(kept[0].step, Members(states, start.alive), pending, logged)
 
 
 @jax.jit

@@ -4,6 +4,7 @@ from typing import Annotated, NotRequired, TypedDict
 
 import msgspec
 
+from experiments.host.checkpoints import Logged
 from experiments.host.environment import Machine
 from experiments.measures.rows import BEST_BY
 from experiments.spec.flags import MAX_STEPS
@@ -20,7 +21,7 @@ class Flags(TypedDict):
   budget_seconds: NotRequired[int | None]
 
 
-class Config(TypedDict):
+class ConfigFile(TypedDict):
   """A config.json: `settings` of a run, or `members` of a sweep."""
 
   data_sha256: str
@@ -61,6 +62,7 @@ class Finished(msgspec.Struct, tag_field="status", tag="finished"):
 
   steps: _Step
   last: dict[str, float] | None
+  logged: Logged | None = None  # None of an earlier version.
 
 
 class Stopped(msgspec.Struct, tag_field="status", tag="stopped"):
@@ -73,6 +75,7 @@ class Diverged(msgspec.Struct, tag_field="status", tag="diverged"):
   """A summary.json of a run whose numbers are finite up to the step before `first_bad_step`."""
 
   first_bad_step: Annotated[int, msgspec.Meta(ge=1, le=MAX_STEPS + 1)]
+  logged: Logged | None = None
 
 
 Summary = Finished | Stopped | Diverged

@@ -6,19 +6,20 @@ the state (verified on what orbax read), the metrics that wait for their line, a
 lines that were there.
 """
 
+import contextlib
 import json
 import logging
 import pathlib
 import sys
 import time
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import chex
 import jax
 
 from experiments.host.digest import digest_files, digest_shapes, digest_state, to_numpy
 from experiments.host.errors import UserError
-from experiments.host.files import read_json, remove, write_json
+from experiments.host.files import read_json, remove_folder, write_json
 from wgan_jax.saving import with_keys, without_keys
 
 _KEEP = 3
@@ -30,12 +31,19 @@ class _OtherStructureError(UserError):
   """A checkpoint verifies, and is of another program."""
 
 
+class Logged(TypedDict):
+  """The lines of metrics that a run had written: how many, and their SHA-256."""
+
+  n: int
+  sha256: str
+
+
 class _Digests(TypedDict):
   files: str
   state: str
   shapes: NotRequired[str]
-  pending: list
-  lines: NotRequired[str | list[str] | None]
+  pending: list[dict[str, float] | list[dict[str, float]]]
+  logged: NotRequired[list[Logged] | None]
 
 
 class Checkpoint(NamedTuple):
@@ -46,14 +54,14 @@ class Checkpoint(NamedTuple):
     state: a tree of arrays, such as the training state.
     pending: rows of Info, as plain dicts, of the steps since the last line of metrics, or any other
       JSON value.
-    lines: a digest of the lines of metrics that it goes on from; of several members, theirs. None
-      where it has none: an earlier version's.
+    logged: the lines of metrics that each member goes on from; None where they are not known, as
+      of an earlier version's checkpoint.
   """
 
   step: int
   state: chex.ArrayTree
   pending: list
-  lines: Any = None
+  logged: list[Logged] | None = None
 
 
 def steps(directory: pathlib.Path) -> list[int]:
@@ -80,7 +88,7 @@ def save(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
       " With room made, the same command goes on from the one before"
     ) from error
   folder = directory / str(checkpoint.step)
-  kept = {"pending": checkpoint.pending, "lines": checkpoint.lines}
+  kept = {"pending": checkpoint.pending, "logged": checkpoint.logged}
   files, state = _digest_files(folder, kept), digest_state(checkpoint.state)
   digests = {"files": files, "state": state, "shapes": digest_shapes(checkpoint.state)}
   write_json(folder / _DIGEST, digests | kept)
@@ -95,10 +103,11 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
     like: a state, or the shapes and types of one, of the same structure.
 
   Raises:
-    UserError: the checkpoint is damaged or missing.
+    UserError: the checkpoint is damaged or missing, or files are there that are no checkpoint's.
   """
   import orbax.checkpoint as ocp
 
+  check_own(directory)
   folder = directory / str(step)
   damaged = UserError(f"{folder}: damaged, its digests do not agree with its content")
   other = _OtherStructureError(
@@ -125,15 +134,17 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
   state = with_keys(items.state, keyed)
   if digests["state"] != digest_state(state):
     raise damaged
-  return Checkpoint(step, state, digests["pending"], digests.get("lines"))
+  return Checkpoint(step, state, digests["pending"], digests.get("logged"))
 
 
 def restore_newest(directory: pathlib.Path, like: chex.ArrayTree) -> Checkpoint | None:
   """Reads the newest checkpoint that verifies, or None if there is none; warns of damaged ones.
 
   Raises:
-    UserError: there are checkpoints, but none verifies, or one is of other shapes.
+    UserError: there are checkpoints, but none verifies, one is of other shapes, or files are there
+      that are no checkpoint's.
   """
+  check_own(directory)
   kept = steps(directory)
   for step in reversed(kept):
     try:
@@ -165,14 +176,20 @@ def clear_after(directory: pathlib.Path, step: int) -> None:
     if later > step and later in whole:
       folder.rename(directory / f"damaged-{later}-{time.time_ns()}")
     elif later not in whole:
-      remove(folder)
+      remove_folder(folder)
+
+
+def is_own(path: pathlib.Path) -> bool:
+  """Whether a folder among checkpoints has a name that this module or orbax gives."""
+  name = path.name
+  return name.isdecimal() or name.startswith("damaged-") or ".orbax-checkpoint-tmp" in name
 
 
 def check_own(directory: pathlib.Path) -> None:
   """Refuses what this module did not make: none of its files is to be touched.
 
   Raises:
-    UserError: the folder is a link, or a step's folder in it is none or no checkpoint.
+    UserError: a link, a pipe, or a step's folder that is no checkpoint.
   """
   if directory.is_symlink():
     raise UserError(f"{directory} is a link: put the checkpoints themselves there")
@@ -181,9 +198,19 @@ def check_own(directory: pathlib.Path) -> None:
     held = {child.name for child in folder.iterdir()}
     if folder.is_symlink() or (held and not held & _MARKS):
       raise UserError(f"{folder} is no checkpoint: move it elsewhere")
-  for unfinished in directory.glob("*.orbax-checkpoint-tmp*"):
-    if unfinished.is_symlink() or not unfinished.is_dir():
-      raise UserError(f"{unfinished} is no checkpoint: move it elsewhere")
+  for path in directory.rglob("*"):  # Orbax reads all of them, and waits for a pipe.
+    if not (path.is_file() or path.is_dir()) or path.is_symlink():
+      raise UserError(f"{path} is a link or no file: move it elsewhere")
+    if ".orbax-checkpoint-tmp" in path.name and not path.is_dir():
+      raise UserError(f"{path} is no checkpoint: move it elsewhere")
+
+
+def logged(directory: pathlib.Path) -> list[Logged]:
+  """Returns the lines of the newest checkpoint whose record can be read; empty without one."""
+  for step in reversed(steps(directory)):
+    with contextlib.suppress(UserError):  # Damaged: said when it is restored.
+      return read_json(directory / str(step) / _DIGEST, _Digests).get("logged") or []
+  return []
 
 
 def _all_steps(directory):
@@ -196,16 +223,23 @@ def _all_steps(directory):
 def _digest_files(folder: pathlib.Path, kept: dict) -> str:
   """SHA-256 of the pending rows, the lines' digest, and of every file's name and content."""
   paths = (path for path in folder.rglob("*") if path != folder / _DIGEST)
-  lines = kept.get("lines")
-  first = json.dumps(kept["pending"] if lines is None else [kept["pending"], lines])
+  logged = kept.get("logged")
+  first = json.dumps(kept["pending"] if logged is None else [kept["pending"], logged])
   return digest_files(paths, folder, first.encode())
 
 
 def _manager(directory):
   import orbax.checkpoint as ocp
 
+  sys.excepthook = _print_no_closed_loop
   # An error in orbax is raised here. Its threads and unfinished tasks would print it again.
   for name in ("absl", "asyncio"):
     logging.getLogger(name).setLevel(logging.CRITICAL + 1)
   options = ocp.CheckpointManagerOptions(max_to_keep=_KEEP, enable_async_checkpointing=False)
   return ocp.CheckpointManager(directory.absolute(), options=options)
+
+
+def _print_no_closed_loop(kind, error, trace):
+  """Prints an exception, but none of orbax's threads that outlive a failed save."""
+  if not (kind is RuntimeError and str(error) == "Event loop is closed"):
+    sys.__excepthook__(kind, error, trace)

@@ -1,20 +1,17 @@
 """Runs launchers: a command line into `main`, its errors into one line and an exit status."""
 
-import contextlib
 import gc
-import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TextIO
 
 import jax
 from absl import flags
 
 from experiments.host.errors import Stopped, UserError
-from experiments.host.files import fill_descriptors
 from experiments.host.signals import exit_at_once
+from experiments.host.streams import make_unfailing
 from wgan_jax.data.images import DataError
 
 
@@ -40,16 +37,14 @@ def run(
   """
   if argv is None:
     gc.freeze()  # All modules stay: to look for garbage among them takes .3 s of a start.
-    fill_descriptors()
-    sys.stdout = _Unfailing(sys.stdout or _Nowhere())  # None where it is closed.
-    sys.stderr = _Unfailing(sys.stderr or _Nowhere())
+    make_unfailing()
     os.environ["MPLBACKEND"] = "agg"  # A notebook's, which it inherits, may not be importable.
-    if signal.getsignal(signal.SIGINT) is exit_at_once:
-      signal.signal(signal.SIGINT, signal.default_int_handler)
   flag_values = flags.FlagValues()
   register(flag_values)
   flags.DEFINE_boolean("help", False, "Show this help and exit.", flag_values=flag_values)
   try:
+    if signal.getsignal(signal.SIGINT) is exit_at_once:
+      signal.signal(signal.SIGINT, signal.default_int_handler)
     _, *stray = flag_values(list(sys.argv if argv is None else argv))
     if flag_values.help:
       print(f"{doc.strip()}\n\nFlags:\n{_help(flag_values)}")
@@ -78,34 +73,6 @@ def run(
     lower = ", ".join(f"--{name}" for name in sizes if name in flag_values)
     return _fail(f"out of memory: {f'lower {lower}' if lower else 'free some, and go on'}")
   return 0
-
-
-class _Nowhere(io.StringIO):
-  """A stream that keeps nothing."""
-
-  def write(self, text: str) -> int:
-    return len(text)
-
-
-class _Unfailing:
-  """A stream whose reader may go away, and that takes every letter: output never ends a run."""
-
-  def __init__(self, stream: TextIO):
-    with contextlib.suppress(AttributeError, ValueError):
-      stream.reconfigure(errors="backslashreplace")
-    self._stream = stream
-
-  def write(self, text: str) -> int:
-    with contextlib.suppress(OSError, ValueError):
-      return self._stream.write(text)
-    return len(text)
-
-  def flush(self) -> None:
-    with contextlib.suppress(OSError, ValueError):
-      self._stream.flush()
-
-  def __getattr__(self, name: str):
-    return getattr(self._stream, name)
 
 
 def _fail(message: object) -> int:

@@ -6,7 +6,7 @@ files. JSON is checked against types, as msgspec does it.
 """
 
 import contextlib
-import hashlib
+import errno
 import json
 import math
 import os
@@ -38,7 +38,7 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
         file.write(content)
       os.replace(partial, path)
   except BaseException:  # Ctrl-C, too, must leave nothing.
-    remove(partial)
+    remove_file(partial)
     raise
 
 
@@ -59,22 +59,17 @@ def open_regular(path: pathlib.Path, flags: int) -> BinaryIO:
   """
   # Without blocking: a FIFO would wait for its other end.
   flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-  descriptor = os.open(path, flags, 0o666)
+  try:
+    descriptor = os.open(path, flags, 0o666)
+  except OSError as error:
+    if error.errno != errno.ELOOP:
+      raise
+    raise OSError(error.errno, "is a link: put the file itself there", str(path)) from error
   if not stat.S_ISREG(os.fstat(descriptor).st_mode):
     os.close(descriptor)
     raise OSError(None, "no regular file", str(path))
   writes = flags & (os.O_WRONLY | os.O_RDWR)
   return open(descriptor, "ab" if flags & os.O_APPEND else "wb" if writes else "rb")
-
-
-def fill_descriptors() -> None:
-  """Opens the standard streams that are closed, on nothing: else a file would take their number.
-
-  Warnings of other packages, written to stream 2 by that number, would be written into it.
-  """
-  while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # The lowest that is free.
-    pass
-  os.close(descriptor)
 
 
 def read_bytes(path: pathlib.Path, inside: pathlib.Path | None = None) -> bytes:
@@ -87,22 +82,35 @@ def read_bytes(path: pathlib.Path, inside: pathlib.Path | None = None) -> bytes:
   Raises:
     OSError: it cannot be read, is a link, no regular file, or elsewhere; names the file.
   """
-  if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+  try:
+    is_outside = inside is not None and not path.resolve().is_relative_to(inside.resolve())
+  except (RuntimeError, ValueError) as error:  # Links in a circle, or a NUL.
+    raise OSError(None, "no path", repr(str(path))) from error
+  if is_outside:
     raise OSError(None, f"not in {inside}", str(path))
   with _named(path), open_regular(path, os.O_RDONLY) as file:
     return file.read()
 
 
-def remove(path: pathlib.Path) -> None:
-  """Removes a file, or a folder with all that is in it; of a link, the link alone.
+def remove_file(path: pathlib.Path) -> None:
+  """Removes a file, if it is there; of a link, the link.
 
   Raises:
-    OSError: it cannot be removed; names the file.
+    OSError: it cannot be removed, or is a folder; names it.
   """
-  if path.is_dir() and not path.is_symlink():
+  path.unlink(missing_ok=True)
+
+
+def remove_folder(path: pathlib.Path) -> None:
+  """Removes a folder, if it is there, with all that is in it; follows no link.
+
+  Raises:
+    OSError: it cannot be removed, or is a link; names it.
+  """
+  if path.is_symlink():
+    raise OSError(None, "is a link", str(path))
+  if path.exists():
     shutil.rmtree(path)
-  else:
-    path.unlink(missing_ok=True)
 
 
 def write_json(path: pathlib.Path, value: object) -> None:
@@ -150,7 +158,9 @@ def read_json(path: pathlib.Path, kind: Any = dict) -> dict:
   return check(value, kind, path)
 
 
-def check(value: Any, kind: Any, path: pathlib.Path) -> Any:
+def check(
+  value: Any, kind: Any, path: pathlib.Path, remedy: str = "restore it or use another folder"
+) -> Any:
   """Returns what a file holds.
 
   Raises:
@@ -160,9 +170,7 @@ def check(value: Any, kind: Any, path: pathlib.Path) -> Any:
     msgspec.convert(value, kind)
   except msgspec.ValidationError as error:
     what = str(error).replace("`$.", "`").replace("`$", "`")
-    raise UserError(
-      f"{path}: damaged, or of another version: {what}; restore it or use another folder"
-    ) from error
+    raise UserError(f"{path}: damaged, or of another version: {what}; {remedy}") from error
   return value
 
 
@@ -173,7 +181,7 @@ def append_line(path: pathlib.Path, row: dict) -> None:
     OSError: names the file.
   """
   with _named(path), open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
-    file.write((dumps(row) + "\n").encode())
+    file.write(encode_lines([row]))
 
 
 def read_lines(path: pathlib.Path, kind: Any = dict) -> list[dict]:
@@ -195,18 +203,18 @@ def read_lines(path: pathlib.Path, kind: Any = dict) -> list[dict]:
     raise UserError(f"{path}: cannot be read ({error.strerror})") from error
   except ValueError as error:
     raise UserError(f"{path}: damaged, a line is no valid JSON; restore or remove it") from error
-  return check(rows, list[kind], path)
+  return check(rows, list[kind], path, "restore or remove it")
 
 
 def write_lines(path: pathlib.Path, rows: Sequence[dict]) -> None:
   """Writes JSON lines, atomically; of none it makes no file."""
   if rows or path.exists():
-    write_bytes(path, "".join(dumps(row) + "\n" for row in rows).encode())
+    write_bytes(path, encode_lines(rows))
 
 
-def digest_lines(rows: Iterable[dict]) -> str:
-  """SHA-256 of JSON lines."""
-  return hashlib.sha256("".join(dumps(row) + "\n" for row in rows).encode()).hexdigest()
+def encode_lines(rows: Iterable[dict]) -> bytes:
+  """Returns JSON lines."""
+  return "".join(dumps(row) + "\n" for row in rows).encode()
 
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ class Stop:
 
 def exit_at_once(*_) -> None:
   """Ends the process at Ctrl-C while it imports: nothing is begun, and a traceback says nothing."""
-  os.write(2, b"interrupted before it began\n")
+  with contextlib.suppress(OSError):
+    os.write(2, b"interrupted before it began\n")
   os._exit(130)
 
 

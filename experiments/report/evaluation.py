@@ -76,11 +76,13 @@ def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
 def _read_array(path: pathlib.Path, name: str, flag: str) -> np.ndarray:
   try:
     with zipfile.ZipFile(io.BytesIO(read_bytes(path.resolve()))) as archive:
-      if f"{name}.npy" not in archive.namelist():
-        raise UserError(f"{flag} holds no array {name!r}")
-      if archive.getinfo(f"{name}.npy").file_size > _MOST_BYTES:
+      entry = next((each for each in archive.infolist() if each.filename in _of(name)), None)
+      if entry is None:
+        there = ", ".join(each.removesuffix(".npy") for each in archive.namelist()) or "nothing"
+        raise UserError(f"{flag} holds no array {name!r}, but {there}")
+      if entry.file_size > _MOST_BYTES:
         raise UserError(f"{flag}: {name} take more than {_MOST_BYTES / 1e9:g} GB: give fewer")
-      with archive.open(f"{name}.npy") as file:
+      with archive.open(entry) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
   except OSError as error:
     raise UserError(f"{flag} cannot be read ({error.strerror or error})") from error
@@ -88,6 +90,11 @@ def _read_array(path: pathlib.Path, name: str, flag: str) -> np.ndarray:
     raise
   except Exception as error:  # A flipped bit makes zipfile raise nearly anything.
     raise UserError(f"{flag} is damaged, or no .npz: {error or type(error).__name__}") from error
+
+
+def _of(name: str) -> tuple[str, str]:
+  """The names of an array's entry in an .npz."""
+  return f"{name}.npy", name
 
 
 def real_samples(dataset: Dataset, key: jax.Array, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+import sys
 
 from experiments.engine.groups import SweepFolder
 from experiments.engine.opening import read_record
@@ -91,7 +92,10 @@ def _samples(folder, settings):
       caption = f"{words}, seed {member.run.seed}, step {member.steps}"
       if member.status != "finished":
         caption += f" ({member.status})"
-      pictures.append(Picture(caption, read_bytes(path, inside=folder.path)))
+      try:
+        pictures.append(Picture(caption, read_bytes(path, inside=folder.path)))
+      except OSError as error:
+        print(f"warning: the report lacks {path} ({error.strerror})", file=sys.stderr)
   return pictures
 
 

@@ -53,9 +53,10 @@ def _read_member(own: RunFolder, run: Settings, wanted: int) -> Member:
   lines, (ended, diverged) = own.lines(), own.reached()
   steps, end = lines[-1]["step"] if lines else 0, {}
   if diverged:
-    status, steps = "diverged", ended
+    status, steps, lines = "diverged", ended, own.final_lines()
   elif lines and steps == ended == wanted:
-    status, end = "finished", _measures(lines[-1])
+    status, lines = "finished", own.final_lines()
+    end = _measures(lines[-1])
   else:  # A sweep that was extended and then stopped has finished members that lack steps.
     status = "unfinished"
   # Lines with the slow measures, so that the best one holds all measures.

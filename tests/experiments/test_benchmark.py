@@ -45,6 +45,11 @@ def test_rows_of_an_earlier_start_stay(tmp_path, monkeypatch, capsys):
     assert launch(benchmark, f"--rows={rows}", f"--workdir={tmp_path}") == 0
     written = {row["row"]: row["value"][0] for row in json.loads(file.read_text())["rows"]}
     assert written == {"toy": toy, "main": 2.0}
+  earlier = {"environment": {"jax": "0.9"}, "rows": [{"row": "main", "value": [5.0]}]}
+  file.write_text(json.dumps(earlier))
+  assert launch(benchmark, "--rows=toy", f"--workdir={tmp_path}") == 0
+  main, _ = json.loads(file.read_text())["rows"]
+  assert main == {"row": "main", "value": [5.0], "environment": {"jax": "0.9"}}
   file.write_text('{"rows": "mine"}')
   assert launch(benchmark, "--rows=toy", f"--workdir={tmp_path}") == 2
   assert "benchmark.json: damaged" in capsys.readouterr().err

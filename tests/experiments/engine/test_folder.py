@@ -1,5 +1,6 @@
 """A run folder that was changed from outside: damaged, or a stranger's."""
 
+import base64
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import pytest
 from helpers.launching import copy_run, copy_sweep, draw, launch, results, train, train_sweep
 
 from experiments import sweep
+from experiments.host import checkpoints
 from experiments.host.files import read_lines
 
 
@@ -55,11 +57,48 @@ def test_a_flipped_bit_in_a_member_of_a_sweep_is_refused(tmp_path, capsys):
   refused(capsys, train_sweep(path, *method, "--steps=9"), str(member / "metrics.jsonl"), "damaged")
 
 
-def test_a_checkpoint_of_an_earlier_version_has_no_digest_of_lines(run):
-  for digest in run.glob("checkpoints/*/digest.json"):
-    record = json.loads(digest.read_text())
-    assert len(record.pop("lines")) == 64
-  assert [line["step"] for line in read_lines(run / "metrics.jsonl")] == [3, 6, 9, 10]
+def test_a_checkpoint_of_an_earlier_version_knows_no_lines(run):
+  """Its run goes on."""
+  for path in run.glob("checkpoints/*/digest.json"):
+    record = json.loads(path.read_text())
+    assert record.pop("logged")[0]["n"] > 0
+    record["files"] = checkpoints._digest_files(path.parent, record)
+    path.write_text(json.dumps(record))
+  assert train(run, "--steps=12") == 0
+  assert [line["step"] for line in read_lines(run / "metrics.jsonl")] == [3, 6, 9, 12]
+
+
+def test_a_line_that_is_lost_is_said_and_one_that_is_other_is_refused(run, capsys):
+  lines = (run / "metrics.jsonl").read_bytes()
+  flipped = lines.replace(b'"step": 9', b'"step": 8')
+  assert flipped != lines
+  (run / "metrics.jsonl").write_bytes(flipped)
+  config = (run / "config.json").read_bytes()
+  refused(capsys, train(run, "--steps=12"), "metrics.jsonl: damaged")
+  assert (run / "config.json").read_bytes() == config  # It does not say yet that there are 12.
+  (run / "metrics.jsonl").write_bytes(b"".join(lines.splitlines(keepends=True)[:2]))
+  assert train(run, "--steps=12") == 0
+  assert "lacks lines up to step 9: they are lost" in capsys.readouterr().err
+
+
+def test_a_finished_member_with_a_flipped_bit_is_not_reported(tmp_path, capsys):
+  path = copy_sweep(tmp_path / "sweep", "--steps=6")
+  metrics = next(path.glob("members/*/metrics.jsonl"))
+  lines = metrics.read_bytes()
+  at = lines.rindex(b'"sliced_wasserstein": ') + 25
+  metrics.write_bytes(lines[:at] + bytes([lines[at] ^ 1]) + lines[at + 1 :])
+  report = (path / "report.html").read_bytes()
+  refused(capsys, launch(sweep, "--report_only", f"--workdir={path}"), str(metrics), "damaged")
+  assert (path / "report.html").read_bytes() == report
+
+
+@pytest.mark.parametrize("name", ["8/_CHECKPOINT_METADATA", "8/metrics", "8.orbax-checkpoint-tmp"])
+def test_a_pipe_among_the_checkpoints_is_refused(run, capsys, name):
+  pipe = run / "checkpoints" / name
+  pipe.unlink(missing_ok=True)
+  os.mkfifo(pipe)
+  refused(capsys, train(run, "--steps=12"), str(pipe))
+  refused(capsys, draw(run), str(pipe))
 
 
 @pytest.mark.parametrize("name", ["samples", "tensorboard", "checkpoints/10"])
@@ -81,18 +120,20 @@ def test_a_report_embeds_nothing_from_outside(tmp_path, capsys):
   picture.unlink()
   for make in (lambda: picture.symlink_to(secret), lambda: os.mkfifo(picture)):
     make()
-    report = (path / "report.html").read_bytes()
-    refused(capsys, launch(sweep, "--report_only", f"--workdir={path}"), str(picture))
-    assert (path / "report.html").read_bytes() == report
+    assert launch(sweep, "--report_only", f"--workdir={path}") == 0
+    assert f"warning: the report lacks {picture}" in capsys.readouterr().err
+    assert base64.b64encode(b"mine").decode() not in (path / "report.html").read_text()
     picture.unlink()
 
 
 def test_other_files_in_a_group_stay(tmp_path, capsys):
   path = copy_sweep(tmp_path / "sweep", "--steps=6")
-  (path / "group").mkdir()
-  (path / "group" / "notes.txt").write_text("mine")
-  refused(capsys, train_sweep(path, "--steps=9"), "notes.txt is not the sweep's")
-  assert (path / "group" / "notes.txt").read_text() == "mine"
+  for note in (path / "group" / "notes.txt", path / "group" / "checkpoints" / "notes.txt"):
+    note.parent.mkdir(exist_ok=True)
+    note.write_text("mine")
+    refused(capsys, train_sweep(path, "--steps=9"), "notes.txt is not the sweep's")
+    assert note.read_text() == "mine"
+    note.unlink()
 
 
 @pytest.mark.parametrize(

@@ -322,6 +322,7 @@ def test_divergence_ends_the_run_and_keeps_its_last_finite_state(tmp_path, capsy
     assert f"the last good checkpoint is step {BAD_STEP - 1}" in error
     assert checkpoints.steps(path / "checkpoints") == [2, BAD_STEP - 1]
     summary = json.loads((path / "summary.json").read_text())
+    assert summary.pop("logged")["n"] == 1
     assert summary == {"status": "diverged", "first_bad_step": BAD_STEP}
     assert [line["step"] for line in read_lines(path / "metrics.jsonl")] == [3]
 
@@ -339,6 +340,7 @@ def test_a_diverged_member_leaves_its_neighbours_bytes_alone(tmp_path, capsys):
     assert (both / "members" / calm.name / file).read_bytes() == (calm / file).read_bytes()
   (folder,) = [path for path in (both / "members").iterdir() if path.name != calm.name]
   summary = json.loads((folder / "summary.json").read_text())
+  assert summary.pop("logged")["n"] == BAD_STEP - 1
   assert summary == {"status": "diverged", "first_bad_step": BAD_STEP}
   assert checkpoints.steps(folder / "checkpoints") == [BAD_STEP - 1]
   assert all(line["step"] < BAD_STEP for line in read_lines(folder / "metrics.jsonl"))

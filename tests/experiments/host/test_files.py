@@ -19,7 +19,8 @@ from experiments.host.files import (
   read_bytes,
   read_json,
   read_lines,
-  remove,
+  remove_file,
+  remove_folder,
   write_json,
   write_lines,
 )
@@ -173,8 +174,10 @@ def test_only_regular_files_in_their_folder_are_read(tmp_path):
   (folder / "a.png").symlink_to(outside / "a.png")
   (folder / "samples").symlink_to(outside)
   os.mkfifo(folder / "fifo.png")
-  for name in ("a.png", "samples/a.png", "../outside/a.png", "fifo.png", "none.png", "."):
-    with pytest.raises(OSError, match=re.escape(str(folder / name))):
+  names = ("a.png", "samples/a.png", "../outside/a.png", "fifo.png", "none.png", ".", "a\0b")
+  for name in names:
+    shown = str(folder / name) if "\0" not in name else "b'"
+    with pytest.raises(OSError, match=re.escape(shown)):
       read_bytes(folder / name, inside=folder)
   with pytest.raises(UserError, match=r"fifo\.png: cannot be read"):
     read_json(folder / "fifo.png")
@@ -182,14 +185,16 @@ def test_only_regular_files_in_their_folder_are_read(tmp_path):
   assert read_bytes(folder / "b.png", inside=folder) == b"ours"
 
 
-def test_of_a_link_the_link_alone_is_removed(tmp_path):
+def test_nothing_is_removed_through_a_link(tmp_path):
   (tmp_path / "precious").mkdir()
   (tmp_path / "precious" / "file").write_text("mine")
-  for target in ("precious", "precious/file"):
-    (tmp_path / "link").symlink_to(tmp_path / target)
-    remove(tmp_path / "link")
-    assert not (tmp_path / "link").is_symlink()
+  (tmp_path / "link").symlink_to(tmp_path / "precious")
+  with pytest.raises(OSError, match="is a link"):
+    remove_folder(tmp_path / "link")
+  remove_file(tmp_path / "link")  # The link itself.
+  with pytest.raises(OSError, match="precious"):
+    remove_file(tmp_path / "precious")
   assert (tmp_path / "precious" / "file").read_text() == "mine"
-  remove(tmp_path / "precious")
-  remove(tmp_path / "precious")  # There is none: nothing happens.
+  remove_folder(tmp_path / "precious")
+  remove_folder(tmp_path / "precious")  # There is none: nothing happens.
   assert not list(tmp_path.iterdir())

@@ -2,7 +2,7 @@
 
 import io
 
-from experiments.host.cli import _Unfailing
+from experiments.host.streams import Unfailing
 
 
 class Gone(io.StringIO):
@@ -16,16 +16,16 @@ class Gone(io.StringIO):
 
 
 def test_a_reader_that_goes_away_ends_nothing():
-  stream = _Unfailing(Gone())
+  stream = Unfailing(Gone())
   print("a line", file=stream, flush=True)
   closed = io.StringIO()
   closed.close()
-  print("a line", file=_Unfailing(closed), flush=True)
+  print("a line", file=Unfailing(closed), flush=True)
 
 
 def test_a_letter_that_the_terminal_lacks_is_replaced():
   content = io.BytesIO()
-  stream = _Unfailing(io.TextIOWrapper(content, encoding="ascii"))
+  stream = Unfailing(io.TextIOWrapper(content, encoding="ascii"))
   print("runs/ä", file=stream, flush=True)
   assert content.getvalue() == b"runs/\\xe4\n"
   assert stream.encoding == "ascii"  # Else it is the stream that it stands for.
