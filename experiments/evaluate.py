@@ -94,7 +94,7 @@ def main(flag_values: flags.FlagValues) -> None:
     current = draw(averaged=False) if settings.ema_half_life else None
     if not all(np.isfinite(each).all() for each in (samples, current) if each is not None):
       raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
-  sha256 = digest_state([samples, flag_values.seed])
+  sha256 = digest_state([samples, np.int64(flag_values.seed)])
   _check_out(out, sha256)
   train, held_out = evaluation.real_samples(dataset, key_real, len(samples))
   measured = evaluation.evaluate_samples(dataset, classifier, samples, held_out)
