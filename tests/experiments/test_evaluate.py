@@ -109,7 +109,7 @@ def test_files_are_written_before_the_table(run, tmp_path, monkeypatch):
 def test_a_folder_holds_one_evaluation(tmp_path, capsys):
   """The same command writes it again; that of other samples is not overwritten."""
   for name in ("a", "b"):
-    np.savez(tmp_path / f"{name}.npz", points=np.full((8, 2), ord(name)))
+    np.savez(tmp_path / f"{name}.npz", points=np.full((8, 2), float(ord(name))))
   out = tmp_path / "out"
   assert of_file(tmp_path / "a.npz", out, "--dataset=ring") == 0
   assert of_file(tmp_path / "a.npz", out, "--dataset=ring") == 0
