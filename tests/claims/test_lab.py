@@ -5,11 +5,12 @@ import pytest
 
 from experiments.claims import lab as lab_module
 from experiments.claims.lab import Lab
+from experiments.host.environment import describe_environment
 from wgan_jax import Hparams
 
 
 def test_settings_that_are_looked_at_are_of_one_program(tmp_path):
-  lab = Lab(tmp_path, None, {})
+  lab = Lab(tmp_path, None, describe_environment())
   choices = {"loss": "wasserstein", "penalty": "gp", "width": 4, "depth": 1}
   choices |= {"batch_size": 8, "n_critic": 1}
 
@@ -29,7 +30,7 @@ def test_members_are_the_seeds_of_the_first_hyperparameters_then_of_the_next(tmp
   monkeypatch.setattr(lab_module, "make_training", lambda *arguments: None)
   monkeypatch.setattr(lab_module, "observe", lambda *arguments: arguments[2])
   first, second = Hparams(learning_rate=1.0), Hparams(learning_rate=2.0)
-  lab = Lab(tmp_path, None, {})
+  lab = Lab(tmp_path, None, describe_environment())
   members = lab.observe(None, None, (None, None), [first, second], 2, [1], None)
   assert members == [(first, 0), (first, 1), (second, 0), (second, 1)]
   assert lab.observe(None, None, (None, None), first, 2, [1], None) == members[:2]
@@ -37,7 +38,7 @@ def test_members_are_the_seeds_of_the_first_hyperparameters_then_of_the_next(tmp
 
 def test_claims_about_images_are_tested_on_a_plain_dcgan(tmp_path):
   """Whatever networks and rates the launchers have; what a claim names stands."""
-  lab = Lab(tmp_path, None, {})
+  lab = Lab(tmp_path, None, describe_environment())
 
   def of(dataset="digits", **choices):
     (made,) = lab.settings(dataset, 1, **{"methods": "gp"} | choices)

@@ -6,6 +6,7 @@ from helpers.claiming import all_claims, outcome, run_tiny
 
 from experiments.claims import find_names
 from experiments.claims.lab import Lab
+from experiments.host.environment import describe_environment
 
 # Nothing is trained; points with networks of the claim's own; settings of images that flags have.
 SHORT = ("parallel_lines", "earth_movers_distance", "weight_clipping", "whole_objective")
@@ -52,7 +53,7 @@ def test_batch_normalisation_couples_samples_at_any_size(tmp_path):
 
 @pytest.mark.parametrize("dataset", ["ring", pytest.param("digits", marks=pytest.mark.campaign)])
 def test_a_sweep_of_a_claim_is_resumed(dataset, tmp_path):
-  lab = Lab(tmp_path, None, {"device": "cpu"})
+  lab = Lab(tmp_path, None, describe_environment())
   choices = {"loss": "wasserstein", "penalty": "gp", "architecture": "mlp", "width": 2}
   choices |= {"depth": 1, "batch_size": 2, "n_critic": 1}
 
@@ -67,7 +68,7 @@ def test_a_sweep_of_a_claim_is_resumed(dataset, tmp_path):
 
 
 def test_settings_to_look_at_are_of_one_program(tmp_path):
-  lab = Lab(tmp_path, None, {})
+  lab = Lab(tmp_path, None, describe_environment())
   runs = lab.settings("ring", 1, methods=("clip", "gp"))
   with pytest.raises(ValueError, match="differ in numbers and seeds only"):
     lab.observe_settings(runs, [1], lambda key, state, data: {})

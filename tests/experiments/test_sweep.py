@@ -284,12 +284,16 @@ def test_a_report_of_measures_that_are_zero_or_infinite(finished, tmp_path):
   path = tmp_path / "sweep"
   shutil.copytree(finished, path)
   values = iter([0.0, 0.0, 5.0, float("inf"), float("nan"), 0.0] * 10)
+  whole = {file: file.read_bytes() for file in path.glob("members/*/*.json*")}
   for member in sorted((path / "members").iterdir()):
     rows = read_metrics(member)
     for row in rows:
       row["gradient_norm_max"] = next(values)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (member / "metrics.jsonl").write_text(text)
+    summary = json.loads((member / "summary.json").read_text())
+    del summary["logged"]  # The digest of its lines.
+    (member / "summary.json").write_text(json.dumps(summary))
   lost = next((path / "members").iterdir())
   (lost / "metrics.jsonl").unlink()
   with (path / "timing.jsonl").open("a") as file:
@@ -298,6 +302,9 @@ def test_a_report_of_measures_that_are_zero_or_infinite(finished, tmp_path):
   status = {row["member"]: row["status"] for row in read_csv(path)}
   assert status.pop(lost.name) == "unfinished"
   assert set(status.values()) == {"finished"}
+  for file, content in whole.items():
+    file.write_bytes(content)
+  (lost / "metrics.jsonl").unlink()
   assert train_sweep(path, "--steps=11", "--seeds=2") == 0
   read = (path / "timing.jsonl").read_text().splitlines()
   assert all(json.loads(line) for line in read)

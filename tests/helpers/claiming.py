@@ -8,6 +8,7 @@ import math
 from experiments.claims import load_claims
 from experiments.claims.claim import OUTCOMES
 from experiments.claims.lab import Lab
+from experiments.host.environment import describe_environment
 
 
 @functools.cache
@@ -42,7 +43,7 @@ def check_clauses(name, numbers, changes):
 def run_tiny(name, folder):
   """Runs a claim at the tiny scale, and checks everything that holds of any claim's evidence."""
   claim = all_claims()[name]
-  evidence = claim.measure(Lab(folder, None, {}), **claim.arguments("tiny"))
+  evidence = claim.measure(Lab(folder, None, describe_environment()), **claim.arguments("tiny"))
   numbers = json.loads(json.dumps(evidence.numbers))
   assert claim.criterion(numbers).outcome in OUTCOMES
   # The criterion sees the same in what is recorded and in what was run.
