@@ -231,7 +231,8 @@ def _digest_files(folder: pathlib.Path, kept: dict) -> str:
 def _manager(directory):
   import orbax.checkpoint as ocp
 
-  sys.excepthook = _print_no_closed_loop
+  if sys.unraisablehook is sys.__unraisablehook__:
+    sys.unraisablehook = _print_no_closed_loop
   # An error in orbax is raised here. Its threads and unfinished tasks would print it again.
   for name in ("absl", "asyncio"):
     logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -239,7 +240,7 @@ def _manager(directory):
   return ocp.CheckpointManager(directory.absolute(), options=options)
 
 
-def _print_no_closed_loop(kind, error, trace):
-  """Prints an exception, but none of orbax's threads that outlive a failed save."""
-  if not (kind is RuntimeError and str(error) == "Event loop is closed"):
-    sys.__excepthook__(kind, error, trace)
+def _print_no_closed_loop(unraisable):
+  """Prints what no code can catch, but for the threads of orbax that outlive a failed save."""
+  if str(unraisable.exc_value) != "Event loop is closed":
+    sys.__unraisablehook__(unraisable)
