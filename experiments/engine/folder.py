@@ -39,9 +39,7 @@ class RunFolder:
     self.metrics, self.timing = path / "metrics.jsonl", path / "timing.jsonl"
     self.samples, self.curves = path / "samples", path / "curves.png"
     self.checkpoints, self.tensorboard = path / "checkpoints", path / "tensorboard"
-    # What was written, not what the disk holds by now: the last two lines, by their steps.
-    self._sha = hashlib.sha256()
-    self._written = collections.deque([(0, self._logged(0))], maxlen=2)
+    self._count([])
 
   def sample(self, step: int) -> pathlib.Path:
     """Returns the path of the picture of a step."""
@@ -80,18 +78,25 @@ class RunFolder:
   def log(self, row: dict) -> None:
     """Appends a line of metrics."""
     files.append_line(self.metrics, row)
-    self._count(row)
+    self._add(row)
 
   def logged(self, last: int) -> Logged:
-    """Returns what was written of the lines up to the step `last`, one of the last two logged."""
+    """Returns what was written up to the step `last`: that of one of the last two lines, or later.
+
+    It is not read again: a bit may have flipped on the disk.
+    """
     return next(logged for step, logged in reversed(self._written) if step <= last)
 
-  def _count(self, row):
-    self._sha.update(files.encode_lines([row]))
-    self._written.append((row["step"], self._logged(self._written[-1][1]["n"] + 1)))
+  def _count(self, rows):
+    self._sha = hashlib.sha256()
+    self._written = collections.deque([(0, {"n": 0, "sha256": self._sha.hexdigest()})], maxlen=2)
+    for row in rows:
+      self._add(row)
 
-  def _logged(self, n):
-    return {"n": n, "sha256": self._sha.hexdigest()}
+  def _add(self, row):
+    self._sha.update(files.encode_lines([row]))
+    n = self._written[-1][1]["n"] + 1
+    self._written.append((row["step"], {"n": n, "sha256": self._sha.hexdigest()}))
 
   def check_lines(self, logged: Logged | None) -> list[dict]:
     """Reads the lines that had been written, without those of later steps; fewer if some are lost.
@@ -133,10 +138,7 @@ class RunFolder:
     self._set_aside(step)
     files.write_lines(self.metrics, rows)
     files.write_lines(self.timing, [row for row in times if row.get("step", 0) <= step])
-    self._sha = hashlib.sha256()
-    self._written = collections.deque([(0, self._logged(0))], maxlen=2)
-    for row in rows:
-      self._count(row)
+    self._count(rows)
     if last != (rows[-1]["step"] if rows else 0):
       print(
         f"warning: {self.metrics} lacks lines up to step {last}: they are lost", file=sys.stderr
