@@ -139,7 +139,8 @@ class RunFolder:
     files.write_lines(self.metrics, rows)
     files.write_lines(self.timing, [row for row in times if row.get("step", 0) <= step])
     self._count(rows)
-    if last != (rows[-1]["step"] if rows else 0):
+    lost = logged is not None and len(rows) < logged["n"]
+    if lost or last != (rows[-1]["step"] if rows else 0):
       print(
         f"warning: {self.metrics} lacks lines up to step {last}: they are lost", file=sys.stderr
       )
