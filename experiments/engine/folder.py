@@ -98,11 +98,12 @@ class RunFolder:
     n = self._written[-1][1]["n"] + 1
     self._written.append((row["step"], {"n": n, "sha256": self._sha.hexdigest()}))
 
-  def check_lines(self, logged: Logged | None) -> list[dict]:
-    """Reads the lines that had been written, without those of later steps; fewer if some are lost.
+  def check_lines(self, logged: Logged | None, *, warn: bool = True) -> list[dict]:
+    """Reads the lines that had been written, without later ones; fewer if some are lost.
 
     Args:
       logged: how many there were, and their digest; None if it is not known: then all are read.
+      warn: whether to say that some are lost.
 
     Raises:
       UserError: they are damaged.
@@ -116,6 +117,11 @@ class RunFolder:
       raise UserError(
         f"{self.metrics}: damaged, its first {logged['n']} lines are not those that were written:"
         " restore it, or remove it to go on without them"
+      )
+    if warn and len(rows) < logged["n"]:
+      print(
+        f"warning: {self.metrics} lacks lines, {logged['n']} were written: they are lost",
+        file=sys.stderr,
       )
     return rows
 
@@ -139,11 +145,6 @@ class RunFolder:
     files.write_lines(self.metrics, rows)
     files.write_lines(self.timing, [row for row in times if row.get("step", 0) <= step])
     self._count(rows)
-    lost = logged is not None and len(rows) < logged["n"]
-    if lost or last != (rows[-1]["step"] if rows else 0):
-      print(
-        f"warning: {self.metrics} lacks lines up to step {last}: they are lost", file=sys.stderr
-      )
 
   def _set_aside(self, step: int) -> None:
     """Keeps the record of a run whose checkpoints are gone: a start from 0 would empty it."""
@@ -207,7 +208,7 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
   (recorded,) = read_recorded(path / "config.json", "run")
   folder = RunFolder(path)
   for logged in checkpoints.logged(folder.checkpoints):
-    folder.check_lines(logged)  # Before anything is written.
+    folder.check_lines(logged, warn=False)  # Before anything is written.
   there, here = dataclasses.asdict(recorded), dataclasses.asdict(settings)
   differ = [
     f"--{name} ({there[name]} there, {here[name]} here)"

@@ -172,7 +172,7 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
   for run in runs:
     own = folder.member(run)
     for logged in checkpoints.logged(own.checkpoints) if group is None else ():
-      own.check_lines(logged)  # Before anything is written.
+      own.check_lines(logged, warn=False)  # Before anything is written.
     step, _ = own.reached()
     if step > last_step(flags["steps"], run):
       raise UserError(

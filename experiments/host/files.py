@@ -105,10 +105,10 @@ def remove_folder(path: pathlib.Path) -> None:
   """Removes a folder, if it is there, with all that is in it; follows no link.
 
   Raises:
-    OSError: it cannot be removed, or is a link; names it.
+    OSError: it cannot be removed, or is a link or no folder; names it.
   """
-  if path.is_symlink():
-    raise OSError(None, "is a link", str(path))
+  if path.is_symlink() or (path.exists() and not path.is_dir()):  # Of a pipe, `rmtree` waits.
+    raise OSError(None, "is a link or no folder", str(path))
   if path.exists():
     shutil.rmtree(path)
 

@@ -50,13 +50,13 @@ def read_members(folder: SweepFolder) -> list[Member]:
 
 
 def _read_member(own: RunFolder, run: Settings, wanted: int) -> Member:
-  lines, (ended, diverged) = own.lines(), own.reached()
+  ended, diverged = own.reached()
+  lines = own.final_lines() if diverged or (ended and ended == wanted) else own.lines()
   steps, end = lines[-1]["step"] if lines else 0, {}
   if diverged:
-    status, steps, lines = "diverged", ended, own.final_lines()
+    status, steps = "diverged", ended
   elif lines and steps == ended == wanted:
-    status, lines = "finished", own.final_lines()
-    end = _measures(lines[-1])
+    status, end = "finished", _measures(lines[-1])
   else:  # A sweep that was extended and then stopped has finished members that lack steps.
     status = "unfinished"
   # Lines with the slow measures, so that the best one holds all measures.

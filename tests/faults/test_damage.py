@@ -86,8 +86,8 @@ def attack(tally, source, path, launcher, arguments, same, seed):
 
 
 def mend_unread(path, whole, place):
-  """Brings back what nothing reads again: pictures, and checkpoints of members that ended."""
-  if place.suffix == ".png" or {"members", "checkpoints"} <= set(place.parts):
+  """Brings back what nothing reads again: samples, and checkpoints of members that ended."""
+  if "samples" in place.parts or {"members", "checkpoints"} <= set(place.parts):
     with contextlib.suppress(FileNotFoundError):  # The last start has removed it.
       shutil.copy(whole / place, path / place)
 

@@ -1,9 +1,9 @@
 """Disks that are full, read-only or gone: one line, nothing lost, and with room it goes on."""
 
 import os
-import resource
 import shutil
 import subprocess
+import sys
 
 import pytest
 from helpers.attacking import LOST, SURVIVED, TRACEBACK, begin, command, end, judge, same_run, saved
@@ -74,12 +74,10 @@ def test_a_full_disk_costs_a_line_and_nothing_else(counted, whole, mounting, tmp
 @pytest.mark.parametrize("size", [0, 300, 3000, 20_000, 60_000, 100_000])
 def test_a_limit_of_file_sizes_costs_a_line_and_nothing_else(counted, whole, tmp_path, size):
   path = tmp_path / "run"
-
-  def limit():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
+  limit = f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+  limited = [sys.executable, "-c", f"{limit}; os.execv(sys.argv[1], sys.argv[1:])"]
   with counted("full disks") as tally:
-    with begin(command("mnist", path, *RUN), preexec_fn=limit) as process:
+    with begin([*limited, *command("mnist", path, *RUN)]) as process:
       full = end(process)
     after = end(begin(command("mnist", path, *RUN)))
     word = judge_full(full, after, lambda: same_run(path, whole))

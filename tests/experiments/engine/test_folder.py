@@ -78,7 +78,7 @@ def test_a_line_that_is_lost_is_said_and_one_that_is_other_is_refused(run, capsy
   assert (run / "config.json").read_bytes() == config  # It does not say yet that there are 12.
   (run / "metrics.jsonl").write_bytes(b"".join(lines.splitlines(keepends=True)[2:3]))
   assert train(run, "--steps=12") == 0
-  assert "lacks lines to step 9: they are lost" in capsys.readouterr().err
+  assert "lacks lines, 3 were written: they are lost" in capsys.readouterr().err
 
 
 def test_a_finished_member_with_a_flipped_bit_is_not_reported(tmp_path, capsys):

@@ -189,8 +189,11 @@ def test_nothing_is_removed_through_a_link(tmp_path):
   (tmp_path / "precious").mkdir()
   (tmp_path / "precious" / "file").write_text("mine")
   (tmp_path / "link").symlink_to(tmp_path / "precious")
-  with pytest.raises(OSError, match="is a link"):
-    remove_folder(tmp_path / "link")
+  os.mkfifo(tmp_path / "pipe")
+  for name in ("link", "pipe"):
+    with pytest.raises(OSError, match="is a link or no folder"):
+      remove_folder(tmp_path / name)
+  remove_file(tmp_path / "pipe")
   remove_file(tmp_path / "link")  # The link itself.
   with pytest.raises(OSError, match="precious"):
     remove_file(tmp_path / "precious")
