@@ -189,12 +189,20 @@ class RunFolder:
     return summary["steps"], False
 
   def final_lines(self) -> list[dict]:
-    """Reads the lines of a run that has ended.
+    """Reads the lines of a run that has ended; warns of lost ones.
 
     Raises:
-      UserError: they are damaged.
+      UserError: they, or the summary, are damaged.
     """
-    return self.check_lines(read_json(self.summary, Summary).get("logged"))
+    summary = read_json(self.summary, Summary)
+    try:
+      rows = self.check_lines(summary["logged"])
+    except UserError as error:
+      raise UserError(f"{error}; or {self.summary} is damaged") from error
+    whole = rows and len(rows) == summary["logged"]["n"] and "last" in summary
+    if whole and files.dumps(summary["last"]) != files.dumps(rows[-1]):
+      raise UserError(f"{self.summary}: damaged, its last line is not that of {self.metrics.name}")
+    return rows
 
 
 def check_folder(path: pathlib.Path, settings: Settings) -> None:

@@ -62,7 +62,7 @@ class Finished(msgspec.Struct, tag_field="status", tag="finished"):
 
   steps: _Step
   last: dict[str, float] | None
-  logged: Logged | None = None  # None of an earlier version.
+  logged: Logged
 
 
 class Stopped(msgspec.Struct, tag_field="status", tag="stopped"):
@@ -75,7 +75,7 @@ class Diverged(msgspec.Struct, tag_field="status", tag="diverged"):
   """A summary.json of a run whose numbers are finite up to the step before `first_bad_step`."""
 
   first_bad_step: Annotated[int, msgspec.Meta(ge=1, le=MAX_STEPS + 1)]
-  logged: Logged | None = None
+  logged: Logged
 
 
 Summary = Finished | Stopped | Diverged

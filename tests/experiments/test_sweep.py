@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from helpers.launching import draw, launch, train, train_sweep
 
 from experiments import sweep
 from experiments.engine import planning
+from experiments.host.files import encode_lines, write_json
 from experiments.report.tables import mean_interval
 
 
@@ -292,8 +294,9 @@ def test_a_report_of_measures_that_are_zero_or_infinite(finished, tmp_path):
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (member / "metrics.jsonl").write_text(text)
     summary = json.loads((member / "summary.json").read_text())
-    del summary["logged"]  # The digest of its lines.
-    (member / "summary.json").write_text(json.dumps(summary))
+    sha256 = hashlib.sha256(encode_lines(rows)).hexdigest()
+    summary |= {"last": rows[-1], "logged": {"n": len(rows), "sha256": sha256}}
+    write_json(member / "summary.json", summary)
   lost = next((path / "members").iterdir())
   (lost / "metrics.jsonl").unlink()
   with (path / "timing.jsonl").open("a") as file:

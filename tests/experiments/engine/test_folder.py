@@ -126,6 +126,17 @@ def test_a_report_embeds_nothing_from_outside(tmp_path, capsys):
     picture.unlink()
 
 
+def test_a_flipped_bit_in_a_summary_is_not_reported(tmp_path, capsys):
+  path = copy_sweep(tmp_path / "sweep", "--steps=6")
+  summary = next(path.glob("members/*/summary.json"))
+  whole = summary.read_bytes()
+  # In the last line's numbers, and in the digest.
+  for at in (whole.index(b'"critic_loss": ') + 18, whole.index(b'"sha256": "') + 14):
+    flipped = bytes([whole[at] ^ 1]) if whole[at] ^ 1 in b"0123456789abcdef" else b"0"
+    summary.write_bytes(whole[:at] + flipped + whole[at + 1 :])
+    refused(capsys, launch(sweep, "--report_only", f"--workdir={path}"), str(summary), "damaged")
+
+
 def test_other_files_in_a_group_stay(tmp_path, capsys):
   path = copy_sweep(tmp_path / "sweep", "--steps=6")
   for note in (path / "group" / "notes.txt", path / "group" / "checkpoints" / "notes.txt"):

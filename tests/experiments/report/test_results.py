@@ -6,7 +6,7 @@ import math
 from experiments.engine.groups import SweepFolder
 from experiments.engine.opening import stamp
 from experiments.host.environment import describe_environment
-from experiments.host.files import append_line, write_json
+from experiments.host.files import write_json
 from experiments.report.results import (
   Member,
   by_setting,
@@ -46,11 +46,11 @@ def test_the_best_step_has_the_least_distance_of_those_with_slow_measures(tmp_pa
   record = {"members": [dataclasses.asdict(run)], "flags": {"steps": 5}}
   record |= {"data_sha256": "", "environment": describe_environment(), "resumed_in": []}
   write_json(folder.config, stamp() | record)
-  write_json(own.summary, {"status": "finished", "steps": 5, "last": None})
   distances = [math.nan, 0.5, 0.7, 0.1, 0.9]  # Step 4 has no slow measures.
   for step, distance in enumerate(distances, 1):
     slow = {} if step == 4 else {"exact_wasserstein": 10.0 * step}
-    append_line(own.metrics, {"step": step, "sliced_wasserstein": distance} | slow)
+    own.log({"step": step, "sliced_wasserstein": distance} | slow)
+  own.write_summary(5, alive=True)
   (read,) = read_members(folder)
   assert (read.status, read.steps, read.best_step) == ("finished", 5, 2)
   assert read.best == {"sliced_wasserstein": 0.5, "exact_wasserstein": 20.0}
