@@ -291,8 +291,7 @@ def test_a_report_of_measures_that_are_zero_or_infinite(finished, tmp_path):
     rows = read_metrics(member)
     for row in rows:
       row["gradient_norm_max"] = next(values)
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (member / "metrics.jsonl").write_text(text)
+    (member / "metrics.jsonl").write_bytes(encode_lines(rows))
     summary = json.loads((member / "summary.json").read_text())
     sha256 = hashlib.sha256(encode_lines(rows)).hexdigest()
     summary |= {"last": rows[-1], "logged": {"n": len(rows), "sha256": sha256}}
