@@ -76,12 +76,12 @@ def main(flag_values: flags.FlagValues) -> None:
   environment = describe_environment()
   with locked(folder):
     reproduction = Reproduction(folder, list(claims))
-    asked = {}
-    for name in names:
-      arguments = claims[name].arguments(scale)
-      if flag_values.seeds and "seeds" in arguments:
-        arguments |= {"seeds": flag_values.seeds}
-      asked[name] = json.loads(json.dumps({"scale": scale} | arguments))  # As recorded.
+    arguments = {name: claims[name].arguments(scale) for name in names}
+    for each in arguments.values() if flag_values.seeds else ():
+      each |= {"seeds": flag_values.seeds} if "seeds" in each else {}
+    asked = {  # As recorded.
+      name: json.loads(json.dumps({"scale": scale} | each)) for name, each in arguments.items()
+    }
     again = flag_values.again
     waiting = [name for name in names if again or not reproduction.has(name, asked[name])]
     reproduction.check_pictures(except_for=waiting)
@@ -89,16 +89,14 @@ def main(flag_values: flags.FlagValues) -> None:
       if name not in waiting:
         print(f"[{i}/{len(names)}] {name}: there already ({reproduction.results[name]['verdict']})")
         continue
-      claim, arguments = claims[name], claims[name].arguments(scale)
-      if "seeds" in arguments:
-        arguments |= {"seeds": asked[name]["seeds"]}
+      claim, own = claims[name], arguments[name]
       print(f"[{i}/{len(names)}] {name}: about {claim.minutes[scale]:g} minutes", flush=True)
       started = time.perf_counter()
-      seeds = f"-{arguments['seeds']}" if "seeds" in arguments else ""
+      seeds = f"-{own['seeds']}" if "seeds" in own else ""
       runs = folder / "runs" / f"{name}-{scale}{seeds}"
       if flag_values.again:
         remove_folder(runs)
-      evidence = claim.measure(Lab(runs, flag_values.data_dir, environment), **arguments)
+      evidence = claim.measure(Lab(runs, flag_values.data_dir, environment), **own)
       verdict = claim.criterion(evidence.numbers)
       seconds = time.perf_counter() - started
       reproduction.record(claim, asked[name], evidence, verdict, seconds, environment)

@@ -129,6 +129,11 @@ class RunFolder:
       )
     return rows
 
+  def check_saved_lines(self) -> None:
+    """Checks the lines that the newest checkpoint knows; raises UserError for damaged ones."""
+    for logged in checkpoints.logged(self.checkpoints):
+      self.check_lines(logged, warn=False)
+
   def rewind(self, step: int, n_pending: int, logged: Logged | None) -> None:
     """Makes the folder what it was when the checkpoint of `step` was saved.
 
@@ -213,14 +218,11 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
   """Refuses a folder in which a run with these settings may not begin or go on; writes nothing.
 
   Raises:
-    UserError: it is a file, holds other files, another run, or damaged lines of metrics.
+    UserError: it is a file, holds other files, or another run.
   """
   if is_unused(path, "run"):
     return
   (recorded,) = read_recorded(path / "config.json", "run")
-  folder = RunFolder(path)
-  for logged in checkpoints.logged(folder.checkpoints):
-    folder.check_lines(logged, warn=False)  # Before anything is written.
   there, here = dataclasses.asdict(recorded), dataclasses.asdict(settings)
   differ = [
     f"--{name} ({there[name]} there, {here[name]} here)"

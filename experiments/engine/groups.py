@@ -171,8 +171,6 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
     )
   for run in runs:
     own = folder.member(run)
-    for logged in checkpoints.logged(own.checkpoints) if group is None else ():
-      own.check_lines(logged, warn=False)  # Before anything is written.
     step, _ = own.reached()
     if step > last_step(flags["steps"], run):
       raise UserError(
@@ -201,6 +199,8 @@ def open_sweep(
   folder = SweepFolder(path)
   with locked(path):
     check_sweep_folder(path, runs, flags)
+    for run in runs if folder.read_group() is None else ():
+      folder.member(run).check_saved_lines()  # Before anything is written.
     digest = dataset.digest()
     record = {"members": [dataclasses.asdict(run) for run in runs], "flags": flags}
     write_record(folder.config, record, digest, environment)

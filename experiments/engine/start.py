@@ -50,6 +50,7 @@ def start(
   intervals = Intervals.of_flags(flag_values)
   with locked(path):
     check_folder(path, settings)  # Another process may have begun a run in the meantime.
+    folder.check_saved_lines()  # Before anything is written.
     record = {"settings": dataclasses.asdict(settings), "flags": flag_values.flag_values_dict()}
     write_record(folder.config, record, dataset.digest(), environment)
     print(f"run folder {path}")
