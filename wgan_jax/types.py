@@ -24,13 +24,21 @@ class Network(NamedTuple):
   `apply(params, batch_stats, latents, *, train) -> (samples, batch_stats)`, for a batch
   [batch, latent_dim] -> [batch, ...]. Without batch normalisation `batch_stats` is an empty dict.
 
+  A conditional network takes the class of its sample, an integer [], after it, and a conditional
+  generator the classes [batch] of the samples after the latents: `apply(params, x, label)` and
+  `apply(params, batch_stats, latents, labels, *, train)`.
+
   `layers(params)`, where given, lists the critic's layers, input to output. Applied in turn, they
   equal `apply`.
+
+  `classify(params, x) -> (score [], logits [n_classes])`, where given, is the critic with an
+  auxiliary classifier (AC-GAN) of ONE sample; the score is that of `apply`.
   """
 
   init: Callable[..., Any]
   apply: Callable[..., Any]
   layers: Callable[[Params], Sequence[Layer]] | None = None
+  classify: Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]] | None = None
 
 
 class Pair(NamedTuple):
@@ -40,11 +48,14 @@ class Pair(NamedTuple):
     critic: the critic; with a cross-entropy loss the discriminator, its score a logit.
     generator: the generator, whose samples have the shape that the critic takes.
     latent_dim: the size of the latent z ~ N(0, I).
+    n_classes: the classes of a conditional pair, whose networks take a class beside the sample or
+      the latent; 0 for networks that take none.
   """
 
   critic: Network
   generator: Network
   latent_dim: int
+  n_classes: int = 0
 
 
 class State(NamedTuple):
@@ -97,8 +108,9 @@ class Info(NamedTuple):
   finite: jax.Array
 
 
-SampleRealFn = Callable[[jax.Array, Any, int], jax.Array]
-"""(key, data, batch_size) -> real samples, [batch_size, ...]."""
+SampleRealFn = Callable[[jax.Array, Any, int], Any]
+"""(key, data, batch_size) -> real samples, [batch_size, ...]; for conditional networks a pair of
+these and their classes, integers [batch_size]."""
 
 
 class Training(NamedTuple):
