@@ -62,6 +62,7 @@ class Config:
       of the share that is done, in [0, 1], that returns their factor.
     n_critic: critic updates per generator update.
     batch_size: samples per update, of each network.
+    generator_batch_size: samples per update of the generator, if they are others.
     fixed_generator: leave the generator's parameters as they are, so that the critic nears its
       optimum.
     compute_dtype: in which the networks compute, one of `COMPUTE_DTYPES`, and to which samples and
@@ -80,6 +81,7 @@ class Config:
   schedule: str | ScheduleFn = "linear"
   n_critic: int = 5
   batch_size: int = 64
+  generator_batch_size: int | None = None
   fixed_generator: bool = False
   compute_dtype: str = "float32"
   unroll: int = 1
@@ -102,9 +104,10 @@ class Config:
         f"Config.compute_dtype must be one of {', '.join(COMPUTE_DTYPES)},"
         f" got {self.compute_dtype!r}"
       )
-    for name in ("n_critic", "batch_size", "unroll"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"Config.{name} must be at least 1, got {getattr(self, name)}")
+    for name in ("n_critic", "batch_size", "generator_batch_size", "unroll"):
+      value = getattr(self, name)
+      if value is not None and value < 1:
+        raise ValueError(f"Config.{name} must be at least 1, got {value}")
 
   @property
   def loss_row(self) -> Loss:

@@ -85,6 +85,7 @@ def generator_gradient_norms(
   generator_params: Params,
   batch_stats: chex.ArrayTree,
   latents: jax.Array,
+  *labels: jax.Array,
 ) -> dict[str, jax.Array]:
   """Gradient norm of each generator loss, for one critic and the same latents.
 
@@ -97,6 +98,7 @@ def generator_gradient_norms(
     generator_params: the generator's parameters, by which the losses are differentiated.
     batch_stats: the generator's running statistics.
     latents: z, [n, latent_dim].
+    *labels: for conditional networks, the samples' classes, integers [n].
 
   Returns:
     By name, as in `generator_losses`, the norm over all parameters, [].
@@ -106,8 +108,10 @@ def generator_gradient_norms(
   """
 
   def score(generator_params):
-    fake, _ = networks.generator.apply(generator_params, batch_stats, latents, train=True)
-    return jax.vmap(lambda x: networks.critic.apply(critic_params, x))(fake)
+    fake, _ = networks.generator.apply(generator_params, batch_stats, latents, *labels, train=True)
+    return jax.vmap(lambda x, *label: networks.critic.apply(critic_params, x, *label))(
+      fake, *labels
+    )
 
   scores, pull = jax.vjp(score, generator_params)
   gradients = {name: pull(jax.grad(loss)(scores)) for name, loss in generator_losses().items()}

@@ -67,7 +67,7 @@ def perturb(key: jax.Array, real: jax.Array) -> jax.Array:
   return real + alpha * jax.random.uniform(key_u, real.shape, real.dtype) * deviation / 2
 
 
-def gradient_norms(critic_fn: CriticFn, x: jax.Array) -> jax.Array:
+def gradient_norms(critic_fn: CriticFn, x: jax.Array, *labels: jax.Array) -> jax.Array:
   """||grad c(x_i)||_2 for each sample i, over all its entries.
 
   Differentiable of any order, with a zero (not NaN) gradient where the norm is zero.
@@ -75,12 +75,14 @@ def gradient_norms(critic_fn: CriticFn, x: jax.Array) -> jax.Array:
   Args:
     critic_fn: maps one sample [...] to one score [].
     x: a batch of samples, [batch, ...].
+    *labels: for a conditional critic, the samples' classes, integers [batch]. The gradient is with
+      respect to the sample.
 
   Returns:
     The norms, [batch], in units of score per unit of data.
   """
   chex.assert_type(x, float)
-  gradients = jax.vmap(jax.grad(critic_fn))(x)
+  gradients = jax.vmap(jax.grad(critic_fn))(x, *labels)
   return norm(gradients.reshape(x.shape[0], -1))
 
 

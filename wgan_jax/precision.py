@@ -30,23 +30,28 @@ def compute_in(networks: Pair, dtype: str) -> Pair:
   """
   if dtype == "float32":
     return networks
-  critic, generator, _ = networks
+  critic, generator = networks.critic, networks.generator
 
-  def score(params, x):
-    return critic.apply(_cast(params, dtype), x.astype(dtype)).astype(x.dtype)
+  def score(params, x, *labels):
+    return critic.apply(_cast(params, dtype), x.astype(dtype), *labels).astype(x.dtype)
 
-  def generate(params, batch_stats, latents, *, train):
+  def classify(params, x):
+    score, logits = critic.classify(_cast(params, dtype), x.astype(dtype))
+    return score.astype(x.dtype), logits.astype(x.dtype)
+
+  def generate(params, batch_stats, latents, *labels, train):
     if not jax.tree.leaves(params):
-      return generator.apply(params, batch_stats, latents, train=train)
+      return generator.apply(params, batch_stats, latents, *labels, train=train)
     samples, moved = generator.apply(
-      _cast(params, dtype), batch_stats, latents.astype(dtype), train=train
+      _cast(params, dtype), batch_stats, latents.astype(dtype), *labels, train=train
     )
     moved = jax.tree.map(lambda new, old: new.astype(old.dtype), moved, batch_stats)
     return samples.astype(latents.dtype), moved
 
-  return networks._replace(
-    critic=critic._replace(apply=score, layers=None), generator=generator._replace(apply=generate)
-  )
+  cast = critic._replace(apply=score, layers=None)
+  if critic.classify is not None:
+    cast = cast._replace(classify=classify)
+  return networks._replace(critic=cast, generator=generator._replace(apply=generate))
 
 
 def _cast(params: chex.ArrayTree, dtype: str) -> chex.ArrayTree:

@@ -20,8 +20,9 @@ from wgan_jax.optimizers import SCHEDULES, decay, move_average
 from wgan_jax.precision import compute_in
 from wgan_jax.types import Info, Pair, SampleRealFn, State, Training
 
-# Folded into the key of a generator's update, whose other draws take it whole.
+# Folded into a key whose other draws take it whole.
 _REAL_SAMPLES = 0x7265616C
+_LABELS = 0x6C616265
 
 
 def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> Training:
@@ -32,10 +33,14 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   alone. The generator runs in training mode in both (batch statistics of its own batch), and moves
   its running ones in its own update only.
 
+  With conditional networks each fake sample has the class of a real one, so that classes are as
+  frequent as in the data, and the penalty's points lie between samples of one class.
+
   Args:
     config: the static choices.
     networks: the critic, for one sample, and the generator, for a batch.
-    sample_real: draws real samples, such as `wgan_jax.data.images.sample_images`.
+    sample_real: draws real samples, such as `wgan_jax.data.images.sample_images`, for conditional
+      networks with their classes, such as `sample_labelled_images`.
 
   Returns:
     The pair `(init, step)`.
@@ -44,33 +49,43 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     [1] and [2], Algorithm 1.
   """
   networks = compute_in(networks, config.compute_dtype)
-  critic, generator, latent_dim = networks
+  critic, generator = networks.critic, networks.generator
   loss, penalty = config.loss_row, config.penalty_row
   objectives = make_objectives(loss, penalty, networks)
   schedule = config.schedule if callable(config.schedule) else SCHEDULES[config.schedule]
 
-  def sample_latents(key):
-    return jax.random.normal(key, (config.batch_size, latent_dim))
+  n_fake = config.generator_batch_size or config.batch_size
 
-  def draw_real(key, data):
-    real = sample_real(key, data, config.batch_size)
+  def sample_latents(key, n):
+    return jax.random.normal(key, (n, networks.latent_dim))
+
+  def draw_real(key, data, n):
+    """Draws real samples and, in a list, their classes if there are such."""
+    drawn = sample_real(key, data, n)
+    if isinstance(drawn, tuple) != bool(networks.n_classes):
+      raise ValueError(
+        "sample_real must return (samples, classes) for conditional networks and samples alone for"
+        f" others, of {networks.n_classes} classes here"
+      )
+    real, *labels = drawn if networks.n_classes else (drawn,)
     if not jnp.issubdtype(real.dtype, jnp.floating):
       raise ValueError(
         f"sample_real must return floats in the range of the generator's samples, got {real.dtype}:"
         " images of 0 to 255 are scaled to [-1, 1] first"
       )
-    return real
+    return real, labels
 
   def update_critic(key, state, hparams, data):
     key_real, key_latents, key_epsilon = jax.random.split(key, 3)
-    real = draw_real(key_real, data)
+    real, labels = draw_real(key_real, data, config.batch_size)
     # The statistics that this pass would move are dropped: the generator is not being updated.
+    latents = sample_latents(key_latents, config.batch_size)
     fake, _ = generator.apply(
-      state.generator_params, state.batch_stats, sample_latents(key_latents), train=True
+      state.generator_params, state.batch_stats, latents, *labels, train=True
     )
     chex.assert_equal_shape([real, fake])
     gradients, metrics = jax.grad(objectives.critic, has_aux=True)(
-      state.critic_params, key_epsilon, real, fake, hparams.lambda_gp
+      state.critic_params, key_epsilon, real, fake, hparams.lambda_gp, *labels
     )
     params, opt_state = _update(
       config, hparams, gradients, state.critic_params, state.critic_opt_state
@@ -80,12 +95,19 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     return state._replace(critic_params=params, critic_opt_state=opt_state), metrics
 
   def update_generator(key, state, hparams, data):
-    real = None
-    if loss.generator_sees_real:
-      real = draw_real(jax.random.fold_in(key, _REAL_SAMPLES), data)
+    real, labels = None, []
+    if loss.generator_sees_real or networks.n_classes:
+      real, labels = draw_real(jax.random.fold_in(key, _REAL_SAMPLES), data, n_fake)
     (generator_loss, batch_stats), gradients = jax.value_and_grad(
       objectives.generator, has_aux=True
-    )(state.generator_params, state.batch_stats, state.critic_params, sample_latents(key), real)
+    )(
+      state.generator_params,
+      state.batch_stats,
+      state.critic_params,
+      sample_latents(key, n_fake),
+      real,
+      *labels,
+    )
     if config.fixed_generator:  # Its statistics settle, so that samples are what the critic sees.
       return state._replace(batch_stats=batch_stats), generator_loss
     params, opt_state = _update(
@@ -147,7 +169,13 @@ def make_optimizer(config: Config, hparams: Hparams) -> optax.GradientTransforma
 
 
 def generate(
-  networks: Pair, state: State, key: jax.Array, n: int, *, averaged: bool = True
+  networks: Pair,
+  state: State,
+  key: jax.Array,
+  n: int,
+  *,
+  averaged: bool = True,
+  labels: jax.Array | None = None,
 ) -> jax.Array:
   """Draws samples from a state: g(z) in sampling mode, with the running statistics.
 
@@ -158,13 +186,23 @@ def generate(
     key: a PRNG key, for the latents.
     n: how many samples. Those of one key differ between one n and another.
     averaged: by the moving average of the generator; else as its last update left it.
+    labels: the samples' classes, integers [n], for conditional networks only; None: drawn, all
+      classes equally likely.
 
   Returns:
     The samples, [n, ...].
+
+  Raises:
+    ValueError: there are labels, and the networks take none.
   """
   latents = jax.random.normal(key, (n, networks.latent_dim))
   params, batch_stats = state.ema if averaged else (state.generator_params, state.batch_stats)
-  samples, _ = networks.generator.apply(params, batch_stats, latents, train=False)
+  if labels is not None and not networks.n_classes:
+    raise ValueError("labels do nothing with networks that are not conditional")
+  if labels is None and networks.n_classes:
+    labels = jax.random.randint(jax.random.fold_in(key, _LABELS), (n,), 0, networks.n_classes)
+  classes = () if labels is None else (labels,)
+  samples, _ = networks.generator.apply(params, batch_stats, latents, *classes, train=False)
   return samples
 
 

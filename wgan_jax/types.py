@@ -11,9 +11,10 @@ from wgan_jax.layers import Layer
 
 Params = chex.ArrayTree
 
-CriticFn = Callable[[jax.Array], jax.Array]
-"""Maps ONE sample [...] to ONE score []. A critic that couples the samples of a batch
-(batch normalisation) has no such form, and the gradient penalty is invalid for it."""
+CriticFn = Callable[..., jax.Array]
+"""Maps ONE sample [...] to ONE score []; a conditional one takes the sample's class after it. A
+critic that couples the samples of a batch (batch normalisation) has no such form, and the gradient
+penalty is invalid for it."""
 
 
 class Network(NamedTuple):
