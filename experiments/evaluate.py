@@ -68,7 +68,7 @@ def main(flag_values: flags.FlagValues) -> None:
     settings, state = folder.restore(flag_values.step)
     shared_flags.check_data_dir(flag_values, settings.dataset)
     dataset, params = settings.load(flag_values.data_dir), state.critic_params
-    check_data(folder.config, dataset.digest())
+    check_data(folder.config, dataset.digest(), dataset.changed)
     title = f"{folder.path.resolve().name}, step {int(state.step)}"
   else:
     shared_flags.check_data_dir(flag_values, flag_values.dataset)

@@ -30,9 +30,11 @@ from experiments.report.html import write_report
 from experiments.report.results import read_members
 from experiments.report.tables import write_results
 from experiments.spec import flags as shared_flags
+from experiments.spec import reading
 from experiments.spec.datasets import IMAGES, POINTS
 from experiments.spec.defaults import default_steps, defaults_table
 from experiments.spec.grid import Grid
+from experiments.spec.notes import notes
 from experiments.spec.settings import make_loader
 from wgan_jax.sweep import BATCHING
 
@@ -77,7 +79,7 @@ def main(flag_values: flags.FlagValues) -> None:
   budget = flag_values.budget_seconds
   if budget and flag_values["steps"].present:
     raise UserError("--steps does nothing with --budget_seconds: leave one of them out")
-  choices = shared_flags.read_choices(flag_values)
+  choices = reading.read_choices(flag_values)
   n_members = Grid(flag_values.dataset, choices, 1).size * flag_values.seeds
   if n_members > _MOST:
     raise UserError(f"these lists make {n_members} members, more than {_MOST:,}: name fewer values")
@@ -87,9 +89,7 @@ def main(flag_values: flags.FlagValues) -> None:
   def path_of(dataset):
     return pathlib.Path(flag_values.workdir or f"runs/sweep-{dataset}").expanduser()
 
-  name = shared_flags.choose_dataset(
-    flag_values, lambda name: recorded_dataset(path_of(name), "sweep")
-  )
+  name = reading.choose_dataset(flag_values, lambda name: recorded_dataset(path_of(name), "sweep"))
   if flag_values.steps is None:
     flag_values.steps = max(map(default_steps, Grid(name, choices, 1).settings([0])))
   path, flags_given = path_of(name), flag_values.flag_values_dict()
@@ -117,7 +117,7 @@ def main(flag_values: flags.FlagValues) -> None:
   print(f"{len(runs)} members on {where}; {name}: {dataset.description}")
   for program, n_steps in steps.items() if budget else ():
     print(f"{n_steps:,} steps in {budget} s: {program}")
-  for note in dict.fromkeys(note for run in runs for note in run.notes(last_step(steps, run))):
+  for note in dict.fromkeys(note for run in runs for note in notes(run, last_step(steps, run))):
     print(f"note: {note}")
   if not budget and flag_values.slow_every and flag_values.steps % flag_values.slow_every:
     print(

@@ -12,8 +12,8 @@ from experiments.engine.planning import default_batching
 from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
 from experiments.spec.datasets import DATASETS, Dataset, load_dataset
-from experiments.spec.defaults import PLAIN_DCGAN
 from experiments.spec.grid import Grid
+from experiments.spec.presets import PLAIN_DCGAN
 from experiments.spec.settings import Settings, make_loader
 from wgan_jax import OPTIMIZERS, Config, Hparams, Pair, Training, make_training
 

@@ -12,7 +12,7 @@ from experiments.measures.draws import make_snapshot
 from experiments.measures.lines import make_measures, summarise
 from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
-from wgan_jax import Members, make_training
+from wgan_jax import Info, Members, make_training
 
 
 class Engine:
@@ -28,7 +28,7 @@ class Engine:
 
   Attributes:
     runs: as given.
-    program: the compiled program; `init`, `chunk`, `fetch` and `lay_out` are its own.
+    program: the compiled program; `init`, `fetch` and `lay_out` are its own.
   """
 
   def __init__(
@@ -44,9 +44,12 @@ class Engine:
     members = [(run.hparams(), run.seed) for run in runs]
     self.runs = runs
     self.program = Program(training, dataset.train, members, capacity, batching)
-    self.init, self.chunk = self.program.init, self.program.chunk
+    self.init = self.program.init
     self.fetch, self.lay_out = self.program.fetch, self.program.lay_out
-    self._dataset = dataset
+    self._dataset, self._window = dataset, 0
+    # Each window serves as many steps as draw its samples once.
+    drawn = config.batch_size * config.n_critic
+    self._window_steps = dataset.windows and max(1, dataset.windows.n // drawn)
     self._held_out = self.program.put(dataset.held_out)
     self._classifier = None if classifier is None else self.program.put(classifier.params)
     measures = make_measures(config, networks, dataset, classifier)
@@ -54,6 +57,34 @@ class Engine:
     self._measure_slowly = self.program.mapped(measures.slow)
     self._finish = measures.finish
     self._snapshot = self.program.mapped(make_snapshot(networks, dataset))
+
+  def chunk(self, members: Members, n_steps: int) -> tuple[Members, Info]:
+    """Does `n_steps` more of all that are alive; see `Program.chunk`.
+
+    Of data larger than memory the window is a function of the step alone.
+    """
+    if self._dataset.windows is None:
+      return self.program.chunk(members, n_steps)
+    step, infos = self._step(members), []
+    last = step + n_steps
+    while step < last:
+      self._show(step)
+      n = min(last - step, self._window_steps - step % self._window_steps)
+      members, info = self.program.chunk(members, n)
+      infos.append(info)
+      step += n
+    return members, jax.tree.map(lambda *rows: np.concatenate(rows, 1), *infos)
+
+  def _step(self, members):
+    """The step of the members that are alive: the others are behind."""
+    return int(np.max(members.state.step))
+
+  def _show(self, step):
+    """Puts the window from which the step after this one draws on the devices."""
+    window = step // self._window_steps
+    if window != self._window:
+      self.program.data = self.program.put(self._dataset.windows.draw(window))
+      self._window = window
 
   def lines(
     self, members: Members, pending: list[list[dict]], alive: Sequence[bool], *, slow: bool
@@ -66,6 +97,8 @@ class Engine:
       alive: which members have not diverged.
       slow: whether the lines hold the slow measures too.
     """
+    if self._dataset.windows is not None:  # After a resume, that of the last step is not there.
+      self._show(max(0, self._step(members) - 1))
     arguments = (members.state, self.program.hparams, self.program.data, self._held_out)
     fast = jax.device_get(self._measure(*arguments))
     arrays = jax.device_get(self._measure_slowly(*arguments, self._classifier)) if slow else None
@@ -92,4 +125,4 @@ class Engine:
 
 def run_title(run: Settings) -> str:
   """Names a run above its pictures."""
-  return f"{run.dataset}, {run.loss}, {run.penalty}, seed {run.seed}"
+  return f"{run.title}, {run.loss}, {run.penalty}, seed {run.seed}"

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from experiments.engine.folder import RunFolder
 from experiments.engine.opening import (
+  check_data,
   is_unused,
   locked,
   read_record,
@@ -202,6 +203,8 @@ def open_sweep(
     for run in runs if folder.read_group() is None else ():
       folder.member(run).check_saved_lines()  # Before anything is written.
     digest = dataset.digest()
+    if folder.config.exists():
+      check_data(folder.config, digest, dataset.changed)
     record = {"members": [dataclasses.asdict(run) for run in runs], "flags": flags}
     write_record(folder.config, record, digest, environment)
     for run in runs:

@@ -8,7 +8,7 @@ import fcntl
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 
@@ -86,17 +86,31 @@ def recorded_dataset(path: pathlib.Path, kind: str) -> str | None:
   return read_recorded(config, kind)[0].dataset if config.exists() else None
 
 
-def check_data(config: pathlib.Path, data_sha256: str) -> None:
+def check_data(
+  config: pathlib.Path, data_sha256: str, changed: Callable[[str], str] = lambda sha256: ""
+) -> None:
   """Refuses other data than those that a config.json records.
+
+  Args:
+    config: the file.
+    data_sha256: the digest of the data that are there.
+    changed: as in `Dataset`.
 
   Raises:
     UserError: they are others of the same name.
   """
-  if read_record(config)["data_sha256"] != data_sha256:
+  recorded = read_record(config)["data_sha256"]
+  if recorded == data_sha256:
+    return
+  if files := changed(recorded):
     raise UserError(
-      f"--workdir={config.parent} was trained on other data of the same name: use the --data_dir"
-      " and package versions recorded in its config.json"
+      f"--workdir={config.parent} was trained on other images: {files}; restore the folder, or name"
+      " another --workdir"
     )
+  raise UserError(
+    f"--workdir={config.parent} was trained on other data of the same name: use the --data_dir, the"
+    " files and the package versions recorded in its config.json"
+  )
 
 
 @contextlib.contextmanager

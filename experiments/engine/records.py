@@ -29,6 +29,7 @@ class ConfigFile(TypedDict):
   environment: Machine
   resumed_in: list[Machine]
   settings: NotRequired[dict]
+  classes: NotRequired[list[str]]
   members: NotRequired[Annotated[list[dict], msgspec.Meta(min_length=1)]]
 
 

@@ -11,13 +11,14 @@ from experiments.engine.display import Display
 from experiments.engine.engine import Engine
 from experiments.engine.folder import RunFolder, check_folder
 from experiments.engine.loop import Intervals, train
-from experiments.engine.opening import locked, write_record
+from experiments.engine.opening import check_data, locked, write_record
 from experiments.engine.places import RunPlace
 from experiments.host import checkpoints
 from experiments.host.environment import describe_environment, use_compilation_cache
 from experiments.host.errors import UserError
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
+from experiments.spec.notes import notes
 from experiments.spec.settings import Settings
 
 
@@ -51,13 +52,17 @@ def start(
   with locked(path):
     check_folder(path, settings)  # Another process may have begun a run in the meantime.
     folder.check_saved_lines()  # Before anything is written.
+    if folder.config.exists():
+      check_data(folder.config, dataset.digest(), dataset.changed)
     record = {"settings": dataclasses.asdict(settings), "flags": flag_values.flag_values_dict()}
+    if dataset.images is not None and dataset.images.classes:
+      record["classes"] = list(dataset.images.classes)
     write_record(folder.config, record, dataset.digest(), environment)
     print(f"run folder {path}")
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
-    print(f"{settings.dataset}: {dataset.description}")
+    print(f"{settings.title}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
-    for note in settings.notes(steps):
+    for note in notes(settings, steps):
       print(f"note: {note}")
     classifier = load_classifier_measures(dataset) if intervals.slow else None
     engine = Engine([settings], dataset, intervals.capacity(), classifier=classifier)

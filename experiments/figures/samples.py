@@ -52,7 +52,7 @@ def fill_points(figure: Figure, axes, points: np.ndarray, dataset: Dataset, leve
 
 
 def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
-  """Draws images, uint8 [n, height, width, channels], of 1 or 3 channels, in a square grid."""
+  """Draws images of 1 or 3 channels in the grid of `compose_grid`."""
   grid = compose_grid(images)
   # Every pixel of a sample is a square of whole screen pixels.
   scale = max(1, _GRID_SIDE // grid.shape[1])
@@ -67,11 +67,18 @@ def draw_grid(path: pathlib.Path, images: np.ndarray, title: str) -> None:
 
 
 def compose_grid(images: np.ndarray) -> np.ndarray:
-  """Composes images [n, height, width, channels] to a square grid [rows height, columns width]."""
-  n, height, width, channels = images.shape
-  columns = math.ceil(math.sqrt(n))
+  """Composes images to one, [rows height, columns width, 3], or without channels if grey.
+
+  Args:
+    images: uint8 [n, height, width, channels], for a grid as square as can be, or [rows, columns,
+      height, width, channels], such as a row a class.
+  """
+  *rows, columns, height, width, channels = images.shape
+  n = columns * math.prod(rows)
+  columns = columns if rows else math.ceil(math.sqrt(n))
   rows = math.ceil(n / columns)
   grid = np.zeros((rows, columns, height, width, channels), np.uint8)
-  grid.reshape(-1, height, width, channels)[:n] = images
+  places = grid.reshape(-1, height, width, channels)
+  places[:n] = images.reshape(n, height, width, channels)
   grid = grid.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
   return grid[..., 0] if channels == 1 else grid

@@ -61,7 +61,8 @@ def rows() -> list[Measure]:
       for loss in sorted(generator_losses())),
     Measure("gradient_norm_found", "largest gradient norm found in the data's box", "gradient norm",
       "By a search: the critic's Lipschitz constant is at least that.",
-      CRITICS, "Lipschitz constant of the critic", slow=True, compute=_search),
+      CRITICS, "Lipschitz constant of the critic", slow=True, compute=_search,
+      applies=lambda run: run.labels is None),  # A conditional critic has a constant a class.
     Measure("update_cosine", "cosine of the critic's step and its negative gradient", "cosine",
       "Below 0, momentum carries the critic uphill.",
       TRAINING, "cosines", slow=True, compute=_update_cosine),
@@ -115,7 +116,9 @@ def difference(view: View) -> jax.Array:
 
 
 def _scores(view: View) -> tuple[jax.Array, jax.Array]:
-  scores = jax.vmap(view.critic_fn)
+  def scores(x):
+    return jax.vmap(view.critic_fn)(x, *view.labels(len(x)))
+
   return scores(view.held_out), scores(view.once(fake))
 
 
@@ -172,9 +175,11 @@ def _given_generator(run: Run) -> bool:
 def _norms(view: View) -> dict[str, jax.Array]:
   """Mean and largest gradient norm on x_hat, between a training batch and samples."""
   batch_size = view.run.config.batch_size
-  real = view.run.dataset.sample_real(view.keys["real"], view.train, batch_size)
-  samples = generate(view.run.networks, view.state, view.keys["fake"], batch_size, averaged=False)
-  norms = gradient_norms(view.critic_fn, interpolate(view.keys["epsilon"], real, samples))
+  real, *labels = view.draw_real(view.keys["real"], batch_size)
+  networks, key = view.run.networks, view.keys["fake"]
+  given = {"labels": labels[0]} if labels else {}
+  samples = generate(networks, view.state, key, batch_size, averaged=False, **given)
+  norms = gradient_norms(view.critic_fn, interpolate(view.keys["epsilon"], real, samples), *labels)
   return {"gradient_norm_mean": norms.mean(), "gradient_norm_max": norms.max()}
 
 
@@ -197,8 +202,9 @@ def _search(view: View) -> jax.Array:
 def _generator_gradients(view: View) -> dict[str, jax.Array]:
   config, networks, state = view.run.config, view.run.networks, view.state
   latents = jax.random.normal(view.keys["latents"], (config.batch_size, networks.latent_dim))
+  _, *labels = view.draw_real(view.keys["real"], config.batch_size)
   norms = generator_gradient_norms(
-    networks, state.critic_params, state.generator_params, state.batch_stats, latents
+    networks, state.critic_params, state.generator_params, state.batch_stats, latents, *labels
   )
   return {f"generator_gradient_{loss}": norm for loss, norm in norms.items()}
 
@@ -206,14 +212,14 @@ def _generator_gradients(view: View) -> dict[str, jax.Array]:
 def _update_cosine(view: View) -> jax.Array:
   config, networks, state = view.run.config, view.run.networks, view.state
   key_real, key_latents, key_epsilon = jax.random.split(view.keys["batch"], 3)
-  real = view.run.dataset.sample_real(key_real, view.train, config.batch_size)
+  real, *labels = view.draw_real(key_real, config.batch_size)
   latents = jax.random.normal(key_latents, (config.batch_size, networks.latent_dim))
   samples, _ = networks.generator.apply(
-    state.generator_params, state.batch_stats, latents, train=True
+    state.generator_params, state.batch_stats, latents, *labels, train=True
   )
   objective = make_objectives(config.loss_row, config.penalty_row, networks).critic
   gradients, _ = jax.grad(objective, has_aux=True)(
-    state.critic_params, key_epsilon, real, samples, view.hparams.lambda_gp
+    state.critic_params, key_epsilon, real, samples, view.hparams.lambda_gp, *labels
   )
   optimizer = make_optimizer(config, view.hparams)
   updates, _ = optimizer.update(gradients, state.critic_opt_state, state.critic_params)

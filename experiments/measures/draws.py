@@ -14,6 +14,8 @@ from wgan_jax.data.images import to_uint8
 _BATCH = 500
 _N_IMAGES = 64
 _N_POINTS = 1000
+_MOST_CLASSES = 16  # Rows of a picture, each of one class.
+_N_OF_CLASS = 10
 _N_LEVELS = 100  # Points along each side of the square on which a critic's level sets are drawn.
 
 
@@ -52,7 +54,8 @@ class Snapshot(NamedTuple):
   """What a picture shows of a run.
 
   Attributes:
-    samples: images, uint8 [n, height, width, channels], or points, float32 [n, 2].
+    samples: images, uint8 [n, height, width, channels], or points, float32 [n, 2]. Those of a
+      conditional generator are [classes, n, height, width, channels], a row a class.
     levels: the critic's scores on a square of points, [_N_LEVELS, _N_LEVELS], rows from its lower
       end; None for images.
   """
@@ -65,6 +68,11 @@ def make_snapshot(pair: Pair, dataset: Dataset) -> Callable[[State, jax.Array], 
   """Builds `draw(state, key) -> Snapshot`, to be jitted."""
 
   def draw(state, key):
+    if pair.n_classes:
+      rows = min(pair.n_classes, _MOST_CLASSES)
+      labels = jnp.repeat(jnp.arange(rows), _N_OF_CLASS)
+      images = to_uint8(generate(pair, state, key, len(labels), labels=labels))
+      return Snapshot(images.reshape(rows, _N_OF_CLASS, *images.shape[1:]), None)
     if dataset.images is not None:
       return Snapshot(to_uint8(generate(pair, state, key, _N_IMAGES)), None)
     side = jnp.linspace(-dataset.extent, dataset.extent, _N_LEVELS)

@@ -41,7 +41,8 @@ def make_measures(
     dataset: its data.
     classifier: the data set's classifier for slow measures of images; None without one.
   """
-  run = Run(config, networks, dataset, classifier)
+  labels = dataset.held_out_labels if networks.n_classes else None
+  run = Run(config, networks, dataset, classifier, labels)
   rows = measured_rows(run)
   fast_rows = [row for row in rows if not row.slow]
   slow_rows = [row for row in rows if row.slow]

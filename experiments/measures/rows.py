@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import chex
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from experiments.measures.draws import measuring_keys
 from experiments.spec.datasets import Dataset
@@ -54,12 +56,15 @@ class Run(NamedTuple):
     networks: critic and generator.
     dataset: the data.
     classifier: the `ClassifierMeasures` of images; None without one.
+    labels: for conditional networks the classes of the held-out samples, [n], and of the samples
+      that are compared with them; None for others.
   """
 
   config: Config | None
   networks: Pair | None
   dataset: Dataset
   classifier: Any = None
+  labels: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +105,17 @@ class View:
 
   @property
   def critic_fn(self) -> CriticFn:
-    """The critic, one sample [...] to one score []."""
-    return lambda x: self.run.networks.critic.apply(self.state.critic_params, x)
+    """The critic, one sample [...] and its class, if it takes one, to one score []."""
+    return lambda x, *label: self.run.networks.critic.apply(self.state.critic_params, x, *label)
+
+  def labels(self, n: int) -> tuple[jax.Array, ...]:
+    """The classes of the first n samples as arguments of a conditional network; none for others."""
+    return () if self.run.labels is None else (jnp.asarray(self.run.labels[:n]),)
+
+  def draw_real(self, key: jax.Array, n: int) -> tuple[jax.Array, ...]:
+    """Draws n training samples, and their classes for conditional networks."""
+    drawn = self.run.dataset.sample_real(key, self.train, n)
+    return drawn if isinstance(drawn, tuple) else (drawn,)
 
 
 class Measure(NamedTuple):

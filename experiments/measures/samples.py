@@ -43,8 +43,8 @@ def rows() -> list[Measure]:
 
 def fake(view: View) -> jax.Array:
   """Samples, as many as are held out: those of all distances, and of the held-out estimate."""
-  n = view.held_out.shape[0]
-  return generate(view.run.networks, view.state, view.keys["held_out"], n)
+  n, key = view.held_out.shape[0], view.keys["held_out"]
+  return generate(view.run.networks, view.state, key, n, labels=view.run.labels)
 
 
 def mode_samples(view: View) -> jax.Array:

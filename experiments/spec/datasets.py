@@ -3,15 +3,25 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import numpy as np
 
 from experiments.host.cache import load_cached_images
+from experiments.spec import folders
+from experiments.spec.parsers import sides_of
 from wgan_jax.data import images
-from wgan_jax.data.images import Images, image_shape, sample_images, stack, to_unit
+from wgan_jax.data.images import (
+  Images,
+  LabelledImages,
+  image_shape,
+  sample_images,
+  sample_labelled_images,
+  stack,
+  to_unit,
+)
 from wgan_jax.data.toy import Toy, load_toy, true_wasserstein
 from wgan_jax.types import Network, SampleRealFn
 
@@ -19,13 +29,25 @@ N_HELD_OUT = 500
 _N_HELD_OUT_POINTS = 1000
 
 
+class Windows(NamedTuple):
+  """Training data larger than memory: of these, one window after another is on the device.
+
+  Attributes:
+    draw: (i) -> the i-th window, in the form of `Dataset.train`; a function of i alone.
+    n: the samples in each.
+  """
+
+  draw: Callable[[int], chex.ArrayTree]
+  n: int
+
+
 class Dataset(NamedTuple):
   """A loaded data set, as the launchers use it.
 
   Attributes:
-    name: a key of `DATASETS`.
+    name: a key of `DATASETS`, or a folder's own name.
     sample_shape: the shape of one sample.
-    train: arrays on the host, the argument `data` of the training step.
+    train: arrays on the host, the argument `data` of the training step; the first of `windows`.
     held_out: float32 [n, ...], samples that training does not see, scaled as the critic takes them.
     sample_real: draws a batch from `train`.
     description: how many samples there are, in words.
@@ -33,6 +55,10 @@ class Dataset(NamedTuple):
     base: the images that those are stacked of, else the same; None for points.
     toy: the known truth of points; None for images.
     true_wasserstein: distance between the data and the generator given with them; None elsewhere.
+    held_out_labels: the classes of `held_out`, int32 [n]; None without classes.
+    windows: of data larger than memory; None for others, which `train` holds whole.
+    source_sha256: the digest of the files that the data come from; None: of the data themselves.
+    changed: (an earlier `digest`) -> which files changed since, in words; "" if it is not known.
   """
 
   name: str
@@ -45,6 +71,10 @@ class Dataset(NamedTuple):
   base: Images | None = None
   toy: Toy | None = None
   true_wasserstein: float | None = None
+  held_out_labels: np.ndarray | None = None
+  windows: Windows | None = None
+  source_sha256: str | None = None
+  changed: Callable[[str], str] = lambda sha256: ""
 
   @property
   def extent(self) -> float:
@@ -57,7 +87,12 @@ class Dataset(NamedTuple):
     return sum(leaf.nbytes for leaf in jax.tree.leaves((self.train, self.held_out)))
 
   def digest(self) -> str:
-    """SHA-256 of all pixels; for points that of the name, as the settings decide all of them."""
+    """SHA-256 of all pixels, or of a folder's files.
+
+    For points it is that of the name, as the settings decide all of them.
+    """
+    if self.source_sha256 is not None:
+      return self.source_sha256
     if self.images is None:
       return hashlib.sha256(self.name.encode()).hexdigest()
     content = self.images.train_images.tobytes() + self.images.test_images.tobytes()
@@ -69,8 +104,8 @@ class Source(NamedTuple):
 
   Attributes:
     kind: "images" or "points".
-    sample_shape: the shape of one sample.
-    load: (name, data_dir, **options) -> Dataset.
+    sample_shape: the shape of one sample, or a function of the options that returns it.
+    load: (name, data_dir, *, conditional, **options) -> Dataset.
     architecture: the networks of the W-loss with a penalty unless chosen, a key of
       `spec.networks.ARCHITECTURES`.
     architecture_otherwise: those of other methods.
@@ -83,10 +118,11 @@ class Source(NamedTuple):
     options: by name, the settings that only such data have, with their defaults.
     generator: (name, **options) -> the fixed generator given with the data; None to train one.
     reads_files: whether the data are read from a folder of TFDS.
+    n_classes: how many classes the data have; None if an option of this name says it.
   """
 
   kind: str
-  sample_shape: tuple[int, ...]
+  sample_shape: tuple[int, ...] | Callable[..., tuple[int, ...]]
   load: Callable[..., Dataset]
   architecture: str
   architecture_otherwise: str
@@ -96,54 +132,93 @@ class Source(NamedTuple):
   width: int | None = None
   learning_rate: Mapping[str, float] = {}
   lambda_gp: Mapping[str, float] = {}
-  options: Mapping[str, int] = {}
+  options: Mapping[str, Any] = {}
   generator: Callable[..., Network] | None = None
   reads_files: bool = False
+  n_classes: int | None = 0
+
+  def shape(self, **options) -> tuple[int, ...]:
+    """The shape of one sample, with the data set's options."""
+    return self.sample_shape(**options) if callable(self.sample_shape) else self.sample_shape
 
 
-def load_dataset(name: str, data_dir: str | os.PathLike | None = None, **options) -> Dataset:
+def load_dataset(
+  name: str, data_dir: str | os.PathLike | None = None, *, conditional: bool = False, **options
+) -> Dataset:
   """Loads images, or makes the samplers of points.
 
   Args:
     name: a key of `DATASETS`.
     data_dir: TFDS folder of images; None for the usual one.
+    conditional: whether `train` and `sample_real` are those of conditional networks, with classes.
     **options: those of the row's `options` that are to have another value than their default.
 
   Raises:
     DataError: the images cannot be had.
   """
   source = DATASETS[name]
-  return source.load(name, data_dir, **{**source.options, **options})
+  return source.load(name, data_dir, conditional=conditional, **{**source.options, **options})
 
 
-def of_images(pictures: Images, base: Images | None = None) -> Dataset:
-  """Makes a data set of images in memory, perhaps stacked of others."""
+def of_images(
+  pictures: Images, base: Images | None = None, *, conditional: bool = False
+) -> Dataset:
+  """Makes a data set of images in memory, perhaps stacked of others.
+
+  Args:
+    pictures: the images.
+    base: those that they are stacked of.
+    conditional: as in `load_dataset`.
+  """
   n_train, n_test = len(pictures.train_images), len(pictures.test_images)
+  train = pictures.train_images
+  labels = pictures.test_labels
   return Dataset(
     name=pictures.name,
     sample_shape=pictures.train_images.shape[1:],
-    train=pictures.train_images,
+    train=LabelledImages(train, pictures.train_labels) if conditional else train,
     held_out=np.asarray(to_unit(pictures.test_images[:N_HELD_OUT])),
-    sample_real=sample_images,
+    held_out_labels=None if labels is None else labels[:N_HELD_OUT],
+    sample_real=sample_labelled_images if conditional else sample_images,
     images=pictures,
     base=base or pictures,
     description=f"{n_train} training images, {n_test} held out",
   )
 
 
-def _load_images(name, data_dir):
+def _load_images(name, data_dir, conditional):
   if name in images.STACKED_OF:
     base = load_cached_images(images.STACKED_OF[name], data_dir)
-    return of_images(stack(base), base)
-  return of_images(load_cached_images(name, data_dir))
+    return of_images(stack(base), base, conditional=conditional)
+  return of_images(load_cached_images(name, data_dir), conditional=conditional)
+
+
+def _load_folder(name, data_dir, conditional, window, **options):
+  del name, data_dir
+  found = folders.load(conditional=conditional, window=window, **options)
+  dataset = of_images(found.images, conditional=conditional)._replace(
+    source_sha256=found.sha256, changed=found.changed, description=found.description
+  )
+  if found.window is None:
+    return dataset
+
+  def draw(i):
+    return LabelledImages(*found.window(i)) if conditional else found.window(i)
+
+  return dataset._replace(train=draw(0), windows=Windows(draw, window))
+
+
+def _folder_shape(size, channels, **options):
+  del options
+  return (*sides_of(size), channels)
 
 
 def _find_toy(name, n_funnels=4, data_seed=0) -> Toy:
   return load_toy(name, n_funnels=n_funnels, seed=data_seed)
 
 
-def _load_points(name, data_dir, **options):
-  del data_dir  # Points come from no file.
+def _load_points(name, data_dir, conditional, **options):
+  del data_dir, conditional  # Points come from no file, and have no classes.
   toy = _find_toy(name, **options)
   # A stream of its own, the same for all runs.
   key_held_out, key_distance = jax.random.split(jax.random.key(0x68656C64))
@@ -161,7 +236,11 @@ def _load_points(name, data_dir, **options):
 
 
 _GREY = Source("images", image_shape("mnist"), _load_images,
-  architecture="infogan", architecture_otherwise="dcgan", reads_files=True)  # fmt: skip
+  architecture="infogan", architecture_otherwise="dcgan", reads_files=True,
+  n_classes=10)  # fmt: skip
+_COLOUR = Source("images", (32, 32, 3), _load_images, architecture="dcgan",
+  architecture_otherwise="dcgan", batch_size=64, width=32, latent_dim=128,
+  learning_rate={"adam": 2e-4}, reads_files=True)  # fmt: skip
 _POINTS = Source("points", (2,), _load_points,
   architecture="mlp", architecture_otherwise="mlp", steps=5000, latent_dim=2, batch_size=256,
   width=64, learning_rate={"adam": 1e-3})  # fmt: skip
@@ -173,7 +252,23 @@ DATASETS = {
   "mnist": _GREY,
   "fashion_mnist": _GREY,
   "digits": _GREY._replace(reads_files=False),  # scikit-learn embeds them.
-  "stacked_mnist": _GREY._replace(sample_shape=image_shape("stacked_mnist")),
+  "stacked_mnist": _GREY._replace(sample_shape=image_shape("stacked_mnist"), n_classes=1000),
+  "cifar10": _COLOUR._replace(n_classes=10),
+  "cifar100": _COLOUR._replace(n_classes=100),
+  "folder": _COLOUR._replace(
+    sample_shape=_folder_shape,
+    load=_load_folder,
+    reads_files=False,
+    n_classes=None,
+    options={
+      "folder": None,
+      "size": "32x32",
+      "channels": 3,
+      "n_classes": 0,
+      "window": 0,
+      "skip_corrupt": False,
+    },
+  ),
   "ring": _LEARNED,
   "grid": _LEARNED,
   "swiss_roll": _LEARNED,
@@ -183,5 +278,7 @@ DATASETS = {
 """The data sets by name."""
 
 IMAGES = tuple(name for name, source in DATASETS.items() if source.kind == "images")
+DIGITS = ("mnist", "fashion_mnist", "digits", "stacked_mnist")
+COLOURED = tuple(name for name in IMAGES if name not in DIGITS)
 POINTS = tuple(name for name, source in DATASETS.items() if source.kind == "points")
 AUTO = ("mnist", "digits")  # What --dataset=auto stands for: the first, or else the second.

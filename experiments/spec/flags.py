@@ -1,20 +1,17 @@
 """Functions that register the flags that launchers share, and that read them into settings."""
 
 import pathlib
-import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from absl import flags
 
 from experiments.host.errors import UserError
-from experiments.spec.datasets import AUTO, DATASETS
-from experiments.spec.defaults import default_steps, paper_preset
-from experiments.spec.grid import METHODS, Grid
+from experiments.spec.datasets import DATASETS
+from experiments.spec.grid import METHODS
 from experiments.spec.networks import ARCHITECTURES
-from experiments.spec.parsers import FiniteParser, register_list
+from experiments.spec.parsers import FiniteParser, TextParser, register_list
 from experiments.spec.setting import ROWS, Setting
-from experiments.spec.settings import SETTINGS, Settings, types_of
-from wgan_jax.data.images import resolve_auto
+from experiments.spec.settings import SETTINGS, types_of
 
 MAX_STEPS = 10**8
 MAX_SEED = SETTINGS["seed"].high
@@ -63,23 +60,25 @@ def register_settings(
   for name, setting in SETTINGS.items():
     idle = setting.of == "dataset" and not _having(setting, datasets)
     fixed = name == "architecture" and len(_values(name, datasets)) == 1
-    if not (idle or fixed or name in ("dataset", "seed")):
+    if not (idle or fixed or setting.derived or name in ("dataset", "seed")):
       define_setting(flag_values, name, datasets, lists=lists)
   if lists:
     text = "Instead of all pairs of --loss and --penalty: a loss alone, or a penalty with its loss."
     register_list(flag_values, "methods", None, text, flags.EnumParser(list(METHODS)))
 
 
-def register_preset(flag_values: flags.FlagValues, text: str) -> None:
-  """Registers --preset; the text says what `paper` is, and how long it takes."""
-  text = f"paper: {text} A flag that is given decides against it."
-  register_rows(flag_values, ("preset", None, text, ["paper"]))
+def register_preset(flag_values: flags.FlagValues, **texts: str) -> None:
+  """Registers --preset; the texts say what each is, and how long it takes."""
+  text = " ".join(f"{name}: {each}" for name, each in texts.items())
+  text += " A flag that is given decides against it."
+  register_rows(flag_values, ("preset", None, text, list(texts)))
 
 
 def register_options(flag_values: flags.FlagValues) -> None:
   """Registers the flags of the settings that only some data sets have."""
   for name in dict.fromkeys(option for source in DATASETS.values() for option in source.options):
-    define_setting(flag_values, name)
+    if not SETTINGS[name].derived:
+      define_setting(flag_values, name)
 
 
 def define_setting(
@@ -99,11 +98,15 @@ def define_setting(
     text += f" Only with --{setting.of}={','.join(map(str, having))}."
   if kind is bool:
     parser = flags.BooleanParser()
+  elif setting.read is not None:
+    parser = TextParser(setting.read)
   elif kind is str:
-    parser = flags.EnumParser(list(_values(name, datasets)))
+    values = list(_values(name, datasets))
+    parser = flags.EnumParser(values) if values else flags.ArgumentParser()
   else:
     parser = (flags.IntegerParser if kind is int else FiniteParser)(setting.low, setting.high)
-  if lists:
+  # A sweep is of one set of images, and the name of a folder may hold commas.
+  if lists and name not in DATASETS["folder"].options:
     register_list(flag_values, name, None if default is None else (default,), text, parser)
   else:
     serializer = flags.ArgumentSerializer()
@@ -182,8 +185,11 @@ def check_run(flag_values: flags.FlagValues) -> None:
     UserError: names the flag.
   """
   check_paths(flag_values, "workdir", "compilation_cache")
+  own = "folder" in flag_values and flag_values.folder is not None
+  if own:
+    check_paths(flag_values, "folder")
   if "data_dir" in flag_values:
-    check_data_dir(flag_values, flag_values.dataset)
+    check_data_dir(flag_values, "folder" if own else flag_values.dataset)
   if flag_values.slow_every and flag_values.slow_every % flag_values.log_every:
     raise UserError(
       f"--slow_every={flag_values.slow_every} must be a multiple of"
@@ -198,7 +204,7 @@ def check_data_dir(flag_values: flags.FlagValues, dataset: str) -> None:
     UserError: names the flag.
   """
   check_paths(flag_values, "data_dir")
-  reads_files = dataset == "auto" or DATASETS[dataset].reads_files
+  reads_files = dataset in (None, "auto") or DATASETS[dataset].reads_files
   if flag_values.data_dir is not None and not reads_files:
     raise UserError(f"--data_dir does nothing with {dataset}: leave it out")
 
@@ -222,71 +228,3 @@ def check_paths(flag_values: flags.FlagValues, *names: str) -> None:
       raise UserError(f"--{name}={path!a} is not UTF-8 here: name another path") from error
     except RuntimeError as error:
       raise UserError(f"--{name}={path}: there is no such home folder: name another") from error
-
-
-def choose_dataset(flag_values: flags.FlagValues, recorded: Callable[[str], str | None]) -> str:
-  """Chooses --dataset; for auto the one that the folder has, or else the best there is.
-
-  Args:
-    flag_values: holds `dataset` and `data_dir`.
-    recorded: by a data set's name, the one recorded in the folder that it would get; or None.
-  """
-  if flag_values.dataset != "auto":
-    return flag_values.dataset
-  for candidate in AUTO:
-    name = recorded(candidate)
-    if name is not None:
-      other = "" if name == AUTO[0] else f"; --dataset={AUTO[0]} trains on that instead"
-      print(f"resuming with {name}, the data set recorded in the folder{other}")
-      return name
-  name = resolve_auto(flag_values.data_dir)
-  if name == "digits":
-    print(
-      "warning: no MNIST here that could be read or downloaded (see --data_dir): training on the"
-      " embedded digits (--dataset=digits)",
-      file=sys.stderr,
-    )
-  return name
-
-
-def read_choices(flag_values: flags.FlagValues) -> dict[str, tuple]:
-  """Reads the values that were given for settings, and `methods`, by name.
-
-  Raises:
-    UserError: --methods was given beside what it stands for.
-  """
-  values = {
-    name: flag_values[name].value
-    for name in (*SETTINGS, "methods")
-    if name not in ("dataset", "seed")
-    if name in flag_values and not flag_values[name].using_default_value
-  }
-  for name in ("loss", "penalty"):
-    if {name, "methods"} <= values.keys():
-      raise UserError(f"--{name} does nothing with --methods: leave one of them out")
-  return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
-
-
-def read_settings(flag_values: flags.FlagValues, dataset: str) -> Settings:
-  """Reads the settings that the flags of one run ask for, with the method's defaults filled in.
-
-  Args:
-    flag_values: holds the method's flags, each of one value, `preset`, `seed` and `steps`, which
-      gets its default.
-    dataset: the name of the data set.
-
-  Raises:
-    UserError: a flag was given that the other choices make idle.
-  """
-  preset = {}
-  if flag_values.preset is not None:
-    preset = paper_preset(dataset, flag_values.loss, flag_values.penalty, flag_values.optimizer)
-  choices = {name: (value,) for name, value in preset.items()} | read_choices(flag_values)
-
-  def settings(steps):
-    (made,) = Grid(dataset, choices, steps).settings([flag_values.seed])
-    return made
-
-  if flag_values.steps is None:
-    flag_values.steps = default_steps(settings(1), flag_values.preset)
-  return settings(flag_values.steps)

@@ -1,6 +1,8 @@
-"""Parsers of flags that absl lacks: finite numbers, and lists of values."""
+"""Parsers of flags that absl lacks: finite numbers, sizes of images, and lists of values."""
 
 import math
+import re
+from collections.abc import Callable
 
 from absl import flags
 
@@ -13,6 +15,41 @@ class FiniteParser(flags.FloatParser):
     if not math.isfinite(value):
       raise ValueError("not a finite number")
     return value
+
+
+_LEAST_SIDE, _MOST_SIDE = 16, 128
+_SIZE = re.compile(r"(\d{1,4})(?:[,x](\d{1,4}))?")
+
+
+def parse_size(text: str) -> str:
+  """Reads a size of images, "32", "32,48" or "32x48", as height and width; "32x48".
+
+  Raises:
+    ValueError: it is none, or a side is out of bounds.
+  """
+  found = _SIZE.fullmatch(text)
+  if found is None:
+    raise ValueError(f"{text!r} is no size: give H,W or one number")
+  sides = [int(found[1]), int(found[2] or found[1])]
+  if not _LEAST_SIDE <= min(sides) <= max(sides) <= _MOST_SIDE:
+    raise ValueError(f"{text!r} has a side that is not between {_LEAST_SIDE} and {_MOST_SIDE}")
+  return "{}x{}".format(*sides)
+
+
+def sides_of(size: str) -> tuple[int, int]:
+  """Height and width of what `parse_size` returned."""
+  height, width = map(int, size.split("x"))
+  return height, width
+
+
+class TextParser(flags.ArgumentParser):
+  """Parser of a string by a function that raises ValueError for others."""
+
+  def __init__(self, read: Callable[[str], str]):
+    self._read = read
+
+  def parse(self, argument):
+    return self._read(argument)
 
 
 class _ListOf(flags.ArgumentParser):

@@ -67,7 +67,11 @@ class Setting(NamedTuple):
     applies: asks the row of that choice whether it does.
     otherwise: the value where it does not.
     optional: whether it may be left out where it means something; it is None then.
-    before: the value of runs recorded before there was the setting; None: every record holds it.
+    before: the value of runs recorded before there was the setting; None: every record holds it,
+      where it means something.
+    read: reads a string in the one form that a record holds, or raises ValueError.
+    derived: whether the data decide it, so that it has no flag.
+    named: whether it is part of a run's name where it is no default.
   """
 
   help: str
@@ -80,6 +84,9 @@ class Setting(NamedTuple):
   otherwise: Any = None
   optional: bool = False
   before: Any = None
+  read: Callable[[str], str] | None = None
+  derived: bool = False
+  named: bool = True
 
   def is_set(self, choices: Choices) -> bool:
     """Whether the setting means something with these choices."""
@@ -104,7 +111,9 @@ class Setting(NamedTuple):
     if value is None:
       return
     if self.choices and value not in self.choices:
-      raise ValueError(f"{name}={value!r} is none of {', '.join(self.choices)}")
+      raise ValueError(f"{name}={value!r} is none of {', '.join(map(str, self.choices))}")
+    if self.read is not None and self.read(value) != value:
+      raise ValueError(f"{name}={value!r} is not in its recorded form")
     if self.low is not None and not self.low <= value <= self.high:  # Nor NaN.
       raise ValueError(f"{name}={value} is not between {self.low} and {self.high}")
 

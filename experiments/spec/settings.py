@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 import typing
 from collections.abc import Callable
 
@@ -9,8 +10,10 @@ import jax.numpy as jnp
 
 from experiments.spec.datasets import DATASETS, Dataset, load_dataset
 from experiments.spec.networks import ARCHITECTURES
+from experiments.spec.parsers import parse_size
 from experiments.spec.setting import ROWS, Choices, Setting
-from wgan_jax import Config, Hparams, Pair, minimax_generator_loss, wasserstein_estimate
+from wgan_jax import Config, Hparams, Pair
+from wgan_jax.networks import CONDITIONAL
 from wgan_jax.precision import COMPUTE_DTYPES
 
 _MAX_SEED = 2**32 - 1
@@ -23,6 +26,12 @@ def _setting(*args, **kwargs):
 
 def _of_data_or_networks(name):
   return lambda choices: getattr(choices.data, name) or getattr(choices.row("architecture"), name)
+
+
+def _option(name, text, **kwargs):
+  """A setting that only some data sets have, one of their `Source.options`."""
+  return _setting(text, lambda choices: choices.data.options[name], **kwargs,
+    of="dataset", applies=lambda source: name in source.options)  # fmt: skip
 
 
 def _architecture(choices):
@@ -86,6 +95,9 @@ class Settings:
     of="dataset", applies=lambda source: source.generator is None)
   batch_size: int = _setting("Samples per update.",
     _of_data_or_networks("batch_size"), 1, 65536)
+  generator_batch_size: int | None = _setting(
+    "Samples per update of the generator; --batch_size, if not given.", None, 1, 65536,
+    optional=True, of="fixed_generator", applies=lambda fixed: not fixed)
   n_critic: int = _setting("Critic updates per generator update.",
     lambda choices: 5 if choices.is_wasserstein else 1, 1, 1000)
   optimizer: str = _setting("The optimiser of both networks.",
@@ -120,13 +132,27 @@ class Settings:
   compute_dtype: str = _setting(
     "Type in which the networks are trained; parameters and all measures are float32.",
     "float32", choices=COMPUTE_DTYPES, before="float32")
-  n_funnels: int | None = _setting(
-    "Funnels in the random pair of distributions; more are harder.",
-    lambda choices: choices.data.options["n_funnels"], 1, 10**4,
-    of="dataset", applies=lambda source: "n_funnels" in source.options)
-  data_seed: int | None = _setting("Seed of the random pair of distributions.",
-    lambda choices: choices.data.options["data_seed"], 0, _MAX_SEED,
-    of="dataset", applies=lambda source: "data_seed" in source.options)
+  conditional: str = _setting("How the networks are told a sample's class.",
+    "none", choices=CONDITIONAL, before="none",
+    otherwise="none", of="dataset", applies=lambda source: source.n_classes != 0)
+  n_funnels: int | None = _option("n_funnels",
+    "Funnels in the random pair of distributions; more are harder.", low=1, high=10**4)
+  data_seed: int | None = _option("data_seed",
+    "Seed of the random pair of distributions.", low=0, high=_MAX_SEED)
+  folder: str | None = _option("folder",
+    "A folder of PNG, JPEG or WebP images; its subfolders are classes.", named=False)
+  size: str | None = _option("size",
+    "Height and width to which images are cropped and resized: H,W or one number, 16 to 128.",
+    read=parse_size)
+  channels: int | None = _option("channels",
+    "1 for grey images, 3 for colour; if not given, as the files are.", choices=(1, 3),
+    low=1, high=3)
+  n_classes: int | None = _option("n_classes", "", low=0, high=10**6, derived=True, named=False)
+  window: int | None = _option("window",
+    "Images on the device at once, drawn from for as many steps as draw each once, then followed by"
+    " others; 0 for all. If not given, 0 up to 2 GB.", low=0, high=10**9)
+  skip_corrupt: bool | None = _option("skip_corrupt",
+    "Leave out the files that cannot be used, instead of stopping.")
   # fmt: on
 
   def __post_init__(self):
@@ -137,6 +163,15 @@ class Settings:
       raise ValueError(f"architecture={self.architecture} does not draw {choices.data.kind}")
     for name, setting in SETTINGS.items():
       setting.check_use(name, getattr(self, name), choices)
+    if self.conditional != "none":
+      self._check_conditional()
+    choices.row("architecture").check(self.sample_shape)
+
+  def _check_conditional(self):
+    if not self.choices.row("architecture").conditional:
+      raise ValueError(f"conditional={self.conditional} needs another --architecture than mlp")
+    if self._n_classes < 2:
+      raise ValueError(f"conditional={self.conditional} needs images in at least two subfolders")
 
   @classmethod
   def of_record(cls, record: dict) -> "Settings":
@@ -151,6 +186,10 @@ class Settings:
     if unknown:
       raise ValueError(f"unknown setting {', '.join(unknown)}")
     before = {name: row.before for name, row in SETTINGS.items() if row.before is not None}
+    before |= {name: None for name, row in SETTINGS.items() if row.optional}
+    if record.get("dataset") in DATASETS:  # Options of data sets that there were not.
+      source = DATASETS[record["dataset"]]
+      before |= {name: None for name in _OPTIONS if name not in source.options}
     missing = [name for name in SETTINGS if name not in before | record]
     if missing:
       raise ValueError(f"missing setting {', '.join(missing)}")
@@ -175,19 +214,36 @@ class Settings:
     values["critic_learning_rate"] = self.critic_learning_rate or self.learning_rate
     return Hparams(**{name: jnp.float32(value) for name, value in values.items()})
 
+  @property
+  def title(self) -> str:
+    """The data set's name, or a folder's own."""
+    return self.dataset if self.folder is None else pathlib.Path(self.folder).name
+
+  @property
+  def sample_shape(self) -> tuple[int, ...]:
+    """The shape of one sample."""
+    return DATASETS[self.dataset].shape(**self.data_options())
+
+  @property
+  def _n_classes(self):
+    own = DATASETS[self.dataset].n_classes
+    return self.n_classes if own is None else own
+
   def networks(self) -> Pair:
     """Makes the critic and the generator."""
     source = DATASETS[self.dataset]
     latent_dim = self.latent_dim or source.latent_dim
     size = {"latent_dim": latent_dim, "width": self.width, "depth": self.depth}
-    pair = ARCHITECTURES[self.architecture].make(source.kind, source.sample_shape, **size)
+    if self.conditional != "none":
+      size |= {"n_classes": self._n_classes, "conditional": self.conditional}
+    pair = ARCHITECTURES[self.architecture].make(source.kind, self.sample_shape, **size)
     if source.generator is None:
       return pair
     return pair._replace(generator=source.generator(self.dataset, **self.data_options()))
 
   def load(self, data_dir: str | None = None) -> Dataset:
     """Loads the data: images from `data_dir` or the usual TFDS folder, or points."""
-    return load_dataset(self.dataset, data_dir, **self.data_options())
+    return make_loader(data_dir)(self)
 
   def data_options(self) -> dict:
     """The options of the data set, by name."""
@@ -195,9 +251,9 @@ class Settings:
 
   def run_name(self) -> str:
     """The run folder's name: data, loss, penalty, seed, then every setting that is no default."""
-    name = f"{self.dataset}-{self.loss}-{self.penalty}-seed{self.seed}"
+    name = f"{self.title}-{self.loss}-{self.penalty}-seed{self.seed}"
     for field, setting in SETTINGS.items():
-      if field in _IN_EVERY_NAME:
+      if field in _IN_EVERY_NAME or not setting.named:
         continue
       value = getattr(self, field)
       if value not in (None, setting.value(self.choices)):
@@ -206,7 +262,7 @@ class Settings:
 
   def program_name(self) -> str:
     """The name shared by all settings that compile to one program."""
-    values = {name: getattr(self, name) for name in STATIC}
+    values = {name: getattr(self, name) for name in STATIC if SETTINGS[name].named}
     return "-".join(
       value if isinstance(value, str) else f"{name}{value}"
       for name, value in values.items()
@@ -217,34 +273,12 @@ class Settings:
     """Returns these settings with learning rates, if they fall, that do so over so many steps."""
     return self if self.decay_steps is None else dataclasses.replace(self, decay_steps=steps)
 
-  def notes(self, steps: int) -> list[str]:
-    """Warnings, one line each, of choices that a paper advises against, or that waste steps."""
-    choices = self.choices
-    loss, penalty = choices.row("loss"), choices.row("penalty")
-    found = [
-      (self.decay_steps is not None and self.decay_steps < steps,
-        f"the learning rate is 0 after step {self.decay_steps}: of {steps} steps the rest change"
-        " nothing"),
-      ((self.ema_half_life or 0) > steps * self.batch_size,
-        f"the run's {steps * self.batch_size} images are fewer than --ema_half_life: the averaged"
-        " generator is mostly that of the start"),
-      (loss.estimate is wasserstein_estimate and not choices.is_wasserstein,
-        "no Lipschitz constraint: the estimate is not a distance and may grow without bound"
-        " (Arjovsky et al., 2017, section 3)"),
-      ("clip_value" in penalty.reads and self.beta1,
-        "a critic under clipping can become unstable with momentum; the paper uses RMSProp"
-        " (Arjovsky et al., 2017, section 4)"),
-      (loss.generator is minimax_generator_loss,
-        "the minimax loss saturates where the discriminator is sure; its authors train with the"
-        " non-saturating one (Goodfellow et al., 2014, section 3)"),
-    ]  # fmt: skip
-    return [note for applies, note in found if applies]
-
 
 SETTINGS = {field.name: field.metadata["setting"] for field in dataclasses.fields(Settings)}
 """What is known of each setting, by name."""
 # What changes the program; the rest changes only numbers, and the seed the draws.
 STATIC = tuple(name for name in SETTINGS if name not in (*Hparams._fields, "seed"))
+_OPTIONS = {option for source in DATASETS.values() for option in source.options}
 
 
 def types_of(name: str) -> tuple[type, ...]:
@@ -260,4 +294,6 @@ def make_loader(data_dir: str | None) -> Callable[[Settings], Dataset]:
     data_dir: TFDS folder of images; None for the usual one.
   """
   load = functools.cache(functools.partial(load_dataset, data_dir=data_dir))
-  return lambda settings: load(settings.dataset, **settings.data_options())
+  return lambda settings: load(
+    settings.dataset, conditional=settings.conditional != "none", **settings.data_options()
+  )

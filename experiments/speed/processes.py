@@ -11,7 +11,7 @@ import time
 
 from experiments.host import files
 from experiments.host.errors import UserError
-from experiments.spec.defaults import PLAIN_DCGAN
+from experiments.spec.presets import PLAIN_DCGAN
 from experiments.speed.turns import Measurement, MedianRange
 
 # Linux counts the memory of the process that forks as the child's own: a small one forks it.

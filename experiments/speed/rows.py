@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from experiments.spec.defaults import PLAIN_DCGAN
+from experiments.spec.presets import PLAIN_DCGAN
 from experiments.speed import comparisons, processes, quality
 from experiments.speed.steps import settings_of
 from experiments.speed.turns import Measurement

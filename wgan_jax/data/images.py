@@ -171,6 +171,36 @@ def sample_images(key: chex.PRNGKey, data: chex.Array, batch_size: int) -> jax.A
   return to_unit(jnp.asarray(data)[indices])
 
 
+class LabelledImages(NamedTuple):
+  """Images and their classes, the data of conditional networks.
+
+  Attributes:
+    images: uint8 [n, height, width, channels].
+    labels: int32 [n].
+  """
+
+  images: chex.Array
+  labels: chex.Array
+
+
+def sample_labelled_images(
+  key: chex.PRNGKey, data: LabelledImages, batch_size: int
+) -> tuple[jax.Array, jax.Array]:
+  """Draws images as `sample_images` does, the same for a key, with their classes.
+
+  Args:
+    key: used once.
+    data: images and classes, on the device.
+    batch_size: number of images to draw.
+
+  Returns:
+    float32 [batch_size, height, width, channels] in [-1, 1], and int32 [batch_size].
+  """
+  chex.assert_equal_shape_prefix([data.images, data.labels], 1)
+  indices = jax.random.randint(key, (batch_size,), 0, data.images.shape[0])
+  return sample_images(key, data.images, batch_size), jnp.asarray(data.labels)[indices]
+
+
 def _check_name(name):
   if name not in NAMES:
     raise DataError(f"{name!r} is not a data set: choose one of {', '.join(NAMES)}")

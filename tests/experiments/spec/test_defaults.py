@@ -2,8 +2,9 @@
 
 import pytest
 
-from experiments.spec.defaults import PLAIN_DCGAN, default_steps, paper_preset
+from experiments.spec.defaults import default_steps
 from experiments.spec.grid import Grid
+from experiments.spec.presets import PLAIN_DCGAN, paper_preset
 
 _ADAM = {"learning_rate": 1e-4, "beta1": 0.5, "beta2": 0.9}
 

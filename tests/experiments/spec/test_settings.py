@@ -8,6 +8,7 @@ import pytest
 
 from experiments.spec.datasets import DATASETS
 from experiments.spec.grid import Grid
+from experiments.spec.notes import notes
 from experiments.spec.settings import SETTINGS, STATIC, Settings
 from wgan_jax.config import Config, Hparams
 
@@ -217,6 +218,6 @@ def test_a_record_that_lacks_settings_is_refused():
   ids=str,
 )
 def test_what_a_paper_advises_against_is_noted(choices, words):
-  found = settings(**{"architecture": "dcgan", "batch_size": 64} | choices).notes(50)
+  found = notes(settings(**{"architecture": "dcgan", "batch_size": 64} | choices), 50)
   assert len(found) == (words is not None)
   assert words is None or words in found[0]

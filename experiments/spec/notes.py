@@ -1,0 +1,28 @@
+"""Warnings of choices that a paper advises against, or that waste steps."""
+
+from experiments.spec.settings import Settings
+from wgan_jax import minimax_generator_loss, wasserstein_estimate
+
+
+def notes(settings: Settings, steps: int) -> list[str]:
+  """Warnings, one line each, of choices that a paper advises against, or that waste steps."""
+  choices = settings.choices
+  loss, penalty = choices.row("loss"), choices.row("penalty")
+  found = [
+    (settings.decay_steps is not None and settings.decay_steps < steps,
+      f"the learning rate is 0 after step {settings.decay_steps}: of {steps} steps the rest change"
+      " nothing"),
+    ((settings.ema_half_life or 0) > steps * settings.batch_size,
+      f"the run's {steps * settings.batch_size} images are fewer than --ema_half_life: the averaged"
+      " generator is mostly that of the start"),
+    (loss.estimate is wasserstein_estimate and not choices.is_wasserstein,
+      "no Lipschitz constraint: the estimate is not a distance and may grow without bound"
+      " (Arjovsky et al., 2017, section 3)"),
+    ("clip_value" in penalty.reads and settings.beta1,
+      "a critic under clipping can become unstable with momentum; the paper uses RMSProp"
+      " (Arjovsky et al., 2017, section 4)"),
+    (loss.generator is minimax_generator_loss,
+      "the minimax loss saturates where the discriminator is sure; its authors train with the"
+      " non-saturating one (Goodfellow et al., 2014, section 3)"),
+  ]  # fmt: skip
+  return [note for applies, note in found if applies]
