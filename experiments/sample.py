@@ -4,22 +4,22 @@ python -m experiments.sample --workdir=RUN --n=64
 
 The ending of --out decides the form: NAME.png is one picture. NAME.npz holds `images`, uint8
 [n, height, width, channels], or `points`, float32 [n, 2]. A name without an ending is a folder of n
-PNGs, for images only.
+PNGs, for images only. These two are drawn in batches: stopped or killed, the same command goes on.
 """
 
-import io
+import functools
 import pathlib
 
 import jax
-import numpy as np
 from absl import flags
 
 from experiments.engine.folder import RunFolder
 from experiments.figures.samples import draw_grid, draw_points
 from experiments.host import cli
+from experiments.host.digest import digest_state
 from experiments.host.errors import UserError
-from experiments.host.files import write_bytes
-from experiments.measures.draws import generate_many
+from experiments.measures.draws import generate_batches, generate_many
+from experiments.report.drawing import write_samples
 from experiments.spec.datasets import POINTS
 from experiments.spec.flags import MAX_SEED, STEP_ROW, check_paths, register_rows
 from wgan_jax.data.images import to_uint8
@@ -56,7 +56,7 @@ def main(flag_values: flags.FlagValues) -> None:
   out = pathlib.Path(flag_values.out or default).expanduser()
   if out.suffix not in (".png", ".npz", ""):
     raise UserError(f"--out={out} ends in {out.suffix}: name a .png, an .npz, or a folder")
-  if flag_values.out and out.exists():
+  if flag_values.out and out.suffix == ".png" and out.exists():
     raise UserError(f"--out={out} exists: remove it or name another")
   points = settings.dataset in POINTS
   if points and out.suffix == "":
@@ -66,31 +66,26 @@ def main(flag_values: flags.FlagValues) -> None:
 
   # A stream of its own, not that of a run with this seed.
   key = jax.random.fold_in(jax.random.key(seed), 0x73616D70)
-  transform = {} if points else {"transform": to_uint8}
-  samples = generate_many(settings.networks(), state, key, n, averaged=averaged, **transform)
-  title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, step {step}, seed {seed}"
+  options = {"averaged": averaged} | ({} if points else {"transform": to_uint8})
+  given = settings.networks(), state, key, n
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
-    _write(out, samples, title, settings)
+    if out.suffix == ".png":
+      title = f"{settings.dataset}, {settings.loss}, {settings.penalty}, step {step}, seed {seed}"
+      _draw_picture(out, generate_many(*given, **options), title, settings)
+    else:
+      generator = state.ema if averaged else (state.generator_params, state.batch_stats)
+      record = {"n": n, "step": step, "averaged": averaged, "seed": seed}
+      record["generator"] = digest_state(generator)[:16]
+      draw = functools.partial(generate_batches, *given, **options)
+      write_samples(out, lambda start: draw(start=start), n, record)
   except OSError as error:
     raise UserError(f"--out={out} cannot be written ({error.strerror})") from error
   print(f"{n} samples of step {step} in {out}")
 
 
-def _write(out, samples, title, settings):
-  if out.suffix == ".npz":
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{"points" if samples.ndim == 2 else "images": samples})
-    write_bytes(out, buffer.getvalue())
-  elif out.suffix == "":
-    from PIL import Image
-
-    out.mkdir()
-    for place, image in enumerate(samples):
-      buffer = io.BytesIO()
-      Image.fromarray(image.squeeze()).save(buffer, format="png")
-      write_bytes(out / f"{place:06d}.png", buffer.getvalue())
-  elif samples.ndim == 2:
+def _draw_picture(out, samples, title, settings):
+  if samples.ndim == 2:
     draw_points(out, samples, settings.load(), title)
   else:
     draw_grid(out, samples, title)

@@ -30,12 +30,28 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
   Raises:
     OSError: names the file.
   """
+  with writing(path) as file:
+    file.write(content)
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path, folder: pathlib.Path | None = None) -> Iterator[BinaryIO]:
+  """Opens a file for writing that gets its name when the block has ended well: it is whole then.
+
+  Args:
+    path: the file. One that is there is replaced.
+    folder: where it is written, on the same file system; None for where it will be.
+
+  Raises:
+    OSError: names the file.
+  """
   # A name that nobody can foresee, and none else writes to.
   partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+  partial = partial if folder is None else folder / partial.name
   try:
     with _named(path):
       with open_regular(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
-        file.write(content)
+        yield file
       os.replace(partial, path)
   except BaseException:  # Ctrl-C, too, must leave nothing.
     remove_file(partial)
@@ -43,7 +59,7 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
 
 
 def is_partial(path: pathlib.Path) -> bool:
-  """Whether a file's name is one that `write_bytes` gives until it is whole."""
+  """Whether a file's name is one that `writing` gives until it is whole."""
   return path.name.startswith(".") and path.name.endswith(".partial")
 
 

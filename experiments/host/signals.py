@@ -26,11 +26,14 @@ def exit_at_once(*_) -> None:
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[Stop]:
-  """Remembers Ctrl-C, SIGTERM and SIGUSR1 until the chunk ends; the second signal acts at once.
+def stop_signals(unit: str = "chunk of steps") -> Iterator[Stop]:
+  """Remembers Ctrl-C, SIGTERM and SIGUSR1 until a unit ends; the second signal acts at once.
 
   SIGUSR1 is what a cluster's scheduler sends some time before it kills. Only the main thread can
   handle signals: in another one, none is remembered.
+
+  Args:
+    unit: what the caller ends before it stops, in words.
   """
   stop = Stop()
   if threading.current_thread() is not threading.main_thread():
@@ -41,7 +44,7 @@ def stop_signals() -> Iterator[Stop]:
     del frame
     stop.signal = number
     signal.signal(number, previous[number])
-    print("stopping when this chunk of steps ends; once more to stop at once", file=sys.stderr)
+    print(f"stopping when this {unit} ends; once more to stop at once", file=sys.stderr)
 
   previous = {number: signal.signal(number, remember) for number in _ASK_TO_STOP}
   try:

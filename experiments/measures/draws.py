@@ -1,6 +1,6 @@
 """Draws from a state: samples, the keys of measurements, and what a picture shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -11,12 +11,49 @@ from experiments.spec.datasets import Dataset
 from wgan_jax import Pair, State, generate
 from wgan_jax.data.images import to_uint8
 
-_BATCH = 500
+BATCH = 500
+"""Samples of a whole batch of `generate_batches`."""
 _N_IMAGES = 64
 _N_POINTS = 1000
 _MOST_CLASSES = 16  # Rows of a picture, each of one class.
 _N_OF_CLASS = 10
 _N_LEVELS = 100  # Points along each side of the square on which a critic's level sets are drawn.
+
+
+def generate_batches(
+  networks: Pair,
+  state: State,
+  key: jax.Array,
+  n: int,
+  transform: Callable[[jax.Array], jax.Array] = lambda samples: samples,
+  averaged: bool = True,
+  start: int = 0,
+) -> Iterator[np.ndarray]:
+  """Draws n samples in batches of `BATCH`, the last one shorter where n wants it.
+
+  A batch depends on its number and the key only. So the first samples of a larger n are the same,
+  and what stopped goes on with a later `start`.
+
+  Args:
+    networks: those of the run.
+    state: its state.
+    key: draws all of them.
+    n: how many samples all batches hold, those before `start` included.
+    transform: applied to each batch on the device.
+    averaged: by the averaged generator, or by the generator itself; see `wgan_jax.generate`.
+    start: number of the first batch that is drawn.
+
+  Yields:
+    The samples of a batch, transformed, on the host.
+  """
+
+  @jax.jit
+  def draw(state, key):
+    return transform(generate(networks, state, key, BATCH, averaged=averaged))
+
+  for i in range(start, -(-n // BATCH)):
+    # Folded in, not split, so that the first keys do not depend on n.
+    yield np.asarray(draw(state, jax.random.fold_in(key, i)))[: n - i * BATCH]
 
 
 def generate_many(
@@ -27,18 +64,8 @@ def generate_many(
   transform: Callable[[jax.Array], jax.Array] = lambda samples: samples,
   averaged: bool = True,
 ) -> np.ndarray:
-  """Any number of samples, transformed, on the host; the first of a larger n are the same.
-
-  They are of the averaged generator, or of the generator itself; see `wgan_jax.generate`.
-  """
-
-  @jax.jit
-  def batch(state, key):
-    return transform(generate(networks, state, key, _BATCH, averaged=averaged))
-
-  # Folded in, not split, so that the first keys do not depend on n.
-  keys = [jax.random.fold_in(key, i) for i in range(-(-n // _BATCH))]
-  return np.concatenate([batch(state, key) for key in keys])[:n]
+  """The samples of all batches of `generate_batches`, together."""
+  return np.concatenate(list(generate_batches(networks, state, key, n, transform, averaged)))
 
 
 def measuring_keys(state: State) -> dict[str, jax.Array]:

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers.attacking import contents
 from helpers.launching import copy_run, draw
 from PIL import Image
+
+from experiments.host import files
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,37 @@ def test_a_folder_of_pngs_has_the_same_pixels(run, tmp_path):
   for file, image in zip(files, images, strict=True):
     with Image.open(file) as read:
       np.testing.assert_array_equal(np.asarray(read), image[..., 0])
+
+
+@pytest.mark.parametrize("form", ["a.npz", "pictures"])
+def test_stopped_in_the_second_batch_it_goes_on_to_the_same_bytes(
+  run, tmp_path, monkeypatch, capsys, form
+):
+  arguments = ("--n=501", f"--out={tmp_path}/{{}}/{form}")
+  assert draw(run, *(each.format("whole") for each in arguments)) == 0
+  arguments = [each.format("stopped") for each in arguments]
+  write = files.write_bytes
+
+  def stop(path, content):
+    if path.name in ("000500.png", "000001.npy"):
+      raise KeyboardInterrupt
+    write(path, content)
+
+  monkeypatch.setattr(files, "write_bytes", stop)
+  assert draw(run, *arguments) == 130
+  monkeypatch.undo()
+  for changes, named in [
+    (["--n=500"], "--n (501 there, 500 here)"),
+    (["--seed=1"], "--seed (0 there, 1 here)"),
+    (["--step=2"], "--step (4 there, 2 here), the generator's parameters"),
+  ]:
+    assert draw(run, *arguments, *changes) == 2
+    assert named in capsys.readouterr().err
+  assert draw(run, *arguments) == 0
+  assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+  assert len(contents(tmp_path / "whole")) == (1 if form == "a.npz" else 502)
+  assert draw(run, *arguments) == 2
+  assert "exists" in capsys.readouterr().err
 
 
 def test_errors_are_one_line(run, tmp_path, capsys):

@@ -64,7 +64,8 @@ def stopping(monkeypatch, tmp_path):
   monkeypatch.setattr(start.Settings, "load", begun)
   monkeypatch.setattr(sweep, "make_loader", begun)
   monkeypatch.setattr(RunFolder, "restore", restore_once)
-  monkeypatch.setattr(sample, "generate_many", begun)
+  for name in ("generate_many", "generate_batches"):
+    monkeypatch.setattr(sample, name, begun)
   for name in ("load_dataset", "check_data"):
     monkeypatch.setattr(evaluate, name, begun)
   monkeypatch.setattr(reproduce, "locked", begun)

@@ -2,6 +2,7 @@
 
 import random
 import signal
+import sys
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from helpers.attacking import (
   TRACEBACK,
   begin,
   command,
+  contents,
   end,
   is_saving,
   judge,
@@ -91,6 +93,29 @@ def test_a_sweep_killed_at_random_moments_equals_undisturbed(counted, whole, tmp
 
   with counted("SIGKILL of a sweep") as tally:
     kill_and_go_on(tally, path, command("sweep", path, *SWEEP), seed, same)
+
+
+@pytest.mark.parametrize("form", ["a.npz", "pictures"])
+def test_samples_killed_at_random_moments_equal_undisturbed(counted, whole, tmp_path, form):
+  rng, n_kills = random.Random(form), 0
+  line = [sys.executable, "-m", "experiments.sample", f"--workdir={whole / 'mnist'}", "--n=20000"]
+  assert end(begin([*line, f"--out={tmp_path / 'whole' / form}"])).status == 0
+  line += [f"--out={tmp_path / 'killed' / form}"]
+  folder = tmp_path / "killed" / (form if form == "pictures" else "a.npz.partial")
+  with counted("SIGKILL of samples") as tally:
+    for _ in range(KILLS):
+      n_there = len(list(folder.glob("0*")))
+      with begin(line) as process:
+        wait_until(process, lambda n=n_there: len(list(folder.glob("0*"))) > n)
+        time.sleep(rng.uniform(0, 0.3))
+        process.kill()
+        n_kills += process.wait() == -signal.SIGKILL
+    ended = end(begin(line))
+    finished = contents(tmp_path / "whole")
+    if ended.refused and "exists" in ended.err:  # It had ended before it was killed.
+      ended = ended._replace(status=0)
+    word = judge(ended, lambda: contents(tmp_path / "killed") == finished)
+    tally.add(word, f"{form}, {n_kills} kills", ended.err, n=max(1, n_kills))
 
 
 @pytest.mark.parametrize("delay", [0, 0.1, 0.3, 2, 5])
