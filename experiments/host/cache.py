@@ -13,7 +13,9 @@ import numpy as np
 from experiments.host.digest import digest_files, digest_state
 from experiments.host.files import read_bytes, write_bytes
 from wgan_jax.data import prepare
-from wgan_jax.data.images import Images, load_images
+from wgan_jax.data.images import Images, class_names, load_images
+
+_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def user_cache_folder() -> pathlib.Path:
@@ -86,10 +88,10 @@ def load_cached_images(name: str, data_dir: str | os.PathLike | None = None) -> 
     return load_images(name, data_dir)
   path = user_cache_folder() / "images" / f"{name}-{version}.npz"
   with contextlib.suppress(Exception):  # Missing, or damaged in one of many ways.
-    return Images(name, **read_arrays(path))
+    return Images(name, **read_arrays(path), classes=class_names(name))
   images = load_images(name, data_dir)
   with contextlib.suppress(OSError):
-    write_arrays(path, {field: getattr(images, field) for field in Images._fields[1:]})
+    write_arrays(path, {field: getattr(images, field) for field in _ARRAYS})
   return images
 
 

@@ -1,13 +1,16 @@
-"""Tiny data sets of the MNIST family on disk, whole and damaged."""
+"""Tiny data sets on disk, as TFDS downloads and prepares them, whole and damaged."""
 
 import gzip
+import io
 import json
 import shutil
+import tarfile
 
 import numpy as np
 import pytest
 
 from wgan_jax.data import images, prepare
+from wgan_jax.data.sources import SOURCES
 
 # A module that imports this one is skipped where TFDS is missing.
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -41,12 +44,60 @@ def write_files(folder, arrays):
   return folder
 
 
+def tiny_cifar(seed, n_labels):
+  """Random examples of CIFAR: labels, uint8 [n, n_labels], and images, by split."""
+  rng = np.random.default_rng(seed)
+  highest = [10] if n_labels == 1 else [20, 100]
+  return {
+    split: (
+      rng.integers(0, highest, (n, n_labels), np.uint8),
+      rng.integers(0, 256, (n, 32, 32, 3), np.uint8),
+    )
+    for split, n in SIZES.items()
+  }
+
+
+def write_cifar(folder, arrays, name):
+  """Writes an archive of CIFAR's binary version, its examples spread over its files in order."""
+  coarse = [f"group{i}" for i in range(20)]
+  names = SOURCES[name].classes
+  if name == "cifar10":
+    top = "cifar-10-batches-bin/"
+    files = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+    texts = {"batches.meta.txt": [*names, ""]}
+  else:
+    top = "cifar-100-binary/"
+    files = {"train": ["train.bin"], "test": ["test.bin"]}
+    texts = {"fine_label_names.txt": names, "coarse_label_names.txt": coarse}
+  content = {file: "".join(f"{line}\n" for line in lines).encode() for file, lines in texts.items()}
+  for split, (labels, pixels) in arrays.items():
+    planes = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
+    examples = np.concatenate([labels, planes], 1)
+    content |= {
+      file: part.tobytes()
+      for file, part in zip(files[split], np.split(examples, len(files[split])), strict=True)
+    }
+  folder.mkdir(parents=True)
+  with tarfile.open(folder / SOURCES[name].files[0], "w:gz", compresslevel=1) as archive:
+    for file, data in reversed(content.items()):  # Their order in the archive means nothing.
+      info = tarfile.TarInfo(top + file)
+      info.size = len(data)
+      archive.addfile(info, io.BytesIO(data))
+  return folder
+
+
+def make_small(patch, name):
+  """Makes a data set expect as many examples as tiny ones have."""
+  patch.setitem(SOURCES, name, SOURCES[name]._replace(sizes=SIZES))
+
+
 def register(patch, name, folder):
   """Makes TFDS expect the files of `folder`: as many examples, and their checksums."""
-  patch.setattr(prepare, "SIZES", SIZES)
-  builder = prepare._builder_cls(name)
-  for file in prepare.FILES:
-    patch.setitem(builder.url_infos, builder.URL + file, checksums.compute_url_info(folder / file))
+  make_small(patch, name)
+  row, builder = SOURCES[name], prepare._builder_cls(name)
+  for file in row.files:
+    url = row.find_url(prepare._stock_builder(name), file)
+    patch.setitem(builder.url_infos, url, checksums.compute_url_info(folder / file))
 
 
 def offline(name, timeout=None):

@@ -1,5 +1,6 @@
-"""Images of handwritten digits or clothes as arrays, and i.i.d. batches of them on the device."""
+"""Data sets of images as arrays, and i.i.d. batches of them on the device."""
 
+import itertools
 import os
 from typing import NamedTuple
 
@@ -10,22 +11,26 @@ import numpy as np
 
 from wgan_jax.data import prepare
 from wgan_jax.data.prepare import DataError, can_download, check_installed
+from wgan_jax.data.sources import SOURCES
 
-NAMES = ("mnist", "fashion_mnist", "digits", "stacked_mnist")
+NAMES = ("mnist", "fashion_mnist", "digits", "stacked_mnist", "cifar10", "cifar100")
 STACKED_OF = {"stacked_mnist": "mnist"}  # Stacked set: the set whose images are its channels.
 
 _N_TEST_DIGITS = 297
+_ROWS = SOURCES | {"digits": SOURCES["mnist"]}  # As large, and of as many classes.
 
 
 class Images(NamedTuple):
   """A data set in host memory.
 
   Attributes:
-    name: one of `NAMES`.
-    train_images: uint8 [n, 28, 28, channels], 0 (background) to 255; 1 channel, 3 when stacked.
-    train_labels: int32 [n], 0 to 9, or 0 to 999 when stacked.
-    test_images: uint8 [m, 28, 28, channels].
+    name: one of `NAMES`, or another for images from elsewhere.
+    train_images: uint8 [n, height, width, channels]; 1 channel of 0 (background) to 255, 3 channels
+      of colour, or of stacked digits.
+    train_labels: int32 [n], 0 to `n_classes` - 1.
+    test_images: uint8 [m, height, width, channels].
     test_labels: int32 [m].
+    classes: names of the classes, in the order of the labels; empty if they have none.
   """
 
   name: str
@@ -33,12 +38,18 @@ class Images(NamedTuple):
   train_labels: np.ndarray
   test_images: np.ndarray
   test_labels: np.ndarray
+  classes: tuple[str, ...] = ()
+
+  @property
+  def n_classes(self) -> int:
+    """Number of classes: of names, or, without names, as many as the training labels need."""
+    return len(self.classes) or int(self.train_labels.max(initial=-1)) + 1
 
 
 def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
-  """Loads a data set of images; downloads and prepares MNIST and Fashion-MNIST if needed.
+  """Loads a data set of images; downloads and prepares it if needed.
 
-  It never falls back to another data set. `resolve_auto` chooses one. Without a network, the four
+  It never falls back to another data set. `resolve_auto` chooses one. Without a network, the
   original files are taken from `<data_dir>/downloads/manual/<name>`.
 
   Args:
@@ -47,6 +58,7 @@ def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
       "digits": 1,500 and 297 images that scikit-learn contains; no file and no network is needed.
       "stacked_mnist": 60,000 and 10,000 images. Digits a, b and c of MNIST are the channels of one
         image of class 100 a + 10 b + c.
+      "cifar10", "cifar100": 50,000 and 10,000 images in colour.
     data_dir: TFDS folder; None for TFDS_DATA_DIR, or TFDS's default if that is unset. "digits" does
       not use it.
 
@@ -71,7 +83,7 @@ def load_images(name: str, data_dir: str | os.PathLike | None = None) -> Images:
       )
     prepare.prepare(name, root)
   splits = prepare.read(name, root)
-  return Images(name, *splits["train"], *splits["test"])
+  return Images(name, *splits["train"], *splits["test"], class_names(name))
 
 
 def stack(images: Images) -> Images:
@@ -94,7 +106,8 @@ def stack(images: Images) -> Images:
     return pixels[triples, ..., 0].transpose(0, 2, 3, 1).copy(), classes
 
   train = stacked(images.train_images, images.train_labels)
-  return Images(f"stacked_{images.name}", *train, *stacked(images.test_images, images.test_labels))
+  test = stacked(images.test_images, images.test_labels)
+  return Images(f"stacked_{images.name}", *train, *test, _stack_names(images.classes))
 
 
 def image_shape(name: str) -> tuple[int, int, int]:
@@ -104,7 +117,21 @@ def image_shape(name: str) -> tuple[int, int, int]:
     DataError: `name` is unknown.
   """
   _check_name(name)
-  return (*prepare.IMAGE_SHAPE, 3 if name in STACKED_OF else 1)
+  if name in STACKED_OF:
+    return (*image_shape(STACKED_OF[name])[:2], 3)
+  return _ROWS[name].shape
+
+
+def class_names(name: str) -> tuple[str, ...]:
+  """Names of a data set's classes, as TFDS has them, known without loading it.
+
+  Raises:
+    DataError: `name` is unknown.
+  """
+  _check_name(name)
+  if name in STACKED_OF:
+    return _stack_names(class_names(STACKED_OF[name]))
+  return _ROWS[name].classes
 
 
 def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
@@ -206,6 +233,11 @@ def _check_name(name):
     raise DataError(f"{name!r} is not a data set: choose one of {', '.join(NAMES)}")
 
 
+def _stack_names(classes):
+  """Names of the classes of three stacked images: those of the channels, in a row."""
+  return tuple(map("".join, itertools.product(classes, repeat=3)))
+
+
 def _load_digits():
   """Loads scikit-learn's 8 x 8 digits, enlarged to MNIST's 20 x 20 in its margin of 4."""
   check_installed("digits", "PIL", "sklearn")
@@ -220,7 +252,8 @@ def _load_digits():
   images = np.pad(np.stack(large), ((0, 0), (4, 4), (4, 4)))[..., None]
   labels = digits.target.astype(np.int32)
   train, test = _split_digits(labels)
-  return Images("digits", images[train], labels[train], images[test], labels[test])
+  splits = images[train], labels[train], images[test], labels[test]
+  return Images("digits", *splits, class_names("digits"))
 
 
 def _split_digits(labels):

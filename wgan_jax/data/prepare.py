@@ -1,30 +1,19 @@
-"""MNIST and Fashion-MNIST on disk: downloaded, prepared and read by TFDS, without TensorFlow."""
+"""Data sets on disk: downloaded, prepared and read by TFDS, without TensorFlow."""
 
 import contextlib
 import functools
-import gzip
 import importlib
 import io
 import os
 import pathlib
 import sys
 import threading
-import types
-import urllib.parse
 
 import numpy as np
 
-NAMES = ("mnist", "fashion_mnist")
-# The four files of a data set of the MNIST family, named alike on every server.
-FILES = (
-  "t10k-labels-idx1-ubyte.gz",
-  "t10k-images-idx3-ubyte.gz",
-  "train-labels-idx1-ubyte.gz",
-  "train-images-idx3-ubyte.gz",
-)
-SIZES = {"train": 60_000, "test": 10_000}
-IMAGE_SHAPE = (28, 28)
-N_CLASSES = 10
+from wgan_jax.data.sources import SOURCES
+
+NAMES = tuple(SOURCES)
 
 
 class DataError(Exception):
@@ -95,7 +84,8 @@ def can_download(name: str, timeout: float = 5.0) -> bool:
   if name not in NAMES:
     return False
   try:
-    url = urllib.parse.urljoin(_stock_builder(name).URL, FILES[0])
+    row = SOURCES[name]
+    url = row.find_url(_stock_builder(name), row.files[0])
   except DataError:
     return False
   import requests  # TFDS downloads with it: the same proxies and certificates hold for both.
@@ -114,13 +104,13 @@ def can_download(name: str, timeout: float = 5.0) -> bool:
 
 
 def manual_dir(name: str, root: pathlib.Path) -> pathlib.Path:
-  """The folder for the four original files, instead of a download. Data sets share file names."""
+  """The folder for the original files, instead of a download. Data sets share file names."""
   return root / "downloads" / "manual" / name
 
 
 def has_manual_files(name: str, root: pathlib.Path) -> bool:
-  """Whether all four original files are in `manual_dir`, so that no network is needed."""
-  return all(os.path.isfile(manual_dir(name, root) / file) for file in FILES)
+  """Whether all original files are in `manual_dir`, so that no network is needed."""
+  return all(os.path.isfile(manual_dir(name, root) / file) for file in SOURCES[name].files)
 
 
 def prepare(name: str, root: pathlib.Path) -> None:
@@ -152,10 +142,11 @@ def prepare(name: str, root: pathlib.Path) -> None:
 
 
 def read(name: str, root: pathlib.Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """Reads a prepared data set into memory, in some 7 s for the 70,000 examples.
+  """Reads a prepared data set into memory, in some 7 s for 70,000 examples.
 
   Returns:
-    "train" and "test", each with images uint8 [n, 28, 28, 1] in 0..255 and labels int32 [n].
+    "train" and "test", each with images uint8 [n, height, width, channels] in 0..255 and labels
+    int32 [n].
 
   Raises:
     DataError: the folder is damaged, incomplete, or in another format.
@@ -180,20 +171,23 @@ def _read_splits(name, root):
   # Decoded here: TFDS's decoder is slower, and logs a warning if OpenCV is missing.
   decoders = {"image": tfds.decode.SkipDecoding()}
   sources = _builder(name, root).as_data_source(decoders=decoders)
-  return {split: _read_source(sources[split], size) for split, size in SIZES.items()}
+  row = SOURCES[name]
+  return {split: _read_source(row, sources[split], size) for split, size in row.sizes.items()}
 
 
-def _read_source(source, size):
+def _read_source(row, source, size):
   if len(source) != size:
     raise ValueError(f"{len(source)} examples instead of {size}")
   examples = source.__getitems__(range(size))
   images = np.stack([_decode(example["image"]) for example in examples])
   labels = np.array([example["label"] for example in examples], np.int32)
-  if images.shape[1:] != IMAGE_SHAPE or images.dtype != np.uint8:
-    raise ValueError(f"images {images.dtype} {images.shape[1:]} instead of uint8 {IMAGE_SHAPE}")
-  if labels.min() < 0 or labels.max() >= N_CLASSES:
-    raise ValueError(f"labels {labels.min()} to {labels.max()} instead of 0 to {N_CLASSES - 1}")
-  return images[..., None], labels
+  shape = row.shape[:2] if row.shape[2] == 1 else row.shape  # PIL gives grey images no channel.
+  if images.shape[1:] != shape or images.dtype != np.uint8:
+    raise ValueError(f"images {images.dtype} {images.shape[1:]} instead of uint8 {shape}")
+  n_classes = len(row.classes)
+  if labels.min() < 0 or labels.max() >= n_classes:
+    raise ValueError(f"labels {labels.min()} to {labels.max()} instead of 0 to {n_classes - 1}")
+  return images.reshape(size, *row.shape), labels
 
 
 def _decode(png):
@@ -201,15 +195,6 @@ def _decode(png):
 
   with Image.open(io.BytesIO(png)) as image:
     return np.asarray(image)
-
-
-def _read_idx(path):
-  """Reads a gzipped IDX file: 0, 0, the type, the rank; the big-endian shape; the values."""
-  content = gzip.decompress(pathlib.Path(path).read_bytes())
-  if content[:3] != b"\0\0\x08":
-    raise ValueError(f"{path} is not an IDX file of uint8")
-  shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
-  return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
 
 @functools.cache
@@ -223,31 +208,8 @@ def _stock_builder(name):
 
 @functools.cache
 def _builder_cls(name):
-  """Makes TFDS's builder with gzip and PIL for its two steps that need TensorFlow."""
-  stock = _stock_builder(name)
-
-  class Builder(stock, skip_registration=True):
-    """Builder with the stock one's name, version, URLs, checksums, splits, keys and features."""
-
-    name = stock.name
-    # TFDS looks for the checksums next to this module, and records it in dataset_info.json.
-    __module__ = stock.__module__
-
-    def _split_generators(self, dl_manager):
-      # Not extracted: TFDS caches extracted files by file name alone, and the files of MNIST and
-      # Fashion-MNIST have the same names.
-      downloader = types.SimpleNamespace(download_and_extract=dl_manager.download)
-      return super()._split_generators(downloader)
-
-    def _generate_examples(self, num_examples, data_path, label_path):
-      from PIL import Image
-
-      del num_examples  # It is in the files, whose checksums were verified.
-      examples = zip(_read_idx(data_path), _read_idx(label_path), strict=True)
-      for index, (image, label) in enumerate(examples):
-        yield index, {"image": Image.fromarray(image), "label": int(label)}
-
-  return Builder
+  """Makes TFDS's builder without its two steps that need TensorFlow."""
+  return SOURCES[name].adapt(_stock_builder(name))
 
 
 def _builder(name, root):

@@ -19,7 +19,13 @@ IMAGES = Images(
   np.arange(3, dtype=np.int32),
   np.ones((2, 28, 28, 1), np.uint8),
   np.zeros(2, np.int32),
+  images.class_names("mnist"),
 )
+
+
+def assert_equal(loaded):
+  chex.assert_trees_all_equal(loaded[1:5], IMAGES[1:5])
+  assert loaded.classes == IMAGES.classes
 
 
 def test_without_an_absolute_cache_home_it_is_in_the_home_folder(monkeypatch, tmp_path):
@@ -52,7 +58,7 @@ def prepared(tmp_path, monkeypatch):
 def test_images_are_decoded_once(prepared, tmp_path):
   _, reads = prepared
   for _ in range(2):
-    chex.assert_trees_all_equal(load_cached_images("mnist", tmp_path)[1:], IMAGES[1:])
+    assert_equal(load_cached_images("mnist", tmp_path))
   assert reads == ["mnist"]
 
 
@@ -61,7 +67,7 @@ def test_other_records_and_a_damaged_cache_are_read_by_tfds(prepared, tmp_path):
   load_cached_images("mnist", tmp_path)
   (kept,) = (tmp_path / "cache" / "wgan_jax" / "images").iterdir()
   kept.write_bytes(kept.read_bytes()[:-100])
-  chex.assert_trees_all_equal(load_cached_images("mnist", tmp_path)[1:], IMAGES[1:])
+  assert_equal(load_cached_images("mnist", tmp_path))
   assert len(reads) == 2
   (folder / "mnist-train.array_record-00000-of-00001").write_bytes(b"recordz")
   load_cached_images("mnist", tmp_path)
@@ -72,7 +78,7 @@ def test_a_cache_that_cannot_be_written_is_ignored(prepared, tmp_path):
   _, reads = prepared
   (tmp_path / "cache").touch()
   for _ in range(2):
-    chex.assert_trees_all_equal(load_cached_images("mnist", tmp_path)[1:], IMAGES[1:])
+    assert_equal(load_cached_images("mnist", tmp_path))
   assert len(reads) == 2
 
 
@@ -135,7 +141,7 @@ class TestCompilationCache:
 def test_the_digits_are_cached_for_each_version_of_scikit_learn(prepared, monkeypatch):
   _, reads = prepared
   for _ in range(2):
-    chex.assert_trees_all_equal(load_cached_images("digits")[1:], IMAGES[1:])
+    assert_equal(load_cached_images("digits"))
   assert reads == ["digits"]
   monkeypatch.setattr(cache.importlib.metadata, "version", lambda name: "0.0")
   load_cached_images("digits")

@@ -10,6 +10,7 @@ from helpers.preparing import assert_holds, downloader, register, tiny_arrays, w
 
 from wgan_jax.data import images, prepare
 from wgan_jax.data.prepare import DataError
+from wgan_jax.data.sources import SOURCES
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +58,7 @@ class TestDownloading:
 
   def test_an_unknown_checksum_is_refused(self, serve, tmp_path, monkeypatch):
     serve("mnist", tiny_arrays(1))
-    for file in prepare.FILES:
+    for file in SOURCES["mnist"].files:
       builder = prepare._builder_cls("mnist")
       monkeypatch.delitem(builder.url_infos, builder.URL + file)
     with pytest.raises(DataError, match="checksum"):

@@ -23,6 +23,7 @@ def digits():
 class TestDigits:
   def test_counts_and_types(self, digits):
     assert digits.name == "digits"
+    assert digits.classes == tuple("0123456789")
     chex.assert_shape(digits.train_images, (1500, 28, 28, 1))
     chex.assert_shape(digits.test_images, (297, 28, 28, 1))
     chex.assert_shape([digits.train_labels, digits.test_labels], [(1500,), (297,)])
@@ -42,7 +43,7 @@ class TestDigits:
     assert len(np.unique(both, axis=0)) == 1797
 
   def test_always_the_same(self, digits):
-    chex.assert_trees_all_equal(images.load_images("digits")[1:], digits[1:])
+    chex.assert_trees_all_equal(images.load_images("digits")[1:5], digits[1:5])
 
   def test_drawn_like_mnist(self, digits):
     """Black margin of 4, bright strokes up to the box's edge, full range."""
@@ -108,7 +109,7 @@ class TestChoice:
     with pytest.raises(DataError, match="does not exist"):
       images.resolve_auto(tmp_path / "typo")
 
-  @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+  @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
   def test_a_named_set_never_falls_back(self, name, tmp_path, monkeypatch):
     downloader = pytest.importorskip("tensorflow_datasets.core.download.downloader")
     monkeypatch.setattr(downloader, "MAX_RETRIES", 0)  # Else a mistake costs 204 s.
@@ -249,15 +250,15 @@ class TestSampling:
       images.sample_images(jax.random.key(0), data, 2)
 
 
-def has_mnist():
+def has(name):
   try:
-    return bool(os.environ.get("TFDS_DATA_DIR")) and images.is_prepared("mnist")
+    return bool(os.environ.get("TFDS_DATA_DIR")) and images.is_prepared(name)
   except DataError:
     return False
 
 
 @pytest.mark.campaign
-@pytest.mark.skipif(not has_mnist(), reason="TFDS_DATA_DIR is unset or holds no MNIST")
+@pytest.mark.skipif(not has("mnist"), reason="TFDS_DATA_DIR is unset or holds no MNIST")
 def test_real_mnist():
   """The counts of each digit and the mean pixel that the literature gives."""
   data = images.load_images("mnist")
@@ -268,6 +269,22 @@ def test_real_mnist():
   np.testing.assert_array_equal(np.bincount(data.train_labels), train)
   np.testing.assert_array_equal(np.bincount(data.test_labels), test)
   assert data.train_images.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
+
+
+@pytest.mark.campaign
+@pytest.mark.skipif(not has("cifar10"), reason="TFDS_DATA_DIR is unset or holds no CIFAR-10")
+def test_real_cifar10():
+  """Equal counts of each class, and each channel's mean and deviation as the literature gives."""
+  data = images.load_images("cifar10")
+  chex.assert_shape(data.train_images, (50_000, 32, 32, 3))
+  chex.assert_shape(data.test_images, (10_000, 32, 32, 3))
+  np.testing.assert_array_equal(np.bincount(data.train_labels), np.full(10, 5000))
+  np.testing.assert_array_equal(np.bincount(data.test_labels), np.full(10, 1000))
+  pixels = data.train_images.reshape(-1, 3) / np.float32(255)
+  np.testing.assert_allclose(pixels.mean(0, np.float64), [0.4914, 0.4822, 0.4465], atol=6e-5)
+  np.testing.assert_allclose(pixels.std(0, np.float64), [0.2470, 0.2435, 0.2616], atol=6e-5)
+  folder = prepare.prepared_dir("cifar10", prepare.data_root())
+  assert (folder / "label.labels.txt").read_text().split() == list(data.classes)
 
 
 def test_stacked_images_are_three_of_the_base(digits):
@@ -288,3 +305,17 @@ def test_stacked_images_are_three_of_the_base(digits):
     assert label == 100 * digits[0] + 10 * digits[1] + digits[2]
   assert images.image_shape("stacked_mnist") == (28, 28, 3)
   assert images.image_shape("digits") == (28, 28, 1)
+  assert images.image_shape("cifar100") == (32, 32, 3)
+
+
+def test_the_classes_of_stacked_images_are_named_by_their_channels(digits):
+  assert images.class_names("stacked_mnist")[47] == "047"
+  assert images.stack(digits).classes == images.class_names("stacked_mnist")
+  assert images.stack(digits._replace(classes=())).classes == ()
+
+
+def test_classes_without_names_are_as_many_as_the_labels_need(digits):
+  assert digits.n_classes == 10
+  some = digits.train_labels[digits.train_labels < 4]
+  assert digits._replace(train_labels=some).n_classes == 10
+  assert digits._replace(train_labels=some, classes=()).n_classes == 4

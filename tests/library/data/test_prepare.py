@@ -1,6 +1,5 @@
 """Preparing and reading through TFDS, on tiny files of our own and without the internet."""
 
-import gzip
 import shutil
 import sys
 import types
@@ -12,6 +11,7 @@ from helpers.preparing import (
   SIZES,
   assert_holds,
   downloader,
+  make_small,
   offline,
   prepare_tiny,
   tfds,
@@ -19,8 +19,9 @@ from helpers.preparing import (
   write_files,
 )
 
-from wgan_jax.data import images, prepare
+from wgan_jax.data import images, prepare, sources
 from wgan_jax.data.prepare import DataError
+from wgan_jax.data.sources import SOURCES
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def prepared(tmp_path_factory):
 @pytest.fixture
 def tiny(prepared, tmp_path, monkeypatch):
   """A prepared tiny MNIST of its own for a test that damages it, without a network."""
-  monkeypatch.setattr(prepare, "SIZES", SIZES)
+  make_small(monkeypatch, "mnist")
   monkeypatch.setattr(images, "can_download", offline)
   return shutil.copytree(prepared, tmp_path / "tfds")
 
@@ -65,7 +66,7 @@ class TestPreparing:
       np.testing.assert_array_equal(decoded, pixels[..., 0])
 
   def test_takes_the_files_of_each_set_from_its_own_folder(self, tmp_path, monkeypatch):
-    for seed, name in enumerate(prepare.NAMES):
+    for seed, name in enumerate(["mnist", "fashion_mnist"]):
       arrays = tiny_arrays(seed)
       assert_holds(prepare_tiny(monkeypatch, tmp_path, arrays, name), arrays)
 
@@ -88,7 +89,7 @@ class TestPreparing:
       seen.append(images.is_prepared("mnist", tmp_path))
       raise kind("stopped")
 
-    monkeypatch.setattr(prepare, "_read_idx", stop)
+    monkeypatch.setattr(sources, "read_idx", stop)
     with pytest.raises(DataError if kind is RuntimeError else kind, match="stopped"):
       prepare_tiny(monkeypatch, tmp_path, tiny_arrays(1))
     assert seen == [False]
@@ -105,28 +106,23 @@ class TestPreparing:
   def test_a_folder_prepared_by_another_process_meanwhile_is_read(
     self, tiny, tmp_path, monkeypatch
   ):
-    arrays, root, read = tiny_arrays(0), tmp_path / "other", prepare._read_idx
+    arrays, root, read = tiny_arrays(0), tmp_path / "other", sources.read_idx
 
     def read_late(path):
       shutil.copytree(tiny / "mnist", root / "mnist", dirs_exist_ok=True)
       return read(path)
 
-    monkeypatch.setattr(prepare, "_read_idx", read_late)
+    monkeypatch.setattr(sources, "read_idx", read_late)
     assert_holds(prepare_tiny(monkeypatch, root, arrays), arrays)
 
   def test_a_full_disk_is_reported_in_one_line(self, tmp_path, monkeypatch):
     def full(path):
       raise OSError(28, "No space left on device\nsecond line")
 
-    monkeypatch.setattr(prepare, "_read_idx", full)
+    monkeypatch.setattr(sources, "read_idx", full)
     with pytest.raises(DataError, match="No space left") as caught:
       prepare_tiny(monkeypatch, tmp_path, tiny_arrays(1))
     assert "\n" not in str(caught.value)
-
-  def test_not_an_idx_file(self, tmp_path):
-    (tmp_path / "x.gz").write_bytes(gzip.compress(b"\0\0\x0d\1\0\0\0\0"))
-    with pytest.raises(ValueError, match=r"x\.gz is not an IDX file"):
-      prepare._read_idx(tmp_path / "x.gz")
 
 
 class TestReading:
@@ -146,7 +142,7 @@ class TestReading:
       prepare_tiny(monkeypatch, tmp_path, tiny_arrays(1, (27, 28)))
 
   def test_labels_that_are_no_class(self, tiny, monkeypatch):
-    monkeypatch.setattr(prepare, "N_CLASSES", 9)
+    monkeypatch.setitem(SOURCES, "mnist", SOURCES["mnist"]._replace(classes=tuple("012345678")))
     with pytest.raises(DataError, match="labels 0 to 9 instead of 0 to 8"):
       images.load_images("mnist", tiny)
 
@@ -184,5 +180,5 @@ def test_the_builder_keeps_the_stock_splits(tmp_path):
 
   builder = prepare._builder("mnist", tmp_path)
   splits = builder._split_generators(types.SimpleNamespace(download=download))
-  assert sorted(asked) == sorted(builder.URL + file for file in prepare.FILES)
+  assert sorted(asked) == sorted(builder.URL + file for file in SOURCES["mnist"].files)
   assert [str(split.name) for split in splits] == ["train", "test"]
