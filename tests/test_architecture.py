@@ -38,6 +38,7 @@ OUTSIDE = {
   "flax": {"networks", "saving"},
   "tensorflow_datasets": {"data"},
   "PIL": {"data"},
+  "grain": {"data"},
   "ot": {"transport"},
 }
 FORBIDDEN = ("absl", "experiments", "tensorflow", "matplotlib", "orbax", "tqdm")

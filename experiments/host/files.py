@@ -7,6 +7,8 @@ files. JSON is checked against types, as msgspec does it.
 
 import contextlib
 import errno
+import fcntl
+import glob
 import json
 import math
 import os
@@ -18,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import msgspec
+import numpy as np
 
 from experiments.host.errors import UserError
 
@@ -45,8 +48,7 @@ def writing(path: pathlib.Path, folder: pathlib.Path | None = None) -> Iterator[
   Raises:
     OSError: names the file.
   """
-  # A name that nobody can foresee, and none else writes to.
-  partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+  partial = _partial(path)
   partial = partial if folder is None else folder / partial.name
   try:
     with _named(path):
@@ -56,6 +58,56 @@ def writing(path: pathlib.Path, folder: pathlib.Path | None = None) -> Iterator[
   except BaseException:  # Ctrl-C, too, must leave nothing.
     remove_file(partial)
     raise
+
+
+def write_chunks(path: pathlib.Path, chunks: Iterable[bytes]) -> None:
+  """Writes a file larger than memory atomically, chunk by chunk.
+
+  What a killed process has left of the same file is removed first.
+
+  Raises:
+    OSError: names the file.
+  """
+  for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    _remove_abandoned(left)
+  partial = _partial(path)
+  try:
+    with _named(path), open_regular(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+      with contextlib.suppress(OSError):  # Some network file systems have no locks.
+        fcntl.flock(file, fcntl.LOCK_EX)
+      for chunk in chunks:
+        file.write(chunk)
+      file.flush()  # A full disk shows here.
+      os.replace(partial, path)
+  except BaseException:
+    remove_file(partial)
+    raise
+
+
+def map_bytes(path: pathlib.Path, shape: tuple[int, ...]) -> np.memmap:
+  """Maps a regular file read-only, as uint8 of a shape.
+
+  Raises:
+    OSError: it cannot be read, is a link, or has another size; names the file.
+  """
+  with _named(path), open_regular(path, os.O_RDONLY) as file:
+    if os.fstat(file.fileno()).st_size != math.prod(shape):
+      raise OSError(None, f"not {math.prod(shape)} bytes", str(path))
+    array = np.memmap(file, np.uint8, "r", shape=shape)
+  array.filename = str(path)  # It was given a number.
+  return array
+
+
+def _partial(path):
+  """A name that nobody can foresee, and none else writes to."""
+  return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+
+
+def _remove_abandoned(partial):
+  """Removes a partial file unless a process is writing it, and so holds its lock."""
+  with contextlib.suppress(OSError), open_regular(partial, os.O_RDONLY) as file:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    remove_file(partial)
 
 
 def is_partial(path: pathlib.Path) -> bool:
