@@ -70,18 +70,11 @@ def write_chunks(path: pathlib.Path, chunks: Iterable[bytes]) -> None:
   """
   for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
     _remove_abandoned(left)
-  partial = _partial(path)
-  try:
-    with _named(path), open_regular(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
-      with contextlib.suppress(OSError):  # Some network file systems have no locks.
-        fcntl.flock(file, fcntl.LOCK_EX)
-      for chunk in chunks:
-        file.write(chunk)
-      file.flush()  # A full disk shows here.
-      os.replace(partial, path)
-  except BaseException:
-    remove_file(partial)
-    raise
+  with writing(path) as file:
+    with contextlib.suppress(OSError):  # Some network file systems have no locks.
+      fcntl.flock(file, fcntl.LOCK_EX)
+    for chunk in chunks:
+      file.write(chunk)
 
 
 def map_bytes(path: pathlib.Path, shape: tuple[int, ...]) -> np.memmap:

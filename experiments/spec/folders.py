@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import chex
 import numpy as np
-from wgan_jax.data.folder import check_classes
-from wgan_jax.data.windows import make_windows
 
-from experiments.host import prepared
+from experiments.host import listings, prepared
 from experiments.spec.parsers import sides_of
+from wgan_jax.data.folder import check_classes
 from wgan_jax.data.images import Images
+from wgan_jax.data.windows import make_windows
 
 _MOST_BYTES = 2 * 10**9  # In memory; more are drawn from in windows, unless asked for.
 _WINDOW_BYTES = 256 * 10**6
@@ -54,7 +54,7 @@ def inspect(given: dict, *, conditional: bool) -> dict:
   """
   folder = os.path.abspath(os.path.expanduser(given["folder"]))
   skip_corrupt, size = given.get("skip_corrupt", False), given.get("size", "32x32")
-  found = prepared.scan(folder, skip_corrupt=skip_corrupt)
+  found = listings.scan(folder, skip_corrupt=skip_corrupt)
   if conditional:
     check_classes(found.files, found.classes)
   channels = given.get("channels", found.channels)
@@ -89,10 +89,9 @@ def load(
   Raises:
     DataError: the folder or a file in it cannot be used.
   """
-  del n_classes
-  found = prepared.load_folder(
-    folder, size=sides_of(size), channels=channels, skip_corrupt=skip_corrupt
-  )
+  del n_classes  # The files say it.
+  listing = listings.scan(folder, skip_corrupt=skip_corrupt)
+  found = prepared.load(listing, size=sides_of(size), channels=channels, verify=not window)
   rows = {held_out: np.flatnonzero(found.held_out == held_out) for held_out in (False, True)}
   # The files stand class by class.
   order = np.random.default_rng(0).permutation(len(rows[True]))
@@ -107,6 +106,8 @@ def load(
     arrays += [found.images[own], None if found.labels is None else found.labels[own]]
   train, held_out = (len(own) for own in rows.values())
   description = f"{train} training images of {size} pixels, {held_out} held out"
+  if found.skipped:
+    description += f", {len(found.skipped)} files left out"
   if found.classes:
     description += f", {len(found.classes)} classes"
   if window:
@@ -114,7 +115,7 @@ def load(
   return Found(
     images=Images(os.path.basename(folder) or "folder", *arrays, classes=found.classes),
     sha256=found.sha256,
-    changed=found.changed,
+    changed=lambda sha256: listings.changed(listing, sha256) or "",
     description=description,
     window=draw,
   )

@@ -107,7 +107,7 @@ def test_alpha_is_laid_on_white():
   half = np.full((16, 24, 4), 128, np.uint8)
   assert set(np.unique(read(encode(half)))) <= {191, 192}
   key = png(24, 16, 8, 0, list(map(bytes, GREY)), [(b"tRNS", struct.pack(">H", GREY[0, 0]))])
-  expected = np.where(GREY == GREY[0, 0], 255, GREY)
+  expected = np.where(GREY[0, 0] == GREY, 255, GREY)
   np.testing.assert_array_equal(read(key, channels=1)[..., 0], expected)
 
 
