@@ -28,6 +28,7 @@ def generate_batches(
   transform: Callable[[jax.Array], jax.Array] = lambda samples: samples,
   averaged: bool = True,
   start: int = 0,
+  labels: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
   """Draws n samples in batches of `BATCH`, the last one shorter where n wants it.
 
@@ -42,18 +43,22 @@ def generate_batches(
     transform: applied to each batch on the device.
     averaged: by the averaged generator, or by the generator itself; see `wgan_jax.generate`.
     start: number of the first batch that is drawn.
+    labels: the samples' classes, integers [n], for conditional networks; else None.
 
   Yields:
     The samples of a batch, transformed, on the host.
   """
 
   @jax.jit
-  def draw(state, key):
-    return transform(generate(networks, state, key, BATCH, averaged=averaged))
+  def draw(state, key, labels):
+    return transform(generate(networks, state, key, BATCH, averaged=averaged, labels=labels))
 
   for i in range(start, -(-n // BATCH)):
+    own = None
+    if labels is not None:  # A batch is whole, whatever n.
+      own = np.resize(labels[i * BATCH : (i + 1) * BATCH], BATCH)
     # Folded in, not split, so that the first keys do not depend on n.
-    yield np.asarray(draw(state, jax.random.fold_in(key, i)))[: n - i * BATCH]
+    yield np.asarray(draw(state, jax.random.fold_in(key, i), own))[: n - i * BATCH]
 
 
 def generate_many(
@@ -63,9 +68,11 @@ def generate_many(
   n: int,
   transform: Callable[[jax.Array], jax.Array] = lambda samples: samples,
   averaged: bool = True,
+  labels: np.ndarray | None = None,
 ) -> np.ndarray:
   """The samples of all batches of `generate_batches`, together."""
-  return np.concatenate(list(generate_batches(networks, state, key, n, transform, averaged)))
+  draw = generate_batches(networks, state, key, n, transform, averaged, labels=labels)
+  return np.concatenate(list(draw))
 
 
 def measuring_keys(state: State) -> dict[str, jax.Array]:

@@ -29,7 +29,13 @@ Draw = Callable[[int], Iterable[np.ndarray]]
 """The number of a batch -> the samples of that batch, then of each later one."""
 
 
-def write_samples(out: pathlib.Path, draw: Draw, n: int, record: dict[str, Any]) -> None:
+def write_samples(
+  out: pathlib.Path,
+  draw: Draw,
+  n: int,
+  record: dict[str, Any],
+  labels: np.ndarray | None = None,
+) -> None:
   """Draws and writes samples; goes on where an earlier call with the same record stopped.
 
   Args:
@@ -38,6 +44,7 @@ def write_samples(out: pathlib.Path, draw: Draw, n: int, record: dict[str, Any])
       of 1 or 3 channels, points float32 [batch, 2].
     n: samples in all batches, the first ones included.
     record: what decides the samples, plain JSON by the name of its flag.
+    labels: the samples' classes, [n], a second array of the .npz; None for none.
 
   Raises:
     UserError: `out` is finished, holds something else, or was begun with another record.
@@ -59,7 +66,7 @@ def write_samples(out: pathlib.Path, draw: Draw, n: int, record: dict[str, Any])
     raise UserError(f"--out={out} exists: remove it or name another")
   if not there:
     _draw(folder, draw, n, n_there, _write_part)
-    _join(out, folder, n, n_parts)
+    _join(out, folder, n, n_parts, labels)
   # Killed from here on, the same command finds this beside the file, and fewer parts.
   files.write_json(folder / _RECORD, record | {_JOINED: True})
   for part in _paths(folder, n_parts, ".npy"):
@@ -156,7 +163,7 @@ def _read_part(path):
     raise UserError(f"{path}: damaged: remove it, and the same command draws it again") from error
 
 
-def _join(out, folder, n, n_parts):
+def _join(out, folder, n, n_parts, labels):
   """Writes the file that `np.savez_compressed` would write of all parts at once."""
   first = _read_part(folder / f"{0:06d}.npy")
   shape, dtype = first.shape[1:], first.dtype
@@ -165,11 +172,14 @@ def _join(out, folder, n, n_parts):
   with (
     files.writing(out, folder) as file,
     zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-    archive.open(f"{name}.npy", "w", force_zip64=True) as entry,
   ):
-    np.lib.format.write_array_header_1_0(entry, header)
-    for i, path in enumerate(_paths(folder, n_parts, ".npy")):
-      part = _read_part(path)
-      if part.shape != (min(BATCH, n - i * BATCH), *shape) or part.dtype != dtype:
-        raise UserError(f"{path}: damaged: remove it, and the same command draws it again")
-      entry.write(part.tobytes())
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+      np.lib.format.write_array_header_1_0(entry, header)
+      for i, path in enumerate(_paths(folder, n_parts, ".npy")):
+        part = _read_part(path)
+        if part.shape != (min(BATCH, n - i * BATCH), *shape) or part.dtype != dtype:
+          raise UserError(f"{path}: damaged: remove it, and the same command draws it again")
+        entry.write(part.tobytes())
+    if labels is not None:
+      with archive.open("labels.npy", "w") as entry:
+        np.lib.format.write_array(entry, labels.astype(np.int32), allow_pickle=False)

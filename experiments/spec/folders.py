@@ -56,7 +56,7 @@ def inspect(given: dict, *, conditional: bool) -> dict:
   skip_corrupt, size = given.get("skip_corrupt", False), given.get("size", "32x32")
   found = listings.scan(folder, skip_corrupt=skip_corrupt)
   if conditional:
-    check_classes(found.files, found.classes)
+    check_classes(folder, found.classes, found.labels, found.held_out)
   channels = given.get("channels", found.channels)
   height, width = sides_of(size)
   each = height * width * channels
