@@ -3,8 +3,9 @@
 python -m experiments.sample --workdir=RUN --n=64
 
 The ending of --out decides the form: NAME.png is one picture. NAME.npz holds `images`, uint8
-[n, height, width, channels], of a conditional run `labels` too, or `points`, float32 [n, 2]. A name without an ending is a folder of n
-PNGs, for images only. These two are drawn in batches: stopped or killed, the same command goes on.
+[n, height, width, channels], of a conditional run `labels` too, or `points`, float32 [n, 2]. A name
+without an ending is a folder of n PNGs, for images only. These two are drawn in batches: stopped or
+killed, the same command goes on.
 """
 
 import functools
