@@ -214,9 +214,9 @@ def test_certificate_of_a_chain():
   "make", [functools.partial(mlp, width=16), functools.partial(dcgan, width=4)]
 )
 def test_no_gradient_exceeds_the_certificate(make):
-  critic = make((8, 8, 1), latent_dim=2).critic
+  critic = make((16, 16, 1), latent_dim=2).critic
   params = draw_like(jax.eval_shape(critic.init, KEY), 0.3)
-  ones = np.ones((8, 8, 1), np.float32)
+  ones = np.ones((16, 16, 1), np.float32)
   critic_fn = functools.partial(critic.apply, params)
   norm, _ = search(critic_fn, -ones, ones, n_points=64, n_steps=5)
   bound = certify(critic.layers(params), ones.shape).bound

@@ -26,7 +26,7 @@ def test_float32_changes_nothing():
 
 
 def test_products_are_in_bfloat16_and_what_comes_out_is_not():
-  pair = compute_in(dcgan((8, 8, 1), latent_dim=3, width=2), "bfloat16")
+  pair = compute_in(dcgan((16, 16, 1), latent_dim=3, width=2), "bfloat16")
   params, batch_stats = jax.eval_shape(pair.generator.init, KEY)
   critic_params = jax.eval_shape(pair.critic.init, KEY)
   generate = functools.partial(pair.generator.apply, train=True)

@@ -3,9 +3,13 @@
 import functools
 from typing import Any
 
+import jax
 from flax import linen as nn
 
 from wgan_jax.convolution.primitive import conv_general_dilated
+
+SMALLEST, LARGEST = 16, 128
+"""Pixels along the height or width of an image that `dcgan` and `resnet` take."""
 
 leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
 """The activation of critics of images (Radford et al., 2015, arXiv 1511.06434, section 3)."""
@@ -19,6 +23,43 @@ def check_image_shape(image_shape: tuple[int, int, int]) -> None:
   """
   if image_shape[0] % 4 or image_shape[1] % 4:
     raise ValueError(f"image height and width must be multiples of 4, got {image_shape}")
+
+
+def image_sizes(image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+  """Sizes of an image that is halved until its shorter side has 4 to 8 pixels.
+
+  Halves are rounded up, as a convolution of stride 2 with 'SAME' rounds them. There are
+  floor(log2(shorter side / 4)) of them.
+
+  Args:
+    image_shape: (height, width, channels), 16 to 128 pixels each; odd and not square is allowed.
+
+  Returns:
+    (height, width) of every size, the smallest first and the image's own last.
+
+  Raises:
+    ValueError: the height or width is below 16 or above 128.
+  """
+  height, width, _ = image_shape
+  if not all(SMALLEST <= side <= LARGEST for side in (height, width)):
+    raise ValueError(
+      f"image height and width must be {SMALLEST} to {LARGEST} pixels, got {tuple(image_shape)}"
+    )
+  n = (min(height, width) // 4).bit_length() - 1
+  return [(-(-height // 2**k), -(-width // 2**k)) for k in range(n, -1, -1)]
+
+
+def crop(images: jax.Array, size: tuple[int, int]) -> jax.Array:
+  """Leaves out the last rows and columns of images that were doubled beyond a size.
+
+  Args:
+    images: [..., height, width, channels].
+    size: the height and width to keep.
+
+  Returns:
+    [..., *size, channels].
+  """
+  return images if images.shape[-3:-1] == size else images[..., : size[0], : size[1], :]
 
 
 def conv(
