@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 import wgan_jax
 from wgan_jax.data.images import sample_images
+from wgan_jax.layers import apply_layers
 from wgan_jax.networks import dcgan
 
 KEY = jax.random.key(0)
@@ -148,17 +149,42 @@ def test_penalty_gradient_by_finite_differences(pair, critic_params):
     np.testing.assert_allclose(gradient @ direction, (above - below) / 2e-7, rtol=1e-4)
 
 
-@pytest.mark.parametrize("width", [8, 9])
-def test_sizes(width):
-  pair = dcgan((8, 12, 3), latent_dim=2, width=width)
+@pytest.mark.parametrize(
+  ("size", "channels", "start"),
+  [
+    ((28, 28), [3, 6], 7 * 7),
+    ((31, 100), [3, 6], 8 * 25),
+    ((32, 40), [3, 6, 12], 4 * 5),
+    ((65, 64), [3, 6, 12, 24], 5 * 4),
+    ((128, 128), [3, 6, 12, 24, 24], 4 * 4),
+  ],
+)
+def test_channels_double_with_each_halving_up_to_eight_widths(size, channels, start):
+  pair = dcgan((*size, 1), latent_dim=2, width=3)
+  critic = jax.eval_shape(pair.critic.init, KEY)
+  n = len(channels)
+  assert [critic[f"Conv_{i}"]["kernel"].shape for i in range(n)] == [
+    (4, 4, *pair) for pair in zip([1, *channels[:-1]], channels, strict=True)
+  ]
+  assert critic["Dense_0"]["kernel"].shape == (start * channels[-1], 1)
+  assert len(critic) == n + 1
+  generator, _ = jax.eval_shape(pair.generator.init, KEY)
+  assert generator["Dense_0"]["kernel"].shape == (2, start * channels[-1])
+  assert [generator[f"Conv_{i}"]["kernel"].shape for i in range(n)] == [
+    (4, 4, *pair) for pair in zip(channels[::-1], [*channels[-2::-1], 1], strict=True)
+  ]
 
-  def score_one():
-    generator_variables = pair.generator.init(KEY)
-    samples, _ = pair.generator.apply(*generator_variables, jnp.zeros((2, 2)), train=False)
-    chex.assert_shape(samples, (2, 8, 12, 3))
-    return pair.critic.apply(pair.critic.init(KEY), samples[0])
 
-  assert jax.eval_shape(score_one).shape == ()
+def test_the_layers_of_three_stages_are_the_critic():
+  shape = (32, 37, 1)
+  critic = dcgan(shape, latent_dim=2, width=2).critic
+  params = draw_like(jax.eval_shape(critic.init, KEY), 0.3)
+  image = jax.random.uniform(KEY, shape, minval=-1.0)
+  assert len(critic.layers(params)) == 2 * 3 + 2
+  chex.assert_trees_all_close(
+    *jit(lambda p, x: (apply_layers(critic.layers(p), x), critic.apply(p, x)))(params, image),
+    rtol=1e-4,
+  )
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
