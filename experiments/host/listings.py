@@ -140,8 +140,8 @@ def _read_listing(path: pathlib.Path) -> Mapping[str, File]:
   with contextlib.suppress(Exception):
     arrays = read_arrays(path)
     paths = map(os.fsdecode, arrays["paths"].tobytes().split(b"\0"))
-    hashes = arrays["sha256"].tobytes().hex()
-    hashes = (hashes[i : i + 64] for i in range(0, len(hashes), 64))
+    joined = arrays["sha256"].tobytes().hex()
+    hashes = (joined[i : i + 64] for i in range(0, len(joined), 64))
     columns = (arrays[name].tolist() for name in ("size", "mtime_ns", "grey"))
     rows = zip(paths, *columns, hashes, strict=True)
     return {path: File(path, size, time, hash_, grey) for path, size, time, grey, hash_ in rows}
