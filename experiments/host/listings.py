@@ -54,7 +54,7 @@ def scan(folder: str | os.PathLike, *, skip_corrupt: bool = False) -> Scan:
   Raises:
     DataError: as in `wgan_jax.data.folder.list_files`.
   """
-  folder = pathlib.Path(folder).expanduser()
+  folder = pathlib.Path(os.path.expanduser(folder))
   started = time.time_ns()
   kept = _at(folder)
   known = _read_listing(kept)

@@ -154,7 +154,7 @@ def _decode_all(scan, size, channels, rows, crcs) -> Iterator[np.ndarray]:
 
   rows.clear()
   crcs.clear()
-  n = len(scan.files)
+  n, error = len(scan.files), None
   with contextlib.closing(folders.map_in_threads(decode_row, range(n))) as results:
     for row, image in enumerate(progress_bar("decoding")(results, n)):
       if isinstance(image, np.ndarray):
@@ -162,7 +162,10 @@ def _decode_all(scan, size, channels, rows, crcs) -> Iterator[np.ndarray]:
         crcs.append(zlib.crc32(image))
         yield image
       elif not scan.skip_corrupt:
-        raise DataError(f"{image}; --skip_corrupt leaves such files out") from image
+        error = image
+        break  # Raised below, so that the progress bar is closed before the message.
+  if error:
+    raise DataError(f"{error}; --skip_corrupt leaves such files out") from error
   if len(rows) < 2:
     raise DataError(f"{str(scan.folder)!r}: fewer than two images can be decoded: add images")
 

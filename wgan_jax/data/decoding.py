@@ -25,13 +25,17 @@ _UPRIGHT = {
 }
 
 
-def decode(source: str | os.PathLike | BinaryIO, size: tuple[int, int], channels: int):
+def decode(
+  source: str | os.PathLike | BinaryIO, size: tuple[int, int], channels: int
+) -> np.ndarray:
   """Decodes an image file, crops it around its centre, and resizes it once.
 
   The picture is turned upright by its EXIF orientation, and what is transparent becomes white. Grey
   levels of 16 bits become value / 257, rounded; of colours with 16 bits a channel, Pillow reads the
-  upper 8. Of an animation the first frame counts. The largest centred part with the aspect ratio of
-  `size` is resized by Lanczos' filter. An image of exactly this size keeps its pixels.
+  upper 8. Colour profiles are ignored. Of an animation the first frame counts.
+
+  The largest centred part with the aspect ratio of `size` is resized by Lanczos' filter. An image of
+  exactly this size keeps its pixels.
 
   It may be called from many threads.
 
@@ -46,7 +50,10 @@ def decode(source: str | os.PathLike | BinaryIO, size: tuple[int, int], channels
   Raises:
     DataError: the file cannot be read, is damaged, has a side under 8 pixels, a side more than 20
       times the other, or more pixels than PIL's MAX_IMAGE_PIXELS.
+    ValueError: `channels` is neither 1 nor 3.
   """
+  if channels not in (1, 3):
+    raise ValueError(f"channels must be 1 or 3, got {channels}")
   with open_image(source) as image:
     _check_shape(image.size, source)
     with _damage(source):

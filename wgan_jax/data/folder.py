@@ -82,7 +82,7 @@ def list_files(
     if status and file and (file.size, file.mtime_ns) == (status.st_size, status.st_mtime_ns):
       files[path] = file
   unread = [path for path in found if path not in files]
-  skipped = []
+  skipped, error = [], None
   results = map_in_threads(lambda path: _read(folder, path), unread)
   for path, result in zip(unread, track(results, len(unread)), strict=True):
     if isinstance(result, File):
@@ -90,8 +90,10 @@ def list_files(
     elif skip_corrupt:
       skipped.append(path)
     else:
-      results.close()
-      raise DataError(f"{result}; {_HINT}") from result
+      error = result
+      break  # Raised below, so that the progress bar is closed before the message.
+  if error:
+    raise DataError(f"{error}; {_HINT}") from error
   if len(files) < 2:
     count = "only one image" if files else "no images"
     left_out = f" that can be read, and {len(skipped)} that cannot" if skipped else ""

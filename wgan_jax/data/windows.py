@@ -23,8 +23,8 @@ def make_windows(
   """Cuts an endless stream of images into windows of n.
 
   The stream is one pass over `rows` after the other, each in an order of its own. A window may span
-  passes. It is a pure function of its number, the same in every run. A thread of
-  grain's reads the next window while one is used.
+  passes. It is a pure function of its number, the same in every run. While one is used, a thread of
+  grain's reads the next.
 
   Args:
     images: uint8 [m, height, width, channels], such as a memory map.
@@ -68,8 +68,12 @@ def make_windows(
     if stream is None or i != following:
       options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
       stream = iter(grain.MapDataset.range(i, _END).map(read).to_iter_dataset(options))
-    following, result = i + 1, next(stream)
-    return result
+    following = i + 1
+    try:
+      return next(stream)
+    except BaseException:
+      stream = None  # It would go on with the window after this one.
+      raise
 
   return window
 

@@ -5,8 +5,11 @@ import io
 import json
 import math
 import os
+import pathlib
 import re
 import stat
+import subprocess
+import sys
 from typing import TypedDict
 
 import pytest
@@ -15,15 +18,19 @@ from experiments.host import files
 from experiments.host.errors import UserError
 from experiments.host.files import (
   append_line,
+  map_bytes,
   open_regular,
   read_bytes,
   read_json,
   read_lines,
   remove_file,
   remove_folder,
+  write_chunks,
   write_json,
   write_lines,
 )
+
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def test_lines_come_back_and_a_torn_one_is_no_line(tmp_path):
@@ -201,3 +208,58 @@ def test_nothing_is_removed_through_a_link(tmp_path):
   remove_folder(tmp_path / "precious")
   remove_folder(tmp_path / "precious")  # There is none: nothing happens.
   assert not list(tmp_path.iterdir())
+
+
+def test_chunks_are_one_file_whole_or_none(tmp_path):
+  path = tmp_path / "a[1].images"
+  write_chunks(path, (bytes([i]) * 3 for i in range(4)))
+  array = map_bytes(path, (4, 3))
+  assert array.tolist() == [[i] * 3 for i in range(4)]
+  assert array.filename == str(path)
+  with pytest.raises(ValueError, match="read-only"):
+    array[0, 0] = 1
+
+  def fail():
+    yield b"new"
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    write_chunks(path, fail())
+  assert [*tmp_path.iterdir()] == [path]
+  assert path.read_bytes() == array.tobytes()
+  with pytest.raises(OSError, match=r"none.*No such file|No such file.*none"):
+    write_chunks(tmp_path / "none" / "a", [b"a"])
+
+
+def test_only_a_file_of_the_right_size_is_mapped_and_no_link(tmp_path):
+  (tmp_path / "a").write_bytes(b"123456")
+  (tmp_path / "link").symlink_to(tmp_path / "a")
+  assert map_bytes(tmp_path / "a", (2, 3)).shape == (2, 3)
+  for name, shape in (("a", (2, 2)), ("a", (2, 4)), ("link", (2, 3)), ("none", (2, 3))):
+    with pytest.raises(OSError, match=str(tmp_path / name)):
+      map_bytes(tmp_path / name, shape)
+
+
+def test_what_a_kill_left_is_removed_but_not_what_is_being_written(tmp_path):
+  path = tmp_path / "a.images"
+  code = """
+import pathlib, sys, time
+from experiments.host.files import write_chunks
+def chunks():
+  yield b"half"
+  print("writing", flush=True)
+  time.sleep(60)
+write_chunks(pathlib.Path(sys.argv[1]), chunks())
+"""
+  command = [sys.executable, "-c", code, str(path)]
+  with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+    try:
+      assert process.stdout.readline() == b"writing\n"
+      (partial,) = tmp_path.iterdir()
+      write_chunks(path, [b"whole"])
+      assert {*tmp_path.iterdir()} == {partial, path}
+    finally:
+      process.kill()
+  write_chunks(path, [b"again"])
+  assert [*tmp_path.iterdir()] == [path]
+  assert path.read_bytes() == b"again"

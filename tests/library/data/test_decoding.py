@@ -242,3 +242,8 @@ def test_threads_do_not_disturb_each_other():
     thread.join()
   assert outcomes.count(True) == 40
   assert outcomes.count("refused") == 80
+
+
+def test_other_numbers_of_channels_are_refused():
+  with pytest.raises(ValueError, match="channels must be 1 or 3, got 4"):
+    read(encode(RGB), channels=4)
