@@ -34,8 +34,8 @@ def decode(
   levels of 16 bits become value / 257, rounded; of colours with 16 bits a channel, Pillow reads the
   upper 8. Colour profiles are ignored. Of an animation the first frame counts.
 
-  The largest centred part with the aspect ratio of `size` is resized by Lanczos' filter. An image of
-  exactly this size keeps its pixels.
+  The largest centred part with the aspect ratio of `size` is resized by Lanczos' filter. An image
+  of exactly this size keeps its pixels.
 
   It may be called from many threads.
 
