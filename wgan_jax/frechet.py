@@ -11,6 +11,7 @@ References:
     2019, arXiv 1904.06991.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,20 @@ import scipy  # Its modules, which take a second to load, are loaded at their fi
 from wgan_jax.numerics import scale_of
 
 _BLOCK = 1000  # Rows of a distance matrix held in memory at once.
+_WAITING = 4  # Rows over columns that wait for a decomposition: more take memory, fewer time.
+_LARGEST = 1e150  # Its square is a float64, and so is a sum of many.
+
+
+class Gaussian(NamedTuple):
+  """A Gaussian that was fitted to features.
+
+  Attributes:
+    mean: float64 [k].
+    root: float64 [k, k], R with R^T R the covariance, which is normalised by n - 1.
+  """
+
+  mean: np.ndarray
+  root: np.ndarray
 
 
 class PrecisionRecall(NamedTuple):
@@ -60,13 +75,57 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     [1], abstract.
   """
   x, y, scale = _check(x, y, 2)
-  gap = x.mean(0) - y.mean(0)
-  a, b = _root(x), _root(y)
-  # With S_x = A^T A and S_y = B^T B, the trace of the root is the sum of A B^T's singular values.
-  # With the rotation U that attains it, the traces are |A - U B|^2. A matrix root of S_x S_y is
-  # complex where a covariance is singular, and a difference of traces can be negative.
-  u, _, vt = np.linalg.svd(a @ b.T)
-  return float(gap @ gap + np.sum(np.square(a - u @ vt @ b))) * scale * scale
+  return _distance(x.mean(0) - y.mean(0), _root(x), _root(y)) * scale * scale
+
+
+def fit_gaussian(batches: Iterable[np.ndarray]) -> Gaussian:
+  """Fits a Gaussian to features that come in batches, in one pass.
+
+  It holds a few times k rows in memory, however many there are. The triangle R of the features with
+  a column of ones before them has the mean in its first row, and the root of the covariance, times
+  (n - 1)^{1/2}, below it; that of R and more rows is the R of all. So no covariance is formed here
+  either.
+
+  Args:
+    batches: features, each [batch, k]; at least 2 rows in all.
+
+  Returns:
+    The Gaussian, for `gaussian_distance`.
+
+  Raises:
+    ValueError: a batch is not a matrix, of another k than the first, or holds a NaN or an infinity;
+      there are fewer than two rows; or they are too large to be squared.
+  """
+  rows, waiting, n, k = [], 0, 0, None
+  for batch in batches:
+    batch = np.asarray(batch, np.float64)
+    if batch.ndim != 2 or not batch.shape[1] or batch.shape[1] != (k or batch.shape[1]):
+      raise ValueError(f"features have shape {batch.shape}, expected [n, {k or 'features'}]")
+    if bad := np.count_nonzero(~np.isfinite(batch)):
+      raise ValueError(f"features have {bad} of {batch.size} entries that are not finite")
+    k = batch.shape[1]
+    rows.append(np.pad(batch, ((0, 0), (1, 0)), constant_values=1))
+    n, waiting = n + len(batch), waiting + len(batch)
+    if waiting > _WAITING * (k + 1):
+      rows, waiting = [np.linalg.qr(np.concatenate(rows), mode="r")], 0
+  if n < 2:
+    raise ValueError(f"features have {n} samples, expected 2 or more")
+  triangle = np.linalg.qr(np.concatenate(rows), mode="r")
+  triangle = np.pad(triangle, ((0, max(0, k + 1 - len(triangle))), (0, 0)))
+  if not np.abs(triangle).max() < _LARGEST:
+    raise ValueError("features are too large to be squared: scale them down")
+  return Gaussian(triangle[0, 1:] / triangle[0, 0], triangle[1:, 1:] / np.sqrt(n - 1))
+
+
+def gaussian_distance(p: Gaussian, q: Gaussian) -> float:
+  """Squared Fréchet distance between two Gaussians, of equal k: that of `frechet_distance`.
+
+  References:
+    [1], abstract.
+  """
+  if p.mean.shape != q.mean.shape:
+    raise ValueError(f"Gaussians in {len(p.mean)} and {len(q.mean)} dimensions: expected equal")
+  return _distance(p.mean - q.mean, p.root, q.root)
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray, n_neighbors: int = 3) -> PrecisionRecall:
@@ -149,6 +208,15 @@ def _check(x, y, at_least, names=("x", "y")):
     )
   scale = scale_of(x, y)
   return x / scale, y / scale, scale
+
+
+def _distance(gap, a, b):
+  """The squared distance from the difference of means and the roots of the covariances."""
+  # With S_x = A^T A and S_y = B^T B, the trace of the root is the sum of A B^T's singular values.
+  # With the rotation U that attains it, the traces are |A - U B|^2. A matrix root of S_x S_y is
+  # complex where a covariance is singular, and a difference of traces can be negative.
+  u, _, vt = np.linalg.svd(a @ b.T)
+  return float(gap @ gap + np.sum(np.square(a - u @ vt @ b)))
 
 
 def _root(x):

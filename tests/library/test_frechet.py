@@ -5,7 +5,13 @@ import pytest
 from scipy import linalg
 
 from wgan_jax import frechet
-from wgan_jax.frechet import frechet_distance, nearest_distances, precision_recall
+from wgan_jax.frechet import (
+  fit_gaussian,
+  frechet_distance,
+  gaussian_distance,
+  nearest_distances,
+  precision_recall,
+)
 
 
 def white(seed, n, k):
@@ -204,3 +210,39 @@ def test_few_samples_have_nearest_others():
 def test_the_largest_features_have_a_distance():
   x, y = np.array([[0.0], [2.0]]), np.array([[4.0], [6.0]])
   assert frechet_distance(1e150 * x, 1e150 * y) == pytest.approx(16e300)
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(300, 150, 5), (2, 7, 20), (40, 41, 40), (9, 300, 1)])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_gaussians_of_batches_are_those_of_all_at_once(n, m, k, size):
+  """However the rows are cut; far from 0, where means are much larger than what varies."""
+  rng = np.random.default_rng(n)
+  x = rng.normal(size=(n, k)) @ rng.normal(size=(k, k)) + 1e3
+  y = rng.normal(size=(m, k)) + 1e3
+  p, q = (fit_gaussian(each[i : i + size] for i in range(0, len(each), size)) for each in (x, y))
+  np.testing.assert_allclose(p.mean, x.mean(0), rtol=1e-12)
+  np.testing.assert_allclose(p.root.T @ p.root, np.atleast_2d(np.cov(x, rowvar=False)), atol=1e-8)
+  assert gaussian_distance(p, q) == pytest.approx(frechet_distance(x, y), rel=1e-8)
+  assert gaussian_distance(p, p) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+  ("batches", "message"),
+  [
+    ([], "0 samples, expected 2 or more"),
+    ([np.ones((1, 3))], "1 samples, expected 2"),
+    ([np.ones((4, 3)), np.ones((4, 2))], r"shape \(4, 2\), expected \[n, 3\]"),
+    ([np.ones(4)], r"shape \(4,\), expected \[n, features\]"),
+    ([np.ones((4, 0))], r"shape \(4, 0\), expected \[n, features\]"),
+    ([np.array([[1.0], [np.nan]])], "1 of 2 entries that are not finite"),
+    ([np.array([[1e300, 1], [-1e308, 1], [1e308, 1]])], "too large to be squared"),
+  ],
+)
+def test_batches_that_fit_no_gaussian_are_refused(batches, message):
+  with pytest.raises(ValueError, match=message):
+    fit_gaussian(batches)
+
+
+def test_gaussians_of_different_dimensions_have_no_distance():
+  with pytest.raises(ValueError, match="in 2 and 1 dimensions"):
+    gaussian_distance(fit_gaussian([np.eye(2)]), fit_gaussian([np.eye(2)[:, :1]]))
