@@ -6,7 +6,8 @@ python -m experiments.evaluate --samples=FILE.npz --dataset=mnist --out=FOLDER
 Prints a table of the samples' values beside those of training data, which are the floor of each
 distance and the ceiling of each share; of a run with --ema_half_life the values of both generators,
 averaged and as the last update left it. Writes evaluation.json and evaluation.png. FILE.npz holds
-`images`, uint8 [n, height, width, channels] or floats in [-1, 1], or `points`, [n, 2].
+`images`, uint8 [n, height, width, channels] or floats in [-1, 1], or `points`, [n, 2]. --features
+measures images in the features of a network of your own; see docs/measures.md.
 """
 
 import functools
@@ -30,6 +31,7 @@ from experiments.measures.draws import Snapshot, generate_many, make_snapshot
 from experiments.measures.samples import N_MODE_SAMPLES
 from experiments.measures.table import all_rows
 from experiments.report import evaluation
+from experiments.report.features import TRAINING, load_features, measure_features
 from experiments.spec import flags as shared_flags
 from experiments.spec.datasets import DATASETS, IMAGES, POINTS, load_dataset
 from wgan_jax.data.images import to_uint8
@@ -48,10 +50,12 @@ def register(flag_values: flags.FlagValues) -> None:
     ("data_dir", None, "TFDS folder; if not given, TFDS_DATA_DIR, or else TFDS's own."),
   )
   shared_flags.register_options(flag_values)
+  features = "Features of your own, of images: a function that jax.export serialised, or an .npz."
   n = "Samples to draw; if not given 2,000, of stacked images 26,000, of points 2,500."
   seed = "Seed of the latents, and of everything else that is drawn."
   shared_flags.register_rows(
     flag_values,
+    ("features", None, features),
     ("n", None, n, (evaluation.LEAST, _MAX_N)),
     ("seed", 0, seed, (0, shared_flags.MAX_SEED)),
     ("out", None, "The folder to write to; if not given, the run's."),
@@ -77,6 +81,9 @@ def main(flag_values: flags.FlagValues) -> None:
     dataset = load_dataset(flag_values.dataset, flag_values.data_dir, **options)
     path = pathlib.Path(flag_values.samples).expanduser()
     samples, title = evaluation.read_samples(path, dataset), path.name
+  own = None
+  if flag_values.features:
+    own = load_features(pathlib.Path(flag_values.features).expanduser(), dataset)
   try:
     # Before measuring, which takes minutes.
     out.mkdir(parents=True, exist_ok=True)
@@ -97,15 +104,18 @@ def main(flag_values: flags.FlagValues) -> None:
   sha256 = digest_state([samples, np.int64(flag_values.seed)])
   _check_out(out, sha256)
   train, held_out = evaluation.real_samples(dataset, key_real, len(samples))
-  measured = evaluation.evaluate_samples(dataset, classifier, samples, held_out)
-  columns = {"samples" if current is None else "averaged": measured.measures}
-  if current is not None:
-    current = evaluation.evaluate_samples(dataset, classifier, current, held_out).measures
-    columns["last update"] = current
-  real = evaluation.evaluate_samples(dataset, classifier, train, held_out)
+  drawn = {"samples": samples} if current is None else {"averaged": samples, "last update": current}
+  drawn[TRAINING] = train
+  in_features = {} if own is None else measure_features(own, drawn, held_out)
+  measured = {
+    name: evaluation.evaluate_samples(dataset, classifier, each, held_out)
+    for name, each in drawn.items()
+  }
+  columns = {name: each.measures | in_features.get(name, {}) for name, each in measured.items()}
+  head = next(iter(columns))  # That of the samples.
   critic = {}
   if settings is not None:
-    exact = measured.measures["exact_wasserstein"]
+    exact = columns[head]["exact_wasserstein"]
     critic = evaluation.evaluate_critic(settings, dataset, state, samples, held_out, exact)
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
   if settings is None:
@@ -116,16 +126,17 @@ def main(flag_values: flags.FlagValues) -> None:
     "title": title,
     "samples_sha256": sha256,
     "counts": counts | {"distances_of_at_most": evaluation.N_EXACT},
-    "samples": measured.measures,
-    "samples_without_averaging": current,
-    "training_data": real.measures,
+    "samples": columns[head],
+    "samples_without_averaging": columns.get("last update"),
+    "training_data": columns[TRAINING],
     "critic": critic,
+    "features": None if own is None else own.describe(),
     "classifier": None if classifier is None else classifier.describe(),
     "flags": flag_values.flag_values_dict(),
     "environment": describe_environment(),
   }
   if classifier is not None:
-    shares = {"samples": measured.shares, "training data": classifier.shares}
+    shares = {"samples": measured[head].shares, TRAINING: classifier.shares}
   try:
     write_json(out / "evaluation.json", record)
     draw_evaluation(out / "evaluation.png", title, snapshot, dataset, shares, critic, params)
@@ -136,12 +147,12 @@ def main(flag_values: flags.FlagValues) -> None:
     f" {len(held_out)} held out of {dataset.name}; distances and the critic's measures take at most"
     f" {evaluation.N_EXACT} of each"
   )
-  _print_table(columns | {"training data": real.measures}, critic)
+  _print_table(columns, critic, {} if own is None else own.titles())
   print(f"written: {out}/evaluation.json, evaluation.png")
 
 
 def _check(flag_values: flags.FlagValues) -> None:
-  shared_flags.check_paths(flag_values, "workdir", "samples", "out")
+  shared_flags.check_paths(flag_values, "workdir", "samples", "features", "out")
   if (flag_values.workdir is None) == (flag_values.samples is None):
     raise UserError("name either a run with --workdir, or a file with --samples")
   options = dict.fromkeys(option for row in DATASETS.values() for option in row.options)
@@ -177,14 +188,18 @@ def _check_out(out: pathlib.Path, sha256: str) -> None:
     raise UserError(f"{drawn} exists, and no {file.name}: name another folder with --out")
 
 
-def _print_table(columns, critic):
-  names, titles = list(columns["training data"]), {row.name: row.title for row in all_rows()}
+def _print_table(columns, critic, titles):
+  names = list(dict.fromkeys(name for column in columns.values() for name in column))
+  titles = {row.name: row.title for row in all_rows()} | titles
   titles = {name: titles.get(name, name.replace("_", " ")) for name in [*names, *critic]}
   width = max(map(len, titles.values())) + 2
   print(f"{'':{width}}" + "".join(f" {head:>{max(10, len(head) + 1)}}" for head in columns))
   for name in names:
-    values = (f" {column[name]:{max(10, len(head) + 1)}.4g}" for head, column in columns.items())
-    print(f"{titles[name]:{width}}" + "".join(values))
+    line = f"{titles[name]:{width}}"
+    for head, column in columns.items():
+      value = f"{column[name]:.4g}" if name in column else "-"
+      line += f" {value:>{max(10, len(head) + 1)}}"
+    print(line)
   for name, value in critic.items():
     values = value if isinstance(value, list) else [value]
     print(f"{titles[name]:{width}} {'  '.join(f'{each:10.4g}' for each in values)}")

@@ -45,7 +45,7 @@ def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
     UserError: the file cannot be read, or holds no samples of the data set's shape.
   """
   name, flag = "points" if dataset.images is None else "images", f"--samples={path}"
-  samples = _read_array(path, name, flag)
+  samples = read_array(read_content(path, flag), name, flag)
   if samples.shape[1:] != dataset.sample_shape:
     shape = ", ".join(map(str, dataset.sample_shape))
     raise UserError(f"{flag}: {name} are {samples.shape}, of {dataset.name} they are (n, {shape})")
@@ -73,9 +73,24 @@ def read_samples(path: pathlib.Path, dataset: Dataset) -> np.ndarray:
   return np.clip(samples, -1, 1)
 
 
-def _read_array(path: pathlib.Path, name: str, flag: str) -> np.ndarray:
+def read_content(path: pathlib.Path, flag: str) -> bytes:
+  """Reads a user's file; raises UserError, which names the flag, if it cannot be read."""
   try:
-    with zipfile.ZipFile(io.BytesIO(read_bytes(path.resolve()))) as archive:
+    return read_bytes(path.resolve())
+  except OSError as error:
+    raise UserError(f"{flag} cannot be read ({error.strerror or error})") from error
+  except MemoryError as error:
+    raise UserError(f"{flag} is too large for the memory here") from error
+
+
+def read_array(content: bytes, name: str, flag: str) -> np.ndarray:
+  """Reads an array of an .npz, whoever wrote it.
+
+  Raises:
+    UserError: it is not there, damaged, or too large; names the flag.
+  """
+  try:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
       entry = next((each for each in archive.infolist() if each.filename in _of(name)), None)
       if entry is None:
         there = ", ".join(each.removesuffix(".npy") for each in archive.namelist()) or "nothing"
@@ -84,12 +99,18 @@ def _read_array(path: pathlib.Path, name: str, flag: str) -> np.ndarray:
         raise UserError(f"{flag}: {name} take more than {_MOST_BYTES / 1e9:g} GB: give fewer")
       with archive.open(entry) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
-  except OSError as error:
-    raise UserError(f"{flag} cannot be read ({error.strerror or error})") from error
   except UserError:
     raise
+  except MemoryError as error:
+    raise UserError(f"{flag}: {name} are too large for the memory here: give fewer") from error
   except Exception as error:  # A flipped bit makes zipfile raise nearly anything.
     raise UserError(f"{flag} is damaged, or no .npz: {error or type(error).__name__}") from error
+
+
+def holds_array(content: bytes, name: str) -> bool:
+  """Whether an .npz that `read_array` reads has an array of a name."""
+  with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    return any(each in _of(name) for each in archive.namelist())
 
 
 def _of(name: str) -> tuple[str, str]:

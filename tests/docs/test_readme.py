@@ -12,6 +12,8 @@ from absl import flags
 
 import wgan_jax
 from experiments import mnist
+from experiments.report.features import load_features, measure_features
+from experiments.spec.datasets import load_dataset
 from experiments.spec.flags import read_choices, read_settings
 from experiments.spec.grid import Grid
 
@@ -71,6 +73,17 @@ def test_the_sweep_s_members_learn_at_their_own_rates(example):
   assert names["members"].alive.all()
   shift = names["members"].state.generator_params["b"]
   np.testing.assert_allclose(shift[1], [3.0, -1.0], atol=0.5)
+
+
+def test_the_exported_features_are_read(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (block,) = blocks(TEXTS["docs/measures.md"], "python")
+  exec(block, {})
+  digits = load_dataset("digits")
+  file = load_features(tmp_path / "features.bin", digits)
+  assert file.n_features == 64
+  measured = measure_features(file, {"training data": digits.held_out[::2]}, digits.held_out)
+  assert 0 < measured["training data"][f"frechet_{file.sha256[:8]}"] < 10
 
 
 @pytest.mark.parametrize(("index", "library"), [(0, "flax"), (1, "equinox"), (2, "haiku")])

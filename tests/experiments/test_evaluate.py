@@ -1,12 +1,15 @@
 """`experiments.evaluate`: all measures of a checkpoint, or of samples from elsewhere."""
 
 import functools
+import hashlib
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.launching import copy_run, draw, launch, train
+from jax import export
 from PIL import Image
 
 from experiments import evaluate, toy
@@ -93,6 +96,34 @@ def test_both_generators_of_a_run_with_an_average(tmp_path, capsys):
   assert [float(value) for value in row] == pytest.approx(values, rel=1e-3)
   (head,) = (line for line in out.splitlines() if "last update" in line)
   assert head.split() == ["averaged", "last", "update", "training", "data"]
+
+
+def test_features_of_a_user_s_own_stand_beside_the_others(tmp_path, capsys):
+  """A function of both generators' samples; then, of the same samples, features of a file."""
+  path = copy_run(tmp_path / "run", "--steps=4", "--ema_half_life=8")
+  images = jax.ShapeDtypeStruct((16, 28, 28, 1), jnp.float32)
+  function = export.export(jax.jit(lambda images: images.mean((2, 3))))(images)
+  (tmp_path / "own.bin").write_bytes(function.serialize())
+  rng = np.random.default_rng(0)
+  np.savez(tmp_path / "own.npz", samples=rng.normal(size=(9, 3)), data=rng.normal(size=(8, 3)))
+  for name in ("own.bin", "own.npz"):
+    file = tmp_path / name
+    arguments = ("--n=64", f"--features={file}", f"--out={tmp_path / 'out'}")
+    assert launch(evaluate, f"--workdir={path}", *arguments) == 0
+    record, out = measured(tmp_path / "out"), capsys.readouterr().out
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (record["features"]["file"], record["features"]["sha256"]) == (name, sha256)
+    row = f"frechet_{sha256[:8]}"
+    columns = ("samples", "samples_without_averaging", "training_data")
+    values = [record[column].get(row) for column in columns]
+    title = f"Fréchet distance to held out in the features of {name} (sha256 {sha256[:8]})"
+    words = out.split(title)[1].split("\n")[0].split()
+    assert words == ["-" if value is None else f"{value:.4g}" for value in values]
+    assert [value is None for value in values] == [False, *[name == "own.npz"] * 2]
+    assert "frechet" in record["samples"]
+  file.write_bytes(b"text")
+  assert launch(evaluate, f"--workdir={path}", *arguments) == 2
+  assert f"error: --features={file} is damaged" in capsys.readouterr().err
 
 
 def test_files_are_written_before_the_table(run, tmp_path, monkeypatch):

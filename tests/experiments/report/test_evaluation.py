@@ -91,3 +91,14 @@ def test_what_unpacks_to_more_than_memory_is_refused_before(tmp_path):
   (tmp_path / "a.npz").write_bytes(content.replace(size, b"\xfe\xff\xff\xff"))
   with pytest.raises(UserError, match="more than 4 GB"):
     read_samples(tmp_path / "a.npz", load_dataset("ring"))
+
+
+def test_what_is_too_large_for_memory_is_not_called_damaged(tmp_path, monkeypatch):
+  np.savez(tmp_path / "a.npz", points=np.zeros((8, 2)))
+
+  def fail(*_, **__):
+    raise MemoryError
+
+  monkeypatch.setattr(np.lib.format, "read_array", fail)
+  with pytest.raises(UserError, match=r"--samples=.*a\.npz: points are too large for the memory"):
+    read_samples(tmp_path / "a.npz", load_dataset("ring"))
