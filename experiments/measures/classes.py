@@ -10,13 +10,13 @@ import numpy as np
 
 from experiments.host.digest import digest_state
 from experiments.measures.classifiers import classify_images, load_classifier
-from experiments.measures.rows import SAMPLES, Measure, View
+from experiments.measures.rows import SAMPLES, Measure, Run, View
 from experiments.spec.datasets import Dataset
 from wgan_jax import Params, generate
 from wgan_jax.data.images import to_unit
 from wgan_jax.frechet import frechet_distance, nearest_distances, precision_recall
 from wgan_jax.modes import class_statistics, stacked_class
-from wgan_jax.networks.classifier import N_CLASSES, classify, features
+from wgan_jax.networks.classifier import classify, features
 
 N_FEATURES_OF = 2000  # Samples, and held-out images, whose features are compared.
 _SURE = 0.9  # A classifier is sure of a class from this probability on.
@@ -54,7 +54,14 @@ def rows() -> list[Measure]:
       "Samples of which the classifier is surer than .9, and which lie as near to one of the"
       " held-out data as 95 % of these do to another, in its features.",
       panel="precision and recall; KL of classes", short="readable"),
+    row("class_agreement", "share of samples of the class asked for", "share",
+      "By that classifier; of networks that take a class. It cannot be better than the classifier.",
+      panel="precision and recall; KL of classes", short="as asked", applies=_asks),
   ]  # fmt: skip
+
+
+def _asks(run: Run) -> bool:
+  return run.classifier is not None and run.networks is not None and run.networks.n_classes > 0
 
 
 def classified(view: View) -> dict[str, jax.Array]:
@@ -67,7 +74,25 @@ def _measured(view: View) -> dict[str, float]:
   classifier, seen = view.run.classifier, view.once(classified)
   # Finite parameters may give samples that are not, and then features.
   finite = np.isfinite(seen["features"]).all()
-  return classifier.measure(seen) if finite else dict.fromkeys(classifier.NAMES, math.nan)
+  if finite:
+    return classifier.measure(seen)
+  return dict.fromkeys((*classifier.NAMES, "class_agreement"), math.nan)
+
+
+def class_agreement(predicted: np.ndarray, asked: np.ndarray) -> float:
+  """Share of samples whose class, as a classifier sees it, is the one that was asked for.
+
+  Args:
+    predicted: integers [n].
+    asked: integers [n], n at least 1.
+
+  Raises:
+    ValueError: the shapes differ, or there are no samples.
+  """
+  predicted, asked = np.asarray(predicted), np.asarray(asked)
+  if predicted.shape != asked.shape or not predicted.size:
+    raise ValueError(f"classes are {predicted.shape}, those asked for {asked.shape}")
+  return float(np.mean(predicted == asked))
 
 
 def load_classifier_measures(dataset: Dataset) -> "ClassifierMeasures | None":
@@ -91,12 +116,12 @@ class ClassifierMeasures:
     pictures, base = dataset.images, dataset.base
     classifier = load_classifier(base)
     self.params = classifier.params
-    self._channels = pictures.train_images.shape[-1]
+    self._stacked = base is not pictures
     self._test_accuracy = classifier.test_accuracy
-    self.n_samples = _N_STACKED if self._channels > 1 else N_FEATURES_OF
-    self.shares = np.bincount(base.train_labels, minlength=N_CLASSES) / len(base.train_labels)
-    if self._channels > 1:  # As published tables have it.
-      self.shares = np.full(N_CLASSES**self._channels, N_CLASSES**-self._channels)
+    self.n_samples = _N_STACKED if self._stacked else N_FEATURES_OF
+    self.shares = np.bincount(base.train_labels, minlength=base.n_classes) / len(base.train_labels)
+    if self._stacked:  # Of three digits. Uniform, as published tables have it.
+      self.shares = np.full(base.n_classes**3, base.n_classes**-3)
     held_out = np.asarray(to_unit(pictures.test_images[:N_FEATURES_OF]))
     self._held_out = self.inspect(held_out)["features"]
     self._reach = np.quantile(nearest_distances(self._held_out), _NEAR)
@@ -112,17 +137,21 @@ class ClassifierMeasures:
 
     Args:
       params: `self.params`, an argument of the program and no constant.
-      sample: (key, n) -> images in [-1, 1], [n, height, width, channels].
+      sample: (key, n) -> images in [-1, 1], [n, height, width, channels]; of a generator that takes
+        a class a pair of these and the classes asked for, [n], which are then among the results.
       key: draws all of them.
     """
 
     def see(key):
-      channels = jnp.moveaxis(sample(key, N_FEATURES_OF), -1, 0)[..., None]
-      return _join([(features(params, each), classify(params, each)) for each in channels])
+      drawn = sample(key, N_FEATURES_OF)
+      images, *asked = drawn if isinstance(drawn, tuple) else (drawn,)
+      outputs = [(features(params, each), classify(params, each)) for each in self._parts(images)]
+      return _join(outputs) | ({"asked": asked[0]} if asked else {})
 
     seen = jax.lax.map(see, jax.random.split(key, self.n_samples // N_FEATURES_OF))
-    first = jax.tree.map(lambda leaf: leaf[0], seen)
-    return first | {"classes": seen["classes"].ravel()}
+    return {
+      name: leaf.ravel() if name in ("classes", "asked") else leaf[0] for name, leaf in seen.items()
+    }
 
   def inspect(self, images: np.ndarray) -> dict[str, np.ndarray]:
     """Sees images on the host.
@@ -131,24 +160,31 @@ class ClassifierMeasures:
       The images' `classes`, [n]; `features`, [m, k], and `confidence`, [m], the probability of the
       class, of the first m = N_FEATURES_OF only.
     """
-    channels = np.moveaxis(images, -1, 0)[..., None]
-    seen = jax.device_get(_join([classify_images(self.params, each) for each in channels]))
+    outputs = [classify_images(self.params, each) for each in self._parts(images)]
+    seen = jax.device_get(_join(outputs))
     return {
       name: leaf if name == "classes" else leaf[:N_FEATURES_OF] for name, leaf in seen.items()
     }
 
   def measure(self, seen: dict) -> dict[str, float]:
-    """Measures of what `inspect` or `look` returned, by name."""
+    """Measures of what `inspect` or `look` returned, by name; with `asked`, their agreement too."""
     classes = class_statistics(jnp.asarray(seen["classes"]), jnp.asarray(self.shares, jnp.float32))
     real, fake = self._held_out, seen["features"]
     manifolds = precision_recall(real, fake)
     readable = (seen["confidence"] > _SURE) & (nearest_distances(fake, real) <= self._reach)
     values = (classes.n_classes, classes.kl, frechet_distance(real, fake), *manifolds)
-    return dict(zip(self.NAMES, map(float, (*values, readable.mean())), strict=True))
+    measures = dict(zip(self.NAMES, map(float, (*values, readable.mean())), strict=True))
+    if "asked" in seen:
+      measures["class_agreement"] = class_agreement(seen["classes"], seen["asked"])
+    return measures
+
+  def _parts(self, images):
+    """The images that the classifier takes: the channels of stacked ones, each by itself."""
+    return [images[..., i, None] for i in range(3)] if self._stacked else [images]
 
 
 def _join(outputs):
-  """What is seen in images, from features and logits of each of their channels."""
+  """What is seen in images, from features and logits of each of their parts."""
   features_of, logits = zip(*outputs, strict=True)
   probabilities = [jax.nn.softmax(each) for each in logits]
   digits = jnp.stack([jnp.argmax(each, -1) for each in logits], -1)

@@ -25,7 +25,9 @@ def _random_classifier(tmp_path_factory):
   """A classifier that was never trained: how good it gets is tested elsewhere."""
 
   def draw_params(images):
-    train = functools.partial(classifiers.classifier.train_classifier, n_steps=2)
+    train = functools.partial(
+      classifiers.classifier.train_classifier, n_classes=images.n_classes, n_steps=2
+    )
     shapes = jax.eval_shape(train, jax.random.key(0), images.train_images, images.train_labels)
     rng = np.random.default_rng(0)
 

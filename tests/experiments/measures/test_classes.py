@@ -5,8 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.measures import classes
-from experiments.measures.classes import ClassifierMeasures, load_classifier_measures
+from experiments.measures import classes, rows
+from experiments.measures.classes import (
+  ClassifierMeasures,
+  class_agreement,
+  load_classifier_measures,
+)
 from experiments.measures.classifiers import Classifier, Outputs
 from experiments.spec.datasets import of_images
 from experiments.spec.settings import load_dataset
@@ -130,6 +134,65 @@ def test_stacked_images_have_a_thousand_classes():
 
   drawn = jax.jit(lambda key: known.look({}, sample, key))(jax.random.key(0))
   assert drawn["classes"].shape == (26_000,)
+
+
+def colour(labels):
+  """Images in colour; all but their first channel are noise."""
+  noise = np.random.default_rng(0).integers(0, 256, (len(labels), 4, 4, 2)).astype(np.uint8)
+  return np.concatenate([pictures(labels), noise], -1)
+
+
+def test_an_image_in_colour_is_one_image():
+  labels = np.arange(200) % 10
+  data = of_images(Images("own", colour(labels), labels, colour(labels[:50]), labels[:50]))
+  known = ClassifierMeasures(data)
+  assert known.n_samples == classes.N_FEATURES_OF
+  np.testing.assert_allclose(known.shares, np.full(10, 0.1))
+  seen = known.inspect(data.held_out)
+  np.testing.assert_array_equal(seen["classes"], labels[:50])
+  assert seen["features"].shape == (50, 1)
+
+
+@pytest.mark.parametrize("names", [(), ("a", "b", "c")])
+def test_shares_are_of_any_number_of_classes(names):
+  """Of those that have a name; without names of those that have a training image."""
+  labels = np.array([0, 1, 1, 1] * 5)
+  known = ClassifierMeasures(
+    of_images(Images("own", pictures(labels), labels, pictures(labels), labels, names))
+  )
+  np.testing.assert_allclose(known.shares, [0.25, 0.75, 0][: len(names) or 2])
+
+
+def test_class_agreement_is_the_share_of_the_class_asked_for():
+  assert class_agreement(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 0])) == 0.75
+  for wrong in [(np.zeros(2), np.zeros(3)), (np.zeros(0), np.zeros(0))]:
+    with pytest.raises(ValueError, match="those asked for"):
+      class_agreement(*wrong)
+
+
+def test_samples_with_the_classes_asked_for_are_compared_with_them():
+  """One in ten of them is of another class than was asked for."""
+  known = ClassifierMeasures(of_images(base()))
+
+  def sample(key, n):
+    asked = jnp.arange(n) % 10
+    images = jnp.asarray(pictures(np.arange(10)))[jnp.where(asked == 3, 4, asked)]
+    return images / 127.5 - 1, asked
+
+  seen = jax.jit(lambda key: known.look({}, sample, key))(jax.random.key(0))
+  assert seen["asked"].shape == (known.n_samples,)
+  assert known.measure(jax.device_get(seen))["class_agreement"] == pytest.approx(0.9)
+  assert "class_agreement" not in known.measure(known.inspect(of_images(base()).held_out))
+
+
+def test_samples_that_are_not_finite_have_no_measures():
+  known = ClassifierMeasures(of_images(base()))
+  seen = known.inspect(of_images(base()).held_out)
+  seen["features"] = seen["features"] * np.nan
+  view = rows.View(rows.Run(None, None, None, known), None, known={classes.classified: seen})
+  measures = classes._measured(view)
+  assert {row.name for row in classes.rows()} == set(measures)
+  assert np.isnan(list(measures.values())).all()
 
 
 def test_points_have_no_classifier():

@@ -23,7 +23,7 @@ def make_images(name="tiny"):
   train = rng.integers(0, 256, (30, 8, 8, 1)).astype(np.uint8)
   test = rng.integers(0, 256, (20, 8, 8, 1)).astype(np.uint8)
   labels = np.arange(30, dtype=np.int32) % 10
-  return Images(name, train, labels, test, labels[:20])
+  return Images(name, train, labels, test, labels[:20], tuple("abcdefghijkl"))
 
 
 IMAGES = make_images()
@@ -33,7 +33,7 @@ IMAGES = make_images()
 def cache(tmp_path, monkeypatch):
   """-> the cache folder; two steps make a classifier."""
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-  monkeypatch.setattr(classifiers, "_n_steps", lambda n_images: 2)
+  monkeypatch.setattr(classifiers, "_n_steps", lambda images: 2)
   return tmp_path / "wgan_jax" / "classifiers"
 
 
@@ -46,10 +46,14 @@ def test_trained_once_and_read_back_bit_for_bit(cache, capsys):
   trained = load_classifier(IMAGES)
   before, after = capsys.readouterr().err.splitlines()
   path = only_file(cache)
-  assert before == f"training the classifier of tiny, once: it will be kept as {path}"
+  assert before == (
+    "training the classifier of tiny, once, for some 1 minutes on two cores: it will be kept as"
+    f" {path}"
+  )
   assert after == (
     f"the classifier of tiny: {trained.test_accuracy:.2%} of the test images are right"
   )
+  assert trained.params["Dense_1"]["bias"].shape == (12,)  # As many as there are names.
   content = path.read_bytes()
   read = load_classifier(IMAGES)
   assert capsys.readouterr() == ("", "")
@@ -77,13 +81,14 @@ def test_what_makes_the_classifier_names_its_file(cache, monkeypatch):
 
   names = [classifiers._digest(IMAGES), *(
     classifiers._digest(IMAGES._replace(**{field: flip(getattr(IMAGES, field))}))
-    for field in IMAGES._fields[1:]
+    for field in IMAGES._fields[1:5]
   )]  # fmt: skip
   swapped = IMAGES._replace(train_images=IMAGES.train_images.transpose(0, 2, 1, 3))
   names.append(classifiers._digest(swapped))
+  names.append(classifiers._digest(IMAGES._replace(classes=tuple("0123456789"))))
   for module, name, value in [
     (classifiers, "_SEED", 1),
-    (classifiers, "_n_steps", lambda n_images: 3),
+    (classifiers, "_n_steps", lambda images: 3),
     (classifiers.metadata, "version", lambda name: "0"),
     (classifiers, "_CODE", "other"),
   ]:
@@ -92,9 +97,17 @@ def test_what_makes_the_classifier_names_its_file(cache, monkeypatch):
       names.append(classifiers._digest(IMAGES))
   assert len(set(names)) == len(names)
   assert classifiers._digest(make_images()) == names[0]
+  assert classifiers._digest(IMAGES._replace(classes=tuple("0123456789ab"))) == names[0]
   for images in (IMAGES, make_images("other"), swapped):
     load_classifier(images)
   assert len(list(cache.iterdir())) == 3
+
+
+@pytest.mark.parametrize(("n", "channels", "steps"), [(1, 1, 1), (400, 1, 200), (400, 3, 200)])
+def test_few_images_are_passed_64_times(n, channels, steps, monkeypatch):
+  monkeypatch.undo()
+  images = IMAGES._replace(train_images=np.zeros((n, 16, 16, channels), np.uint8))
+  assert classifiers._n_steps(images) == steps
 
 
 def damages(content):
