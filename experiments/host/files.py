@@ -48,8 +48,8 @@ def writing(path: pathlib.Path, folder: pathlib.Path | None = None) -> Iterator[
   Raises:
     OSError: names the file.
   """
-  partial = _partial(path)
-  partial = partial if folder is None else folder / partial.name
+  # A name that nobody can foresee, and none else writes to.
+  partial = (folder or path.parent) / f".{path.name}.{secrets.token_hex(8)}.partial"
   try:
     with _named(path):
       with open_regular(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
@@ -89,11 +89,6 @@ def map_bytes(path: pathlib.Path, shape: tuple[int, ...]) -> np.memmap:
     array = np.memmap(file, np.uint8, "r", shape=shape)
   array.filename = str(path)  # It was given a number.
   return array
-
-
-def _partial(path):
-  """A name that nobody can foresee, and none else writes to."""
-  return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
 
 
 def _remove_abandoned(partial):

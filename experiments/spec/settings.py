@@ -263,6 +263,8 @@ class Settings:
   def program_name(self) -> str:
     """The name shared by all settings that compile to one program."""
     values = {name: getattr(self, name) for name in STATIC if SETTINGS[name].named}
+    if self.conditional == "none":
+      del values["conditional"]
     return "-".join(
       value if isinstance(value, str) else f"{name}{value}"
       for name, value in values.items()

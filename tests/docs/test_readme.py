@@ -14,8 +14,8 @@ import wgan_jax
 from experiments import mnist
 from experiments.report.features import load_features, measure_features
 from experiments.spec.datasets import load_dataset
-from experiments.spec.flags import read_choices, read_settings
 from experiments.spec.grid import Grid
+from experiments.spec.reading import read_choices, read_settings
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,18 +8,19 @@ import pytest
 from absl import flags
 from helpers.launching import launch, train
 
-from experiments import mnist, sweep, toy
+from experiments import images, mnist, sweep, toy
 from experiments.host.errors import UserError
 from experiments.host.files import read_lines
 from experiments.spec.datasets import DATASETS
 from experiments.spec.defaults import defaults_table
-from experiments.spec.flags import read_choices, read_settings
 from experiments.spec.grid import METHODS, Grid
+from experiments.spec.reading import read_choices, read_settings
 from experiments.spec.setting import ROWS
 from experiments.spec.settings import SETTINGS, Settings
 from wgan_jax import LOSSES, OPTIMIZERS, PENALTIES, Optimizer
 
-LAUNCHERS = (mnist, toy, sweep)
+LAUNCHERS = (mnist, images, toy, sweep)
+OF_FOLDERS = DATASETS["folder"].options
 
 
 def parse(launcher, *arguments):
@@ -35,7 +36,12 @@ def read(*arguments, dataset="digits"):
 
 @pytest.mark.parametrize(
   ("launcher", "idle"),
-  [(mnist, {"n_funnels", "data_seed"}), (toy, {"architecture"}), (sweep, {"seed"})],
+  [
+    (mnist, {"n_funnels", "data_seed", *OF_FOLDERS}),
+    (images, {"n_funnels", "data_seed", "n_classes"}),
+    (toy, {"architecture", "conditional", *OF_FOLDERS}),
+    (sweep, {"seed", "n_classes"}),
+  ],
 )
 def test_every_setting_that_a_launcher_can_use_is_a_flag(launcher, idle):
   flag_values = parse(launcher)

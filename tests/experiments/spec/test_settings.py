@@ -21,7 +21,11 @@ def settings(dataset="digits", **choices):
 def test_every_setting_reaches_the_training_step_the_networks_or_the_data():
   used = {field.name for field in dataclasses.fields(Config)} | set(Hparams._fields)
   used |= {"architecture", "width", "depth", "latent_dim"}  # networks()
-  used |= {"dataset", *(name for source in DATASETS.values() for name in source.options)}  # load()
+  used |= {
+    "dataset",
+    "conditional",
+    *(name for source in DATASETS.values() for name in source.options),
+  }  # load()
   used -= {"unroll"}  # Of the architecture.
   assert used | {"seed"} == set(SETTINGS) == {field.name for field in dataclasses.fields(Settings)}
   assert set(STATIC) == set(SETTINGS) - set(Hparams._fields) - {"seed"}
@@ -88,10 +92,11 @@ def test_points_have_their_own_defaults():
 
 def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
   changed = {
-    "architecture": "mlp", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
+    "architecture": "resnet", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
     "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
     "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16",
-    "critic_learning_rate": 1e-3, "ema_half_life": 2e4,
+    "critic_learning_rate": 1e-3, "ema_half_life": 2e4, "generator_batch_size": 7,
+    "conditional": "acgan",
     "penalty": "gp_one_sided", "loss": "minimax",
   }  # fmt: skip
   base = settings("mnist")
@@ -105,8 +110,17 @@ def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
   own = {"n_funnels": 16, "data_seed": 1, "depth": 2}
   of_funnels = {settings("funnels", **{name: value}).run_name() for name, value in own.items()}
   assert len(of_funnels | {settings("funnels").run_name()}) == len(own) + 1
-  # Of all settings, none was left out.
-  assert {*changed, *own, *decays[0], "clip_value", "dataset", "seed"} == set(SETTINGS)
+  options = {"size": "64x32", "channels": 1, "window": 100, "skip_corrupt": True}
+  folder = {"folder": "/a folder/of cats", "architecture": "dcgan"}
+  named = {
+    settings("folder", **folder, **{name: each}).run_name() for name, each in options.items()
+  }
+  plain = settings("folder", **folder).run_name()
+  assert plain == "of cats-wasserstein-gp-seed0"
+  assert len(named | {plain}) == len(options) + 1
+  # Of all settings, none was left out; that of the number of classes the files decide.
+  given = {*changed, *own, *decays[0], *options, "folder", "clip_value", "dataset", "seed"}
+  assert given | {"n_classes"} == set(SETTINGS)
 
 
 def test_names_are_those_of_folders_that_there_are():
