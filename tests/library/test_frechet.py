@@ -1,5 +1,7 @@
 """Fréchet distances against closed forms and scipy's matrix root; precision and recall by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import linalg
@@ -241,6 +243,15 @@ def test_gaussians_of_batches_are_those_of_all_at_once(n, m, k, size):
 def test_batches_that_fit_no_gaussian_are_refused(batches, message):
   with pytest.raises(ValueError, match=message):
     fit_gaussian(batches)
+
+
+def test_a_gaussian_of_many_samples_takes_the_memory_of_few():
+  batch = np.random.default_rng(0).normal(size=(100, 20))
+  tracemalloc.start()
+  fit_gaussian(batch for _ in range(300))
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 15 * batch.nbytes
 
 
 def test_gaussians_of_different_dimensions_have_no_distance():

@@ -146,7 +146,7 @@ def test_a_signal_stops_after_the_batch_and_it_goes_on(whole, tmp_path, form, ca
     def append(self, i):
       super().append(i)
       if i == 1:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
   out, begun = tmp_path / form, Signalling()
   with pytest.raises(Stopped, match="stopped after 8 of 10 samples; the same") as stopped:
