@@ -173,6 +173,7 @@ def test_class_agreement_is_the_share_of_the_class_asked_for():
 def test_samples_with_the_classes_asked_for_are_compared_with_them():
   """One in ten of them is of another class than was asked for."""
   known = ClassifierMeasures(of_images(base()))
+  known.n_samples = 2 * classes.N_FEATURES_OF
 
   def sample(key, n):
     asked = jnp.arange(n) % 10
