@@ -33,10 +33,17 @@ from experiments.measures.table import all_rows
 from experiments.report import evaluation
 from experiments.report.features import TRAINING, load_features, measure_features
 from experiments.spec import flags as shared_flags
+from experiments.spec import folders
 from experiments.spec.datasets import DATASETS, IMAGES, POINTS, load_dataset
+from experiments.spec.settings import SETTINGS
 from wgan_jax.data.images import to_uint8
 
 _MAX_N = 100_000
+_OPTIONS = [
+  name
+  for name in dict.fromkeys(option for row in DATASETS.values() for option in row.options)
+  if not SETTINGS[name].derived
+]
 
 
 def register(flag_values: flags.FlagValues) -> None:
@@ -66,7 +73,7 @@ def main(flag_values: flags.FlagValues) -> None:
   """Measures, prints and writes."""
   _check(flag_values)
   out = pathlib.Path(flag_values.out or flag_values.workdir).expanduser()
-  settings = state = params = shares = current = None
+  settings = state = params = shares = current = labels = None
   if flag_values.workdir:
     folder = RunFolder(pathlib.Path(flag_values.workdir).expanduser())
     settings, state = folder.restore(flag_values.step)
@@ -76,8 +83,11 @@ def main(flag_values: flags.FlagValues) -> None:
     title = f"{folder.path.resolve().name}, step {int(state.step)}"
   else:
     shared_flags.check_data_dir(flag_values, flag_values.dataset)
-    options = {name: flag_values[name].value for name in DATASETS[flag_values.dataset].options}
+    there = DATASETS[flag_values.dataset].options
+    options = {name: flag_values[name].value for name in _OPTIONS if name in there}
     options = {name: value for name, value in options.items() if value is not None}
+    if flag_values.dataset == "folder":
+      options = folders.inspect(options, conditional=False)
     dataset = load_dataset(flag_values.dataset, flag_values.data_dir, **options)
     path = pathlib.Path(flag_values.samples).expanduser()
     samples, title = evaluation.read_samples(path, dataset), path.name
@@ -95,20 +105,24 @@ def main(flag_values: flags.FlagValues) -> None:
   key = jax.random.fold_in(jax.random.key(flag_values.seed), 0x6576616C)
   key_latents, key_real, key_picture = jax.random.split(key, 3)
   if settings is not None:
-    n = flag_values.n or (classifier.n_samples if classifier else N_MODE_SAMPLES)
-    draw = functools.partial(generate_many, settings.networks(), state, key_latents, n)
+    usual = N_MODE_SAMPLES if dataset.images is None else evaluation.N_EXACT
+    n = flag_values.n or (classifier.n_samples if classifier else usual)
+    networks = settings.networks()
+    labels = evaluation.labels_for(dataset, networks, n)
+    draw = functools.partial(generate_many, networks, state, key_latents, n, labels=labels)
     samples = draw()
     current = draw(averaged=False) if settings.ema_half_life else None
     if not all(np.isfinite(each).all() for each in (samples, current) if each is not None):
       raise UserError(f"the samples of {title} are not finite: the run diverged; name a --step")
   sha256 = digest_state([samples, np.int64(flag_values.seed)])
   _check_out(out, sha256)
-  train, held_out = evaluation.real_samples(dataset, key_real, len(samples))
+  train, held_out, train_labels = evaluation.real_samples(dataset, key_real, len(samples))
   drawn = {"samples": samples} if current is None else {"averaged": samples, "last update": current}
   drawn[TRAINING] = train
   in_features = {} if own is None else measure_features(own, drawn, held_out)
+  asked = {} if labels is None else dict.fromkeys(drawn, labels) | {TRAINING: train_labels}
   measured = {
-    name: evaluation.evaluate_samples(dataset, classifier, each, held_out)
+    name: evaluation.evaluate_samples(dataset, classifier, each, held_out, asked.get(name))
     for name, each in drawn.items()
   }
   columns = {name: each.measures | in_features.get(name, {}) for name, each in measured.items()}
@@ -116,10 +130,11 @@ def main(flag_values: flags.FlagValues) -> None:
   critic = {}
   if settings is not None:
     exact = columns[head]["exact_wasserstein"]
-    critic = evaluation.evaluate_critic(settings, dataset, state, samples, held_out, exact)
+    critic = evaluation.evaluate_critic(settings, dataset, state, samples, held_out, exact, labels)
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
   if settings is None:
-    snapshot = Snapshot(to_uint8(samples[:64]) if classifier else samples[:1000], None)
+    drawn = samples[:1000] if dataset.images is None else to_uint8(samples[:64])
+    snapshot = Snapshot(drawn, None)
   else:
     snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
   record = {
@@ -152,20 +167,21 @@ def main(flag_values: flags.FlagValues) -> None:
 
 
 def _check(flag_values: flags.FlagValues) -> None:
-  shared_flags.check_paths(flag_values, "workdir", "samples", "features", "out")
+  shared_flags.check_paths(flag_values, "workdir", "samples", "features", "folder", "out")
   if (flag_values.workdir is None) == (flag_values.samples is None):
     raise UserError("name either a run with --workdir, or a file with --samples")
-  options = dict.fromkeys(option for row in DATASETS.values() for option in row.options)
-  idle = ("dataset", *options) if flag_values.workdir else ("step", "n")
+  idle = ("dataset", *_OPTIONS) if flag_values.workdir else ("step", "n")
   given = "workdir" if flag_values.workdir else "samples"
   for name in idle:
     if flag_values[name].value is not None:
       raise UserError(f"--{name} does nothing with --{given}: leave it out")
   if flag_values.workdir:
     return
+  if flag_values.dataset == "folder" and flag_values.folder is None:
+    raise UserError("--folder is missing: name the folder of images that --samples are to be like")
   if flag_values.dataset is None or flag_values.out is None:
     raise UserError("--samples needs --dataset, their data set, and --out, a folder to write to")
-  for name in options:
+  for name in _OPTIONS:
     if flag_values[name].present and name not in DATASETS[flag_values.dataset].options:
       raise UserError(f"--{name} does nothing with --dataset={flag_values.dataset}: leave it out")
 

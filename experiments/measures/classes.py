@@ -61,13 +61,24 @@ def rows() -> list[Measure]:
 
 
 def _asks(run: Run) -> bool:
-  return run.classifier is not None and run.networks is not None and run.networks.n_classes > 0
+  return run.classifier is not None and run.labels is not None
 
 
 def classified(view: View) -> dict[str, jax.Array]:
   """What the classifier sees in samples, as `ClassifierMeasures.inspect` gives them."""
-  sample = functools.partial(generate, view.run.networks, view.state)
-  return view.run.classifier.look(view.classifier_params, sample, view.keys["classes"])
+  networks, classifier = view.run.networks, view.run.classifier
+
+  def sample(key, n):
+    if not networks.n_classes:
+      return generate(networks, view.state, key, n)
+    # Asked for as often as the data have them.
+    key_samples, key_labels = jax.random.split(key)
+    labels = jax.random.choice(
+      key_labels, networks.n_classes, (n,), p=jnp.asarray(classifier.shares)
+    )
+    return generate(networks, view.state, key_samples, n, labels=labels), labels
+
+  return classifier.look(view.classifier_params, sample, view.keys["classes"])
 
 
 def _measured(view: View) -> dict[str, float]:
@@ -96,8 +107,9 @@ def class_agreement(predicted: np.ndarray, asked: np.ndarray) -> float:
 
 
 def load_classifier_measures(dataset: Dataset) -> "ClassifierMeasures | None":
-  """The classifier's measures of a data set of images; None for points."""
-  return None if dataset.images is None else ClassifierMeasures(dataset)
+  """The classifier's measures of a data set of images with classes; None for others."""
+  has_classes = dataset.images is not None and dataset.images.train_labels is not None
+  return ClassifierMeasures(dataset) if has_classes else None
 
 
 class ClassifierMeasures:

@@ -23,7 +23,7 @@ from experiments.spec.datasets import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.data.images import to_unit
 from wgan_jax.diagnostics import activation_gradient_norms
-from wgan_jax.types import State
+from wgan_jax.types import Pair, State
 
 LEAST = 4  # A neighbourhood has three neighbours.
 _MOST_BYTES = 4 * 10**9  # A small file may claim, or unpack to, more than there is memory.
@@ -118,26 +118,46 @@ def _of(name: str) -> tuple[str, str]:
   return f"{name}.npy", name
 
 
-def real_samples(dataset: Dataset, key: jax.Array, n: int) -> tuple[np.ndarray, np.ndarray]:
+class RealSamples(NamedTuple):
+  """Samples of the data: n of training, at most n held out, and the classes of the former."""
+
+  train: np.ndarray
+  held_out: np.ndarray
+  train_labels: np.ndarray | None = None
+
+
+def labels_for(dataset: Dataset, networks: Pair, n: int) -> np.ndarray | None:
+  """The classes of n samples: those of the held-out images in turn; None if networks take none."""
+  return np.resize(dataset.images.test_labels, n) if networks.n_classes else None
+
+
+def real_samples(dataset: Dataset, key: jax.Array, n: int) -> RealSamples:
   """Draws n training samples and at most n held-out ones; points are drawn anew for both."""
   draw = jax.jit(dataset.sample_real, static_argnums=2)
   if dataset.images is None:
     keys = jax.random.split(key)
-    return tuple(np.asarray(draw(key, dataset.train, n)) for key in keys)
+    return RealSamples(*(np.asarray(draw(key, dataset.train, n)) for key in keys))
   # Without replacement: doubles would raise the floor.
   order = np.asarray(jax.random.permutation(key, len(dataset.images.train_images)))[:n]
   train = to_unit(dataset.images.train_images[order])
-  return np.asarray(train), np.asarray(to_unit(dataset.images.test_images[:n]))
+  labels = dataset.images.train_labels
+  held_out = np.asarray(to_unit(dataset.images.test_images[:n]))
+  return RealSamples(np.asarray(train), held_out, None if labels is None else labels[order])
 
 
 def evaluate_samples(
-  dataset: Dataset, classifier: ClassifierMeasures | None, samples: np.ndarray, held_out: np.ndarray
+  dataset: Dataset,
+  classifier: ClassifierMeasures | None,
+  samples: np.ndarray,
+  held_out: np.ndarray,
+  labels: np.ndarray | None = None,
 ) -> SampleMeasures:
-  """Measures samples by all that needs no critic."""
-  run = Run(None, None, dataset, classifier)
+  """Measures samples by all that needs no critic; `labels` are the classes asked for, [n]."""
+  run = Run(None, None, dataset, classifier, labels)
   known, shares = {fake: samples[:N_EXACT], mode_samples: samples}, None
   if classifier is not None:
     known[classified] = classifier.inspect(samples)
+    known[classified] |= {} if labels is None else {"asked": labels}
     counts = np.bincount(known[classified]["classes"], minlength=len(classifier.shares))
     shares = counts / len(samples)
   view = View(run, held_out[:N_EXACT], known=known)
@@ -151,13 +171,15 @@ def evaluate_critic(
   samples: np.ndarray,
   held_out: np.ndarray,
   exact: float,
+  labels: np.ndarray | None = None,
 ) -> dict[str, float | list[float]]:
   """Measures a critic on samples and held-out data whose exact distance is known.
 
   A critic that does not list its layers has no certificate and no "activation_gradient_norms".
+  `labels` are those of the samples, [n], and of as many held-out data.
   """
   config, networks = settings.config(), settings.networks()
-  run, x, y = Run(config, networks, dataset), held_out[:N_EXACT], samples[:N_EXACT]
+  run, x, y = Run(config, networks, dataset, labels=labels), held_out[:N_EXACT], samples[:N_EXACT]
   rows = [row for row in measured_rows(run) if row.group not in (None, SAMPLES)]
   view = View(run, x, state, settings.hparams(), dataset.train, known={fake: y})
   measured = _measure(rows, view, {exact_distance: exact})
