@@ -116,6 +116,13 @@ def test_a_batch_of_penalised_critics_is_of_few_large_products(make):
   for name in ("convolution_as_product[", "gather[", "scatter", "conv_general_dilated["):
     assert given.count(name) == expected.count(name), name
   assert given.count("convolution_as_product[") > 0
+  variables = jax.eval_shape(pair.generator.init, KEY)
+
+  def sample(params, stats, latents):
+    return pair.generator.apply(params, stats, latents, LABELS, train=True)[0].sum()
+
+  latents = jnp.zeros((4, pair.latent_dim))
+  assert "scatter" not in str(jax.make_jaxpr(jax.grad(sample))(*variables, latents))
 
 
 def test_the_class_is_drawn(make):
