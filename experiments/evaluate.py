@@ -133,8 +133,8 @@ def main(flag_values: flags.FlagValues) -> None:
     critic = evaluation.evaluate_critic(settings, dataset, state, samples, held_out, exact, labels)
   counts = {"samples": len(samples), "training_data": len(train), "held_out": len(held_out)}
   if settings is None:
-    drawn = samples[:1000] if dataset.images is None else to_uint8(samples[:64])
-    snapshot = Snapshot(drawn, None)
+    shown = samples[:1000] if dataset.images is None else to_uint8(samples[:64])
+    snapshot = Snapshot(shown, None)
   else:
     snapshot = make_snapshot(settings.networks(), dataset)(state, key_picture)
   record = {
