@@ -139,7 +139,7 @@ def _read_listing(path: pathlib.Path) -> Mapping[str, File]:
   """Reads a listing by path; none if it is missing or damaged."""
   with contextlib.suppress(Exception):
     arrays = read_arrays(path)
-    paths = map(os.fsdecode, arrays["paths"].tobytes().split(b"\0"))
+    paths = os.fsdecode(arrays["paths"].tobytes()).split("\0")
     joined = arrays["sha256"].tobytes().hex()
     hashes = (joined[i : i + 64] for i in range(0, len(joined), 64))
     columns = (arrays[name].tolist() for name in ("size", "mtime_ns", "grey"))
@@ -152,7 +152,7 @@ def _write_listing(path: pathlib.Path, files: list[File]) -> None:
   hashes = bytes.fromhex("".join(file.sha256 for file in files))
   path.parent.mkdir(parents=True, exist_ok=True)
   arrays = {
-    "paths": np.frombuffer(b"\0".join(os.fsencode(file.path) for file in files), np.uint8),
+    "paths": np.frombuffer(os.fsencode("\0".join(file.path for file in files)), np.uint8),
     "size": np.array([file.size for file in files], np.int64),
     "mtime_ns": np.array([file.mtime_ns for file in files], np.int64),
     "grey": np.array([file.grey for file in files], bool),

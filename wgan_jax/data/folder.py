@@ -126,8 +126,8 @@ def open_listed(folder: str | os.PathLike, file: File) -> Iterator[BinaryIO]:
 
 def digest(files: Sequence[File]) -> str:
   """SHA-256 of all paths and contents, in hexadecimal."""
-  lines = (os.fsencode(file.path) + f"\0{file.sha256}\n".encode() for file in files)
-  return hashlib.sha256(b"".join(lines)).hexdigest()
+  lines = "".join(f"{file.path}\0{file.sha256}\n" for file in files)
+  return hashlib.sha256(os.fsencode(lines)).hexdigest()
 
 
 def held_out(files: Sequence[File]) -> np.ndarray:
