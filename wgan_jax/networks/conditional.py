@@ -115,8 +115,8 @@ def score(
   """Ends a critic, within a Flax module: the last dense layer, and what the class adds to it.
 
   The score of "projection" is linear(phi) + <embedding[label], phi> ([2], equation 3). Embeddings
-  start as the weights of the last dense layer do: the class then counts from the first update,
-  and weighs no more than the image itself.
+  are drawn as the weights of the last dense layer are: the class then counts from the first
+  update, and weighs no more than the image itself.
 
   Args:
     phi: the features of one sample, [n].
