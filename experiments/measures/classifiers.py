@@ -64,8 +64,8 @@ def load_classifier(images: Images) -> Classifier:
     return _read(path)
   except (FileNotFoundError, NotADirectoryError):
     _say(
-      f"training the classifier of {images.name}, once, for some {_minutes(images):.0f} minutes on"
-      f" two cores: it will be kept as {path}"
+      f"training the classifier of {images.name}, once, in about {_minutes(images):.0f} min on two"
+      f" cores: it will be kept as {path}"
     )
   except Exception:  # A flipped bit makes zipfile raise nearly anything.
     _say(f"{path}: damaged or not readable; training the classifier of {images.name} again")

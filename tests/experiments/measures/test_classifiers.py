@@ -47,8 +47,7 @@ def test_trained_once_and_read_back_bit_for_bit(cache, capsys):
   before, after = capsys.readouterr().err.splitlines()
   path = only_file(cache)
   assert before == (
-    "training the classifier of tiny, once, for some 1 minutes on two cores: it will be kept as"
-    f" {path}"
+    f"training the classifier of tiny, once, in about 1 min on two cores: it will be kept as {path}"
   )
   assert after == (
     f"the classifier of tiny: {trained.test_accuracy:.2%} of the test images are right"
