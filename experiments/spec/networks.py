@@ -57,8 +57,7 @@ def _check_fours(sample_shape):
   height, width, _ = sample_shape
   if height % 4 or width % 4:
     raise ValueError(
-      f"architecture=infogan draws images whose sides are multiples of 4, not {height} x {width}:"
-      " give another --size or --architecture"
+      f"architecture=infogan draws images whose sides are multiples of 4, not {height} x {width}"
     )
 
 

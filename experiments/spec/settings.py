@@ -163,14 +163,11 @@ class Settings:
       raise ValueError(f"architecture={self.architecture} does not draw {choices.data.kind}")
     for name, setting in SETTINGS.items():
       setting.check_use(name, getattr(self, name), choices)
-    if self.conditional != "none":
-      self._check_conditional()
-    choices.row("architecture").check(self.sample_shape)
-
-  def _check_conditional(self):
-    if not self.choices.row("architecture").conditional:
-      raise ValueError(f"conditional={self.conditional} needs another --architecture than mlp")
-    if self._n_classes < 2:
+    architecture = choices.row("architecture")
+    architecture.check(self.sample_shape)
+    if self.conditional != "none" and not architecture.conditional:
+      raise ValueError(f"conditional={self.conditional} does nothing with {self.architecture}")
+    if self.conditional != "none" and self._n_classes < 2:
       raise ValueError(f"conditional={self.conditional} needs images in at least two subfolders")
 
   @classmethod

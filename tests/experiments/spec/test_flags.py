@@ -48,6 +48,18 @@ def test_every_setting_that_a_launcher_can_use_is_a_flag(launcher, idle):
   assert {name for name in SETTINGS if name not in flag_values} == idle
 
 
+def test_presets_for_colour_are_settings_that_a_flag_decides_against():
+  arguments = ("--preset=wgan_gp_resnet", "--conditional=acgan", "--width=8")
+  flag_values = parse(images, *arguments)
+  made = read_settings(flag_values, "cifar10")
+  assert (made.architecture, made.width, made.conditional) == ("resnet", 8, "acgan")
+  assert (made.batch_size, made.generator_batch_size, made.n_critic) == (64, 128, 5)
+  assert (made.learning_rate, made.beta1, made.decay_steps) == (2e-4, 0.0, 100_000)
+  fast = read_settings(parse(images, "--preset=fast", "--optimizer=rmsprop"), "cifar10")
+  assert (fast.n_critic, fast.compute_dtype, fast.beta1) == (1, "bfloat16", None)
+  assert fast.learning_rate != 2e-4  # Adam's.
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_help_shows_every_flag_with_its_bounds(launcher, capsys):
   assert launch(launcher, "--help") == 0
