@@ -63,12 +63,16 @@ def writing(path: pathlib.Path, folder: pathlib.Path | None = None) -> Iterator[
 def write_chunks(path: pathlib.Path, chunks: Iterable[bytes]) -> None:
   """Writes a file larger than memory atomically, chunk by chunk.
 
-  What a killed process has left of the same file is removed first.
+  What killed processes have left in the folder, of files with the same ending, is removed first.
+
+  Args:
+    path: the file, with an ending for files that only this function writes.
+    chunks: what is in it.
 
   Raises:
     OSError: names the file.
   """
-  for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+  for left in path.parent.glob(f".*{glob.escape(path.suffix)}.*.partial"):
     _remove_abandoned(left)
   with writing(path) as file:
     with contextlib.suppress(OSError):  # Some network file systems have no locks.

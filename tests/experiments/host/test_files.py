@@ -241,7 +241,7 @@ def test_only_a_file_of_the_right_size_is_mapped_and_no_link(tmp_path):
 
 
 def test_what_a_kill_left_is_removed_but_not_what_is_being_written(tmp_path):
-  path = tmp_path / "a.images"
+  path, other = tmp_path / "a.images", tmp_path / "b.images"
   code = """
 import pathlib, sys, time
 from experiments.host.files import write_chunks
@@ -257,9 +257,11 @@ write_chunks(pathlib.Path(sys.argv[1]), chunks())
       assert process.stdout.readline() == b"writing\n"
       (partial,) = tmp_path.iterdir()
       write_chunks(path, [b"whole"])
-      assert {*tmp_path.iterdir()} == {partial, path}
+      write_chunks(other, [b"whole"])
+      assert {*tmp_path.iterdir()} == {partial, path, other}
     finally:
       process.kill()
-  write_chunks(path, [b"again"])
-  assert [*tmp_path.iterdir()] == [path]
-  assert path.read_bytes() == b"again"
+  (tmp_path / ".c.npz.0.partial").touch()  # Written, without a lock, by `write_bytes`.
+  write_chunks(other, [b"again"])
+  assert {*tmp_path.iterdir()} == {path, other, tmp_path / ".c.npz.0.partial"}
+  assert other.read_bytes() == b"again"
