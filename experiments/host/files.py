@@ -63,11 +63,8 @@ def writing(path: pathlib.Path, folder: pathlib.Path | None = None) -> Iterator[
 def write_chunks(path: pathlib.Path, chunks: Iterable[bytes]) -> None:
   """Writes a file larger than memory atomically, chunk by chunk.
 
-  What killed processes have left in the folder, of files with the same ending, is removed first.
-
-  Args:
-    path: the file, with an ending for files that only this function writes.
-    chunks: what is in it.
+  What killed processes have left in the folder, of files with the same ending, is removed first: it
+  must be one for files that only this function writes.
 
   Raises:
     OSError: names the file.
