@@ -19,7 +19,7 @@ import time
 
 import jax
 
-from experiments.engine.opening import is_unused, read_recorded
+from experiments.engine.opening import check_outside, is_unused, read_recorded
 from experiments.engine.records import MetricsLine, Summary, TimingLine
 from experiments.host import checkpoints, files
 from experiments.host.checkpoints import Checkpoint, Logged
@@ -220,6 +220,7 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
   Raises:
     UserError: it is a file, holds other files, or another run.
   """
+  check_outside(path, settings)
   if is_unused(path, "run"):
     return
   (recorded,) = read_recorded(path / "config.json", "run")

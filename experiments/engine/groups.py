@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from experiments.engine.folder import RunFolder
 from experiments.engine.opening import (
   check_data,
+  check_outside,
   is_unused,
   locked,
   read_record,
@@ -153,6 +154,7 @@ def check_sweep_folder(path: pathlib.Path, runs: list[Settings], flags: dict) ->
     UserError: it is a file, holds other files, a sweep with members that these are not, lines at
       other steps, which would not compare, or a member that is beyond `steps`.
   """
+  check_outside(path, runs[0])
   if is_unused(path, "sweep"):
     return
   folder = SweepFolder(path)

@@ -42,6 +42,22 @@ def is_unused(path: pathlib.Path, kind: str) -> bool:
   return True
 
 
+def check_outside(path: pathlib.Path, settings: Settings) -> None:
+  """Refuses a place within the folder of images that a run trains on: its pictures would join them.
+
+  Raises:
+    UserError: it is there.
+  """
+  inside = settings.folder and path.resolve().is_relative_to(
+    pathlib.Path(settings.folder).resolve()
+  )
+  if inside:
+    raise UserError(
+      f"--workdir={path} is inside --folder={settings.folder}, whose images would become more: name"
+      " another --workdir"
+    )
+
+
 def _is_before_config(child: pathlib.Path) -> bool:
   """Whether it is what a start that was killed may leave before config.json."""
   return child.name == ".lock" or (is_partial(child) and child.name.startswith(".config.json."))

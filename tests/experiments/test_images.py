@@ -155,6 +155,7 @@ def test_refusals_name_the_flag_or_the_file(folder, tmp_path, capsys):
     ([f"--folder={folder}", f"--data_dir={tmp_path}"], "--data_dir does nothing with folder"),
     (["--dataset=cifar10"], "--size does nothing with --dataset=cifar10"),
     ([f"--folder={folder}", "--conditional=acgan", "--architecture=mlp"], "does nothing with mlp"),
+    ([f"--folder={tmp_path}"], "would become more"),
     ([f"--folder={folder}", "--size=18", "--architecture=infogan"], "multiples of 4, not 18 x 18"),
   ]:
     line = refused(capsys, f"--workdir={tmp_path / 'run'}", *arguments)
