@@ -99,10 +99,12 @@ def test_a_changed_image_is_an_error_that_names_the_file(tmp_path):
   make_windows(images, ROWS, 36, crcs=crcs)(0)
   crcs[5] ^= 1
   window = make_windows(images, ROWS, 4, crcs=crcs)
-  good = [make_windows(IMAGES, ROWS, 4)(i) for i in range(9)]
-  (bad,) = (i for i in range(9) if 5 in good[i][:, 0, 0, 0])
-  for i in [*range(9), bad, bad, *range(9)]:
-    if i == bad:
+  unchecked = make_windows(IMAGES, ROWS, 4)
+  good = [unchecked(i) for i in range(27)]
+  bad = [i for i in range(27) if 5 in good[i][:, 0, 0, 0]]
+  assert len(bad) == 3
+  for i in [*range(27), bad[0], bad[0], *range(27)]:
+    if i in bad:
       with pytest.raises(DataError, match=r"a\.images: damaged.*delete it and run again"):
         window(i)
     else:
