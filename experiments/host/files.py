@@ -63,8 +63,7 @@ def writing(path: pathlib.Path, folder: pathlib.Path | None = None) -> Iterator[
 def write_chunks(path: pathlib.Path, chunks: Iterable[bytes]) -> None:
   """Writes a file larger than memory atomically, chunk by chunk.
 
-  What killed processes have left in the folder, of files with the same ending, is removed first: it
-  must be one for files that only this function writes.
+  Its ending is for such files alone: what killed processes have left of them is removed first.
 
   Raises:
     OSError: names the file.

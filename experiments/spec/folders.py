@@ -92,6 +92,8 @@ def load(
   del n_classes  # The files say it.
   listing = listings.scan(folder, skip_corrupt=skip_corrupt)
   found = prepared.load(listing, size=sides_of(size), channels=channels, verify=not window)
+  if conditional:  # Images that cannot be decoded may have been the last of their class.
+    check_classes(folder, found.classes, found.labels, found.held_out)
   rows = {held_out: np.flatnonzero(found.held_out == held_out) for held_out in (False, True)}
   # The files stand class by class.
   order = np.random.default_rng(0).permutation(len(rows[True]))
