@@ -80,16 +80,16 @@ def main(flag_values: flags.FlagValues) -> None:
   if budget and flag_values["steps"].present:
     raise UserError("--steps does nothing with --budget_seconds: leave one of them out")
   choices = reading.read_choices(flag_values)
-  n_members = Grid(flag_values.dataset, choices, 1).size * flag_values.seeds
-  if n_members > _MOST:
-    raise UserError(f"these lists make {n_members} members, more than {_MOST:,}: name fewer values")
-  if n_members > _MANY and not flag_values.yes:
-    raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
 
   def path_of(dataset):
     return pathlib.Path(flag_values.workdir or f"runs/sweep-{dataset}").expanduser()
 
   name = reading.choose_dataset(flag_values, lambda name: recorded_dataset(path_of(name), "sweep"))
+  n_members = Grid(name, choices, 1).size * flag_values.seeds
+  if n_members > _MOST:
+    raise UserError(f"these lists make {n_members} members, more than {_MOST:,}: name fewer values")
+  if n_members > _MANY and not flag_values.yes:
+    raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
   if flag_values.steps is None:
     flag_values.steps = max(map(default_steps, Grid(name, choices, 1).settings([0])))
   path, flags_given = path_of(name), flag_values.flag_values_dict()

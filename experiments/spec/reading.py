@@ -28,7 +28,7 @@ def choose_dataset(
     UserError: --folder and another data set were given, or neither.
   """
   own = "folder" in flag_values and flag_values["folder"].present
-  if own and flag_values["dataset"].present and flag_values.dataset != "folder":
+  if own and flag_values.dataset not in (None, "auto", "folder"):
     raise UserError(f"--folder does nothing with --dataset={flag_values.dataset}: leave one out")
   if own:
     return "folder"

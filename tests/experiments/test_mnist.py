@@ -17,7 +17,7 @@ from PIL import Image
 from experiments import mnist
 from experiments.host import checkpoints
 from experiments.host.files import read_lines
-from experiments.spec import datasets, flags
+from experiments.spec import datasets, reading
 from wgan_jax.data.images import is_prepared
 
 ROOT = pathlib.Path(mnist.__file__).parents[1]
@@ -206,7 +206,7 @@ BAD = [
   (["--penalty=spectral"], "--penalty"),
   (["--loss=vae"], "--loss"),
   (["--dataset=cifar"], "--dataset"),
-  (["--architecture=resnet"], "--architecture"),
+  (["--architecture=vgg"], "--architecture"),
   (["--optimizer=sgd"], "--optimizer"),
   (["--steps=0"], "--steps"),
   (["--steps=-5"], "--steps"),
@@ -290,7 +290,7 @@ def test_one_process_at_a_time(tmp_path, capsys, finished):
 
 
 def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, capsys):
-  monkeypatch.setattr(flags, "resolve_auto", lambda data_dir: "digits")
+  monkeypatch.setattr(reading, "resolve_auto", lambda data_dir: "digits")
   monkeypatch.chdir(tmp_path)
   tiny = [argument for argument in TINY if not argument.startswith("--dataset")]
   assert launch(mnist, *tiny, "--steps=2", "--seed=3") == 0
@@ -303,7 +303,7 @@ def test_auto_without_network_warns_and_names_the_digits(tmp_path, monkeypatch, 
   assert "digits: 1500 training images, 297 held out" in printed.out
 
   # A run keeps the data set it has, whatever auto would choose by now.
-  monkeypatch.setattr(flags, "resolve_auto", lambda data_dir: "mnist")
+  monkeypatch.setattr(reading, "resolve_auto", lambda data_dir: "mnist")
   assert train(workdir, "--dataset=auto", "--steps=3", "--seed=3") == 0
   assert launch(mnist, *tiny, "--steps=4", "--seed=3") == 0
   assert list((tmp_path / "runs").iterdir()) == [workdir]

@@ -9,17 +9,17 @@ from absl import flags as absl_flags
 from helpers.attacking import SURVIVED, TRACEBACK, WRONG, contents, launched
 from helpers.launching import copy_run
 
-from experiments import benchmark, evaluate, mnist, reproduce, sample, sweep, toy
+from experiments import benchmark, evaluate, images, mnist, reproduce, sample, sweep, toy
 from experiments.engine import start
 from experiments.engine.folder import RunFolder
 from experiments.host.environment import describe_environment
-from experiments.spec import flags as shared_flags
+from experiments.spec import reading
 from experiments.speed.rows import Row
 
 pytestmark = pytest.mark.campaign
 
 N = 1500  # Of each launcher.
-LAUNCHERS = [mnist, toy, sweep, sample, evaluate, reproduce, benchmark]
+LAUNCHERS = [mnist, images, toy, sweep, sample, evaluate, reproduce, benchmark]
 
 _HOSTILE = [
   "", " ", "0", "-1", "1", "2", "1e400", "-1e400", "nan", "inf", "1e-320", "0x10", "1_000",
@@ -60,7 +60,7 @@ def stopping(monkeypatch, tmp_path):
   described = describe_environment()
   for module in (start, sweep, reproduce, benchmark):
     monkeypatch.setattr(module, "describe_environment", lambda: described)
-  monkeypatch.setattr(shared_flags, "resolve_auto", lambda data_dir: "digits")
+  monkeypatch.setattr(reading, "resolve_auto", lambda data_dir: "digits")
   monkeypatch.setattr(start.Settings, "load", begun)
   monkeypatch.setattr(sweep, "make_loader", begun)
   monkeypatch.setattr(RunFolder, "restore", restore_once)

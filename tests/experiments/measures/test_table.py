@@ -99,7 +99,7 @@ def test_every_row_applies_to_some_run():
       *((loss, "none", "swiss_roll") for loss in LOSSES),
     ]
   ]
-  runs.append(runs[0]._replace(networks=networks._replace(n_classes=2)))
+  runs.append(runs[0]._replace(labels=np.zeros(1, int)))
   steps = [dict.fromkeys(Info._fields, 1.0)]
   found = {name for run in runs for name in summarise(steps, run.config)}
   found |= {row.name for run in runs for row in measured_rows(run)}
