@@ -282,6 +282,7 @@ def test_flags_that_do_nothing_are_refused(tmp_path, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.campaign
 def test_a_critic_that_does_not_list_its_layers_is_trained_and_measured(tmp_path, monkeypatch):
   row = ARCHITECTURES["mlp"]
 

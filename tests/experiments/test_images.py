@@ -114,6 +114,7 @@ def test_a_class_is_drawn_by_name_or_number(run, tmp_path, capsys):
   assert capsys.readouterr().err == "error: --class=bird is none of 0 to 1, nor of cat, dog\n"
 
 
+@pytest.mark.campaign
 def test_the_share_of_the_class_asked_for_has_a_ceiling(run, tmp_path, capsys):
   copy = shutil.copytree(run, tmp_path / "run")
   assert launch(evaluate, f"--workdir={copy}", "--n=40") == 0

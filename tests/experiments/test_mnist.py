@@ -324,9 +324,8 @@ def test_tensorboard_missing_says_what_to_install(tmp_path, monkeypatch, capsys)
   assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-  "dataset", ["mnist", pytest.param("stacked_mnist", marks=pytest.mark.campaign)]
-)
+@pytest.mark.campaign
+@pytest.mark.parametrize("dataset", ["mnist", "stacked_mnist"])
 def test_real_mnist(dataset, tmp_path, capsys):
   data_dir = os.environ.get("TFDS_DATA_DIR")
   if not data_dir or not os.path.isdir(data_dir) or not is_prepared("mnist", data_dir):

@@ -64,7 +64,7 @@ def test_results_are_the_members_own(finished):
 @pytest.mark.parametrize(
   ("name", "method"),
   [
-    ("digits-wasserstein-clip-seed1", ["--penalty=clip"]),
+    pytest.param("digits-wasserstein-clip-seed1", ["--penalty=clip"], marks=pytest.mark.campaign),
     ("digits-wasserstein-gp-seed0", ["--penalty=gp", "--lambda_gp=1"]),
   ],
 )
@@ -103,6 +103,7 @@ def test_fewer_steps_than_there_are_is_said(finished, capsys):
   assert "is at step 11 already: --steps=5 asks for less" in capsys.readouterr().err
 
 
+@pytest.mark.campaign
 def test_the_plan_is_printed_and_nothing_written(tmp_path, capsys):
   path = tmp_path / "sweep"
   assert train_sweep(path, "--dry_run", "--seeds=3") == 0
@@ -126,6 +127,7 @@ def test_members_are_laid_over_all_cores(tmp_path):
   assert f"1 members on cpu, {len(os.sched_getaffinity(0))} x cpu" in done.stdout
 
 
+@pytest.mark.campaign
 def test_a_budget_gives_each_program_its_own_steps(tmp_path, monkeypatch, capsys):
   path, arguments = tmp_path / "sweep", ["--penalty=gp", "--width=4,5", "--schedule=linear"]
   arguments.append("--budget_seconds=9")

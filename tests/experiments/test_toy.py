@@ -95,6 +95,7 @@ def test_every_data_set_is_trained_on(tmp_path, arguments):
   assert ("n_modes" in last) == (arguments[0] in ("--dataset=grid", "--dataset=ring"))
 
 
+@pytest.mark.campaign
 def test_a_fixed_generator_stays_as_it_starts(tmp_path):
   path = tmp_path / "run"
   assert train(path, "--steps=8", "--fixed_generator") == 0

@@ -64,17 +64,14 @@ def digits(networks):
   return images[:, 10:18, 10:18] if networks == "tiny_mlp" else images
 
 
-# Each choice once in the short suite.
 CASES = [
   ("tiny_mlp", "gp", "map"),
-  pytest.param("tiny_mlp", "clip", "vmap", marks=pytest.mark.campaign),
-]
-CASES += [
-  pytest.param(*case, marks=pytest.mark.campaign)
-  for case in itertools.product(("mlp", "dcgan"), ("gp", "clip"), BATCHING)
+  ("tiny_mlp", "clip", "vmap"),
+  *itertools.product(("mlp", "dcgan"), ("gp", "clip"), BATCHING),
 ]
 
 
+@pytest.mark.campaign  # The short suite compares launches: tests/experiments/test_sweep.py.
 @pytest.mark.parametrize(("networks", "penalty", "batching"), CASES)
 def test_a_member_is_the_run_alone(networks, penalty, batching):
   """After 20 steps from (seed, hyperparameters); and one more step, from states that are equal."""
@@ -110,10 +107,8 @@ def test_a_member_is_the_run_alone(networks, penalty, batching):
     assert largest_difference(gradients(member(members.state, i)), gradients(solo)) < 1e-5
 
 
-@pytest.mark.parametrize(
-  "networks",
-  ["tiny_mlp", *(pytest.param(name, marks=pytest.mark.campaign) for name in ("mlp", "dcgan"))],
-)
+@pytest.mark.campaign
+@pytest.mark.parametrize("networks", ["tiny_mlp", "mlp", "dcgan"])
 def test_a_vmapped_member_is_the_run_alone_but_for_rounding(networks):
   """In float64 nothing that a step amplifies is large enough to be seen."""
   with jax.enable_x64(True):
@@ -178,7 +173,7 @@ def test_a_diverged_member_leaves_its_neighbours_bytes_alone(batching, devices):
   assert bits(member(with_one, 2)) != bits(member(without, 2))
 
 
-@pytest.mark.parametrize("batching", BATCHING)
+@pytest.mark.parametrize("batching", ["map", pytest.param("vmap", marks=pytest.mark.campaign)])
 def test_a_diverged_member_keeps_its_last_finite_state_for_good(batching):
   """Data that turn infinite at step 3, and finite again at step 5."""
 

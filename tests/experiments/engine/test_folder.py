@@ -47,6 +47,7 @@ def test_a_flipped_bit_in_a_line_is_refused(run, capsys):
   assert results(run) == results(whole)
 
 
+@pytest.mark.campaign
 def test_a_flipped_bit_in_a_member_of_a_sweep_is_refused(tmp_path, capsys):
   method = ("--penalty=clip", "--clip_value=0.01,0.1")
   path = copy_sweep(tmp_path / "sweep", *method, "--steps=6")

@@ -68,6 +68,7 @@ def test_native_convolutions_are_those_of_xla():
   assert traced().count(" conv_general_dilated") == 0
 
 
+@pytest.mark.campaign
 def test_native_steps_have_none_of_the_matrix_products(monkeypatch):
   bind, bound = primitive._bind, []
 
