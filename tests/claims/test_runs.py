@@ -9,7 +9,7 @@ from experiments.claims.lab import Lab
 from experiments.host.environment import describe_environment
 
 # Nothing is trained; points with networks of the claim's own; settings of images that flags have.
-SHORT = ("parallel_lines", "earth_movers_distance", "weight_clipping", "whole_objective")
+SHORT = ("parallel_lines", "earth_movers_distance", "whole_objective")
 LONG = sorted(set(find_names()) - {*SHORT, "batch_norm_critic"})
 
 

@@ -209,6 +209,7 @@ def test_points_of_a_perfect_sampler(tmp_path):
   assert (tmp_path / "out" / "evaluation.png").exists()
 
 
+@pytest.mark.campaign
 def test_a_run_of_points(tmp_path):
   run = tmp_path / "run"
   arguments = ["--dataset=two_gaussians", "--steps=1", "--width=4", "--depth=1", "--penalty=clip"]

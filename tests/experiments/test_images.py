@@ -72,6 +72,7 @@ def test_a_resumed_run_has_the_windows_of_one_that_never_stopped(run, folder, tm
   assert {name: lines[name] for name in results(run)} == results(run)
 
 
+@pytest.mark.campaign
 def test_a_member_of_a_sweep_has_the_windows_of_the_run_alone(run, folder, tmp_path):
   options = ["--conditional=projection", "--window=12", "--steps=8", "--seeds=2"]
   options += [f"--folder={folder}", f"--workdir={tmp_path}", "--members_at_once=2"]
@@ -162,7 +163,8 @@ def test_refusals_name_the_flag_or_the_file(folder, tmp_path, capsys):
     line = refused(capsys, f"--workdir={tmp_path / 'run'}", *arguments)
     assert words in line, arguments
     assert not (tmp_path / "run").exists()
-  assert train(broken, tmp_path / "run", "--steps=1", "--skip_corrupt") == 0
+  arguments = ("--steps=1", "--skip_corrupt", "--architecture=mlp")
+  assert train(broken, tmp_path / "run", *arguments) == 0
   assert "1 files left out" in capsys.readouterr().out
   for size in ("15", "16,129", "x", "16x", "1e2"):
     assert launch(images, f"--folder={folder}", f"--size={size}") != 0

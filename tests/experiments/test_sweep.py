@@ -183,6 +183,7 @@ def test_a_budget_too_short_for_a_line_is_refused(tmp_path, monkeypatch, capsys)
   assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.campaign
 def test_many_members_with_yes_are_planned(tmp_path, capsys):
   arguments = ("--penalty=none", "--seeds=1500", "--yes", "--dry_run")
   assert train_sweep(tmp_path / "sweep", *arguments) == 0

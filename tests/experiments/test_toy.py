@@ -68,10 +68,10 @@ def test_points_are_sampled(ring, tmp_path, capsys):
   "arguments",
   [
     ("--dataset=two_gaussians", "--penalty=gp_one_sided"),
-    ("--dataset=ring", "--fixed_generator", "--loss=nonsaturating", "--penalty=none"),
     *[
       pytest.param(arguments, marks=pytest.mark.campaign)
       for arguments in [
+        ("--dataset=ring", "--fixed_generator", "--loss=nonsaturating", "--penalty=none"),
         ("--dataset=grid", "--loss=minimax", "--penalty=none"),
         ("--dataset=swiss_roll", "--penalty=clip"),
         ("--dataset=funnels", "--n_funnels=16", "--data_seed=1"),

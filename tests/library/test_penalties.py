@@ -25,7 +25,7 @@ def half_square(x):
 
 
 class ClosedFormsTest(parameterized.TestCase):
-  @chex.variants(with_jit=True, without_jit=True)
+  @chex.variants(with_jit=True)
   def test_linear_critic(self):
     """c(x) = <w, x>: (|w| - 1)^2 for any data and batch, which a mean before would shrink."""
     w = jax.random.normal(KEY, (4, 3, 2))
@@ -37,7 +37,7 @@ class ClosedFormsTest(parameterized.TestCase):
       )(real, fake)
       chex.assert_trees_all_close(penalty, expected, rtol=1e-5)
 
-  @chex.variants(with_jit=True, without_jit=True)
+  @chex.variants(with_jit=True)
   def test_norms_are_per_sample_over_all_entries(self):
     """real == fake of norms 1 and 3: E (0, 4) = 2, not (sqrt 10 - 1)^2 of the whole batch."""
     x = jnp.stack([jnp.full((2, 2, 1), 0.5), jnp.full((2, 2, 1), 1.5)])
@@ -46,7 +46,7 @@ class ClosedFormsTest(parameterized.TestCase):
     penalty = self.variant(lambda x: wgan_jax.gradient_penalty(KEY, half_square, x, x))(x)
     chex.assert_trees_all_close(penalty, 2.0, rtol=1e-6)
 
-  @chex.variants(with_jit=True, without_jit=True)
+  @chex.variants(with_jit=True)
   def test_penalize(self):
     norms = jnp.array([0.0, 1.0, 3.0])
     penalize = self.variant(wgan_jax.penalize, static_argnames="one_sided")
@@ -55,7 +55,7 @@ class ClosedFormsTest(parameterized.TestCase):
     chex.assert_trees_all_close(penalize(norms, target=0.0), 10 / 3)
     chex.assert_trees_all_close(penalize(norms, target=2.0, one_sided=True), 1 / 3)
 
-  @chex.variants(with_jit=True, without_jit=True)
+  @chex.variants(with_jit=True)
   def test_flat_critic(self):
     """The norm's gradient at zero: penalty 1, and a finite gradient for the parameters."""
     x = jax.random.normal(KEY, (5, 3))

@@ -156,7 +156,7 @@ def rates(*values):
   return jax.random.split(jax.random.key(2), len(values)), hparams
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.campaign)])
 @pytest.mark.parametrize("batching", BATCHING)
 def test_a_diverged_member_leaves_its_neighbours_bytes_alone(batching, devices):
   sweep = tiny_sweep(batching, devices)

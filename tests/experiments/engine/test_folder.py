@@ -82,6 +82,7 @@ def test_a_line_that_is_lost_is_said_and_one_that_is_other_is_refused(run, capsy
   assert "lacks lines, 3 were written: they are lost" in capsys.readouterr().err
 
 
+@pytest.mark.campaign
 def test_a_finished_member_with_a_flipped_bit_is_not_reported(tmp_path, capsys):
   path = copy_sweep(tmp_path / "sweep", "--steps=6")
   metrics = next(path.glob("members/*/metrics.jsonl"))
