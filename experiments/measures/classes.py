@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 
 import jax
@@ -19,6 +20,7 @@ from wgan_jax.modes import class_statistics, stacked_class
 from wgan_jax.networks.classifier import classify, features
 
 N_FEATURES_OF = 2000  # Samples, and held-out images, whose features are compared.
+LEAST_HELD_OUT = 4  # A neighbourhood has three neighbours.
 _SURE = 0.9  # A classifier is sure of a class from this probability on.
 _NEAR = 0.95  # The share of held-out images that are near the others.
 _N_STACKED = 26_000  # Samples for 1,000 modes, as published tables have it.
@@ -107,9 +109,20 @@ def class_agreement(predicted: np.ndarray, asked: np.ndarray) -> float:
 
 
 def load_classifier_measures(dataset: Dataset) -> "ClassifierMeasures | None":
-  """The classifier's measures of a data set of images with classes; None for others."""
-  has_classes = dataset.images is not None and dataset.images.train_labels is not None
-  return ClassifierMeasures(dataset) if has_classes else None
+  """The classifier's measures of a data set of images with classes; None for others.
+
+  It is None, with a warning, where too few images are held out to be compared with.
+  """
+  if dataset.images is None or dataset.images.train_labels is None:
+    return None
+  if len(dataset.images.test_images) < LEAST_HELD_OUT:
+    print(
+      f"warning: {dataset.name}: fewer than {LEAST_HELD_OUT} images are held out: there are no"
+      " measures by a classifier",
+      file=sys.stderr,
+    )
+    return None
+  return ClassifierMeasures(dataset)
 
 
 class ClassifierMeasures:

@@ -91,6 +91,12 @@ def load_features(path: pathlib.Path, dataset: Dataset) -> FeatureFile:
   content = read_content(path, flag)
   sha256 = hashlib.sha256(content).hexdigest()
   if path.suffix != ".npz":
+    n = min(len(dataset.images.train_images), len(dataset.images.test_images))
+    if n < LEAST:
+      raise UserError(
+        f"{flag}: {dataset.name} has only {n} images to compare with, to train on or held out: give"
+        f" at least {LEAST}"
+      )
     n_features, extract = _read_function(content, dataset.sample_shape, flag)
     return FeatureFile(path.name, sha256, n_features, extract, {})
   arrays = {name: read_array(content, name, flag) for name in ("samples", "data")}

@@ -106,6 +106,8 @@ def test_commands_parse(command):
   assert flag_values([module, *arguments])[1:] == []
   if module == "experiments.mnist":
     read_settings(flag_values, "mnist")
+  if module == "experiments.images" and flag_values.dataset:
+    read_settings(flag_values, flag_values.dataset)
   if module == "experiments.toy":
     read_settings(flag_values, flag_values.dataset)
   if module == "experiments.sweep":

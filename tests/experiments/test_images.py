@@ -169,3 +169,16 @@ def test_refusals_name_the_flag_or_the_file(folder, tmp_path, capsys):
   for size in ("15", "16,129", "x", "16x", "1e2"):
     assert launch(images, f"--folder={folder}", f"--size={size}") != 0
     assert "size" in capsys.readouterr().err
+
+
+def test_a_few_images_are_measured_without_a_classifier(folder, tmp_path, capsys):
+  few = tmp_path / "few"
+  for path in [*(folder / "cat").glob("1.*"), *(folder / "dog").glob("[02].*")]:
+    (few / path.parent.name).mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, few / path.parent.name)
+  options = ("--steps=3", "--slow_every=3", "--architecture=mlp")
+  assert train(few, tmp_path / "run", *options) == 0
+  assert "fewer than 4 images are held out" in capsys.readouterr().err
+  (line,) = read_lines(tmp_path / "run" / "metrics.jsonl")
+  assert "exact_wasserstein" in line
+  assert "frechet" not in line
