@@ -132,7 +132,10 @@ class RunFolder:
   def check_saved_lines(self) -> None:
     """Checks the lines that the newest checkpoint knows; raises UserError for damaged ones."""
     for logged in checkpoints.logged(self.checkpoints):
-      self.check_lines(logged, warn=False)
+      try:
+        self.check_lines(logged, warn=False)
+      except UserError as error:
+        raise UserError(f"{error}; or the newest of {self.checkpoints} is damaged") from error
 
   def rewind(self, step: int, n_pending: int, logged: Logged | None) -> None:
     """Makes the folder what it was when the checkpoint of `step` was saved.
@@ -232,6 +235,6 @@ def check_folder(path: pathlib.Path, settings: Settings) -> None:
   ]
   if differ:
     raise UserError(
-      f"--workdir={path} holds another run, which differs in {', '.join(differ)}: agree with it or"
-      " name another folder"
+      f"--workdir={path} holds another run, whose config.json differs in {', '.join(differ)}: agree"
+      " with it or name another folder"
     )
