@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 
 from experiments.engine.folder import RunFolder
 from experiments.engine.opening import (
-  check_data,
   check_outside,
   is_unused,
   locked,
@@ -205,13 +204,11 @@ def open_sweep(
     for run in runs if folder.read_group() is None else ():
       folder.member(run).check_saved_lines()  # Before anything is written.
     digest = dataset.digest()
-    if folder.config.exists():
-      check_data(folder.config, digest, dataset.changed)
     record = {"members": [dataclasses.asdict(run) for run in runs], "flags": flags}
-    write_record(folder.config, record, digest, environment)
+    write_record(folder.config, record, digest, environment, changed=dataset.changed)
     for run in runs:
       member = folder.member(run)
       member.samples.mkdir(parents=True, exist_ok=True)
-      own = {"settings": dataclasses.asdict(run), "flags": flags}
+      own = {"settings": dataclasses.asdict(run), "flags": flags} | dataset.named_classes()
       write_record(member.config, own, digest, environment, warn=False)
     yield folder

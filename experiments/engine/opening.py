@@ -154,7 +154,13 @@ def locked(path: pathlib.Path) -> Iterator[None]:
 
 
 def write_record(
-  path: pathlib.Path, record: dict, data_sha256: str, environment: dict, *, warn: bool = True
+  path: pathlib.Path,
+  record: dict,
+  data_sha256: str,
+  environment: dict,
+  *,
+  warn: bool = True,
+  changed: Callable[[str], str] = lambda sha256: "",
 ) -> None:
   """Writes a config.json: what is recorded, the data, and each environment that had a part.
 
@@ -163,6 +169,7 @@ def write_record(
     record: settings or members, and flags.
     environment: `describe_environment()`.
     warn: whether to warn that the environment changed since the last start.
+    changed: as in `check_data`.
 
   Raises:
     UserError: the file that is there is damaged, or of other data.
@@ -174,15 +181,15 @@ def write_record(
     record["environment"], record["resumed_in"] = earlier["environment"], earlier["resumed_in"]
     last = [record["environment"], *record["resumed_in"]][-1]
     # A name that an earlier version did not record is not known to have changed.
-    changed = [
+    differ = [
       name for name in environment if environment[name] != last.get(name, environment[name])
     ]
-    check_data(path, data_sha256)
-    if changed:
+    check_data(path, data_sha256, changed)
+    if differ:
       record["resumed_in"].append(environment)
       if warn:
         print(
-          f"warning: {', '.join(changed)} changed since the run was started: it goes on, but"
+          f"warning: {', '.join(differ)} changed since the run was started: it goes on, but"
           " perhaps not bit for bit as it would have",
           file=sys.stderr,
         )

@@ -11,7 +11,7 @@ from experiments.engine.display import Display
 from experiments.engine.engine import Engine
 from experiments.engine.folder import RunFolder, check_folder
 from experiments.engine.loop import Intervals, train
-from experiments.engine.opening import check_data, locked, write_record
+from experiments.engine.opening import locked, write_record
 from experiments.engine.places import RunPlace
 from experiments.host import checkpoints
 from experiments.host.environment import describe_environment, use_compilation_cache
@@ -52,12 +52,9 @@ def start(
   with locked(path):
     check_folder(path, settings)  # Another process may have begun a run in the meantime.
     folder.check_saved_lines()  # Before anything is written.
-    if folder.config.exists():
-      check_data(folder.config, dataset.digest(), dataset.changed)
     record = {"settings": dataclasses.asdict(settings), "flags": flag_values.flag_values_dict()}
-    if dataset.images is not None and dataset.images.classes:
-      record["classes"] = list(dataset.images.classes)
-    write_record(folder.config, record, dataset.digest(), environment)
+    record |= dataset.named_classes()
+    write_record(folder.config, record, dataset.digest(), environment, changed=dataset.changed)
     print(f"run folder {path}")
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     print(f"{settings.title}: {dataset.description}")

@@ -86,6 +86,11 @@ class Dataset(NamedTuple):
     """Bytes that the data take on a device."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves((self.train, self.held_out)))
 
+  def named_classes(self) -> dict[str, list[str]]:
+    """What a config.json says of the classes, to draw samples of one by its name."""
+    classes = () if self.images is None else self.images.classes
+    return {"classes": list(classes)} if classes else {}
+
   def digest(self) -> str:
     """SHA-256 of all pixels, or of a folder's files.
 

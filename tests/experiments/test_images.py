@@ -79,6 +79,7 @@ def test_a_member_of_a_sweep_has_the_windows_of_the_run_alone(run, folder, tmp_p
   small = [each for each in SMALL if not each.startswith("--sample")]
   assert launch(sweep, *small, *options, "--architecture=dcgan", "--batching=map") == 0
   (member,) = (tmp_path / "members").glob("*-seed0-*")
+  assert json.loads((member / "config.json").read_text())["classes"] == ["cat", "dog"]
   assert final_state(member)[1] == final_state(run)[1]
 
 
