@@ -20,7 +20,7 @@ from wgan_jax.modes import class_statistics, stacked_class
 from wgan_jax.networks.classifier import classify, features
 
 N_FEATURES_OF = 2000  # Samples, and held-out images, whose features are compared.
-LEAST_HELD_OUT = 4  # A neighbourhood has three neighbours.
+LEAST = 4  # A neighbourhood has three neighbours.
 _SURE = 0.9  # A classifier is sure of a class from this probability on.
 _NEAR = 0.95  # The share of held-out images that are near the others.
 _N_STACKED = 26_000  # Samples for 1,000 modes, as published tables have it.
@@ -115,9 +115,9 @@ def load_classifier_measures(dataset: Dataset) -> "ClassifierMeasures | None":
   """
   if dataset.images is None or dataset.images.train_labels is None:
     return None
-  if len(dataset.images.test_images) < LEAST_HELD_OUT:
+  if len(dataset.images.test_images) < LEAST:
     print(
-      f"warning: {dataset.name}: fewer than {LEAST_HELD_OUT} images are held out: there are no"
+      f"warning: {dataset.name}: fewer than {LEAST} images are held out: there are no"
       " measures by a classifier",
       file=sys.stderr,
     )

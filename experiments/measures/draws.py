@@ -1,7 +1,7 @@
 """Draws from a state: samples, the keys of measurements, and what a picture shows."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,17 +62,10 @@ def generate_batches(
 
 
 def generate_many(
-  networks: Pair,
-  state: State,
-  key: jax.Array,
-  n: int,
-  transform: Callable[[jax.Array], jax.Array] = lambda samples: samples,
-  averaged: bool = True,
-  labels: np.ndarray | None = None,
+  networks: Pair, state: State, key: jax.Array, n: int, **options: Any
 ) -> np.ndarray:
-  """The samples of all batches of `generate_batches`, together."""
-  draw = generate_batches(networks, state, key, n, transform, averaged, labels=labels)
-  return np.concatenate(list(draw))
+  """The samples of all batches of `generate_batches`, of the same options, together."""
+  return np.concatenate(list(generate_batches(networks, state, key, n, **options)))
 
 
 def measuring_keys(state: State) -> dict[str, jax.Array]:

@@ -14,7 +14,7 @@ import numpy as np
 from experiments.engine.program import quick_compile_options
 from experiments.host.errors import UserError
 from experiments.host.files import read_bytes
-from experiments.measures.classes import ClassifierMeasures, classified
+from experiments.measures.classes import LEAST, ClassifierMeasures, classified
 from experiments.measures.critics import has_layers
 from experiments.measures.lines import measured_rows, on_device, on_host
 from experiments.measures.rows import SAMPLES, Measure, Run, View
@@ -25,7 +25,6 @@ from wgan_jax.data.images import to_unit
 from wgan_jax.diagnostics import activation_gradient_norms
 from wgan_jax.types import Pair, State
 
-LEAST = 4  # A neighbourhood has three neighbours.
 _MOST_BYTES = 4 * 10**9  # A small file may claim, or unpack to, more than there is memory.
 _LARGEST = 1e30  # Larger points have distances that float32 does not hold.
 N_EXACT = 2000  # Samples of each side in a distance: the exact one's time grows with the cube.
