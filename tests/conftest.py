@@ -4,6 +4,7 @@ import importlib.util
 import os
 
 # Two devices, so that a sharded computation can be compared with one on a single device.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # Workers share an accelerator.
 os.environ["XLA_FLAGS"] = (
   os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 )
@@ -12,6 +13,8 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+if jax.default_backend() != "cpu":  # Tolerances are those of float32.
+  jax.config.update("jax_default_matmul_precision", "float32")
 HAS_POT = importlib.util.find_spec("ot") is not None
 
 

@@ -3,11 +3,14 @@
 Each runs the main job, `python -m experiments.mnist --dataset=digits`, in a temporary folder.
 """
 
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from experiments.host import files
 from experiments.host.errors import UserError
@@ -57,6 +60,35 @@ def host_share(rounds: int) -> Measurement:
     return share_of_host(files.read_lines(run / "timing.jsonl"))
 
 
+def repeat(choices: dict, xla_flags: dict[str, str]) -> dict[str, bool]:
+  """Runs a command twice for each of several XLA flags; tells which wrote equal metrics.
+
+  The pairs run at the same time. As by default, the second of a pair loads the first one's program
+  from the compilation cache.
+
+  Args:
+    choices: flags of the main job.
+    xla_flags: what is added to XLA_FLAGS, by name.
+  """
+  arguments = [f"--{name}={value}" for name, value in choices.items()]
+
+  def is_equal(flags):
+    # Two processes share the device: neither may take all of its memory.
+    environment = {
+      "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip(),
+      "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+      runs = [pathlib.Path(folder) / name for name in ("first", "second")]
+      for run in runs:
+        _train(run, *arguments, cache=f"{folder}/cache", environment=environment)
+      first, second = (files.read_bytes(run / "metrics.jsonl") for run in runs)
+    return first == second
+
+  with ThreadPoolExecutor() as pool:
+    return dict(zip(xla_flags, pool.map(is_equal, xla_flags.values()), strict=True))
+
+
 def share_of_host(lines: list[dict]) -> Measurement:
   """Host share computed from timing.jsonl, without the first 1,000 steps.
 
@@ -69,12 +101,15 @@ def share_of_host(lines: list[dict]) -> Measurement:
   return Measurement(MedianRange.of([100 * share]), "% of the run", seconds)
 
 
-def _train(run: pathlib.Path, *arguments: str, cache: str = "none") -> int:
+def _train(
+  run: pathlib.Path, *arguments: str, cache: str = "none", environment: Mapping[str, str] = {}
+) -> int:
   """Trains in a process of its own; returns the most bytes that the process held."""
   command = [sys.executable, "-m", "experiments.mnist", "--dataset=digits", f"--workdir={run}"]
   command += [f"--compilation_cache={cache}", *arguments]
   measured = [sys.executable, "-c", _PEAK, *command]
-  done = subprocess.run(measured, capture_output=True, text=True, check=False)
+  environment = os.environ | environment
+  done = subprocess.run(measured, capture_output=True, text=True, check=False, env=environment)
   if done.returncode:
     raise UserError(f"{' '.join(command)}: failed: {done.stderr[-300:]}")
   return int(done.stdout.split()[-1]) * (1 if sys.platform == "darwin" else 1024)

@@ -52,6 +52,7 @@ def make_step(
   average: nn.Module | None,
   sample_real: Callable[[], Tensor],
   settings: Settings,
+  capturable: bool = False,
 ) -> Callable[[], None]:
   """Builds `step()`: n_critic critic updates, one generator update, one of its moving average.
 
@@ -61,11 +62,14 @@ def make_step(
     average: as the generator at the start, its moving average then; None for none.
     sample_real: draws a batch in the critic's memory layout.
     settings: of a gradient penalty run with Adam.
+    capturable: whether a CUDA graph is to hold the step.
   """
   hparams, batch_size = jax.tree.map(float, settings.hparams()), settings.batch_size
   device, latent_dim = next(critic.parameters()).device, settings.networks().latent_dim
   betas = hparams.beta1, hparams.beta2
-  adam = functools.partial(torch.optim.Adam, lr=hparams.learning_rate, betas=betas, fused=True)
+  adam = functools.partial(
+    torch.optim.Adam, lr=hparams.learning_rate, betas=betas, fused=True, capturable=capturable
+  )
   decay = 0.5 ** (batch_size / hparams.ema_half_life) if average is not None else 0.0
   critic_optimizer, generator_optimizer = adam(critic.parameters()), adam(generator.parameters())
 
@@ -99,14 +103,18 @@ def floats(module: nn.Module) -> list[Tensor]:
   return [leaf for leaf in module.state_dict().values() if leaf.is_floating_point()]
 
 
-def make_ways(settings: Settings, dataset: Dataset, n_steps: int, device: str) -> dict[str, Way]:
+def make_ways(
+  settings: Settings, dataset: Dataset, n_steps: int, device: str, *, graphs: bool = False
+) -> dict[str, Way]:
   """Builds a gradient penalty run to be timed, for images one in each memory layout, by name.
 
-  Each turn does `n_steps` steps on `device`, "cpu" or "cuda".
+  Each turn does `n_steps` steps on `device`, "cpu" or "cuda". With `graphs` a step is one CUDA
+  graph, captured here: the kernels of the eager step, launched together.
   """
 
   def way(networks, sample_real):
-    step = make_step(*networks, sample_real, settings)
+    step = make_step(*networks, sample_real, settings, capturable=graphs)
+    step = _capture(step) if graphs else step
     return Way(lambda: _train(step, n_steps, device), n_steps)
 
   _use_tensor_cores(device)
@@ -150,6 +158,20 @@ def make_runner(settings: Settings, dataset: Dataset, device: str, start: State)
     return images.permute(0, 2, 3, 1).cpu().numpy()
 
   return Runner(lambda n_steps: _train(step, n_steps, device), sample)
+
+
+def _capture(step):
+  """Records a step as a CUDA graph and returns what launches it."""
+  stream = torch.cuda.Stream()
+  stream.wait_stream(torch.cuda.current_stream())
+  with torch.cuda.stream(stream):  # The first steps allocate and choose: a graph holds neither.
+    for _ in range(3):
+      step()
+  torch.cuda.current_stream().wait_stream(stream)
+  graph = torch.cuda.CUDAGraph()
+  with torch.cuda.graph(graph):
+    step()
+  return graph.replay
 
 
 def _use_tensor_cores(device):

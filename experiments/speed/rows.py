@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from experiments.spec.presets import PLAIN_DCGAN
-from experiments.speed import comparisons, processes, quality
+from experiments.speed import accelerator, comparisons, processes, quality
 from experiments.speed.steps import settings_of
 from experiments.speed.turns import Measurement
 
@@ -34,6 +34,16 @@ def _members(architecture: str, width: int, n_steps: int) -> Row:
     default=False,  # These take half an hour together.
   )
 
+
+def _of_accelerator(size: accelerator.Size, suffix: str) -> tuple[Row, ...]:
+  return tuple(
+    Row(f"{name}{suffix}", title, measure, default=False)
+    for name, (title, measure) in accelerator.measures(size).items()
+  )
+
+
+_ACCELERATOR = _of_accelerator(accelerator.FULL, "")
+_TINY = _of_accelerator(accelerator.TINY, "_tiny")
 
 # fmt: off
 ROWS = {row.name: row for row in (
@@ -70,5 +80,12 @@ ROWS = {row.name: row for row in (
       default=False, draw=quality.draw_quality),  # Ten minutes or more a round.
   _members("mlp", 64, 5), _members("mlp", 256, 5),
   _members("dcgan", 16, 2), _members("dcgan", 32, 2),
+  *_ACCELERATOR, *_TINY,
 )}
 # fmt: on
+PRESETS = {
+  "default": tuple(name for name, row in ROWS.items() if row.default),
+  "accelerator": tuple(row.name for row in _ACCELERATOR),
+  "tiny": tuple(row.name for row in _TINY),
+}
+"""Names of rows that are measured together."""

@@ -1,5 +1,6 @@
 """Training steps to be timed, and how much arithmetic a step needs."""
 
+from functools import partial
 from unittest import mock
 
 import jax
@@ -57,10 +58,15 @@ def count_flops(settings: Settings) -> int:
   gradient's two derivatives. A generator update takes 2 F_c + 3 F_g.
 
   Args:
-    settings: of convolutional networks on 28 x 28 x 1, or of fully connected ones on points in the
-      plane.
+    settings: any; of networks other than those on 28 x 28 x 1 and on points in the plane the
+      compiler counts the forward passes.
   """
   width, n = settings.width, settings.batch_size
+  if settings.sample_shape not in ((28, 28, 1), (2,)):
+    n_fake = settings.generator_batch_size or n
+    critic, generator = _count_forward(settings, n)
+    update = (10 if settings.lambda_gp is not None else 6) * critic + generator
+    return round(settings.n_critic * update + (2 * critic + 3 * generator) * n_fake / n)
   if settings.architecture in ("dcgan", "infogan"):
     last = 7 * 7 * 2 * width
     convolutions = 14 * 14 * 16 * width + 7 * 7 * 16 * width * 2 * width
@@ -75,3 +81,17 @@ def count_flops(settings: Settings) -> int:
     generator = 2 * n * (settings.latent_dim * width + hidden + 2 * width)
   update = (10 if settings.lambda_gp is not None else 6) * critic + generator
   return settings.n_critic * update + 2 * critic + 3 * generator
+
+
+def _count_forward(settings, n):
+  """The operations of a batch's pass through the critic and through the generator."""
+  critic, generator = settings.networks()[:2]
+  params, key = jax.eval_shape(critic.init, jax.random.key(0)), jax.random.key(0)
+  x = jax.ShapeDtypeStruct((n, *settings.sample_shape), "float32")
+  latents = jax.ShapeDtypeStruct((n, settings.networks().latent_dim), "float32")
+  with native_convolutions():
+    score = jax.jit(jax.vmap(critic.apply, (None, 0))).lower(params, x)
+    draw = jax.jit(partial(generator.apply, train=True)).lower(
+      *jax.eval_shape(generator.init, key), latents
+    )
+  return score.cost_analysis()["flops"], draw.cost_analysis()["flops"]

@@ -25,6 +25,7 @@ def test_float32_changes_nothing():
   assert compute_in(pair, "float32") is pair
 
 
+@pytest.mark.device
 def test_products_are_in_bfloat16_and_what_comes_out_is_not():
   pair = compute_in(dcgan((16, 16, 1), latent_dim=3, width=2), "bfloat16")
   params, batch_stats = jax.eval_shape(pair.generator.init, KEY)
@@ -50,6 +51,7 @@ def test_products_are_in_bfloat16_and_what_comes_out_is_not():
     assert all(":bf16[" in line.split(" = ")[0] for line in products), products
 
 
+@pytest.mark.device
 def test_the_penalty_is_that_of_float32_to_its_few_digits():
   pair = mlp((2,), latent_dim=2, width=64, depth=3)
   params = jax.tree.map(lambda leaf: 1.5 * leaf, jit(pair.critic.init)(KEY))

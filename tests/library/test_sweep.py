@@ -198,6 +198,7 @@ def test_a_diverged_member_keeps_its_last_finite_state_for_good(batching):
     assert later.state.step[i] == 3
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("batching", BATCHING)
 def test_chunks_compose_bitwise_and_compile_once(batching):
   config = Config(batch_size=4, n_critic=2)
@@ -215,6 +216,7 @@ def test_chunks_compose_bitwise_and_compile_once(batching):
   np.testing.assert_array_equal(info.critic_loss[:, :7], joined)
 
 
+@pytest.mark.device
 def test_one_member_is_a_sweep():
   sweep = tiny_sweep("vmap")
   keys, hparams = rates(1e-2)
@@ -226,6 +228,8 @@ def test_one_member_is_a_sweep():
 def test_refuses_what_it_cannot_lay_out():
   with pytest.raises(ValueError, match="batching must be one of vmap, map, got 'loop'"):
     tiny_sweep("loop")
+  if jax.device_count() < 2:
+    pytest.skip("there is one device")
   sweep = tiny_sweep("vmap", 2)
   with pytest.raises(ValueError, match="3 members do not share out equally over 2 devices"):
     sweep.init(*rates(1e-2, 1e-2, 1e-2))

@@ -16,6 +16,8 @@ from wgan_jax import Config, Hparams, Loss, Penalty
 from wgan_jax.losses import LOSSES
 from wgan_jax.penalties import PENALTIES
 
+pytestmark = pytest.mark.device
+
 KEY = jax.random.key(3)
 HPARAMS = Hparams(learning_rate=1e-2)
 PAIR = points_pair(depth=1)

@@ -42,11 +42,14 @@ SHORT = (
 LONG = [pytest.param(name, marks=pytest.mark.campaign) for name in CASES if name not in SHORT]
 
 
-@pytest.mark.parametrize("name", [*SHORT, *LONG])
+@pytest.mark.parametrize(
+  "name", [*(pytest.param(name, marks=pytest.mark.device) for name in SHORT), *LONG]
+)
 def test_every_order_equals_lax(name):
   assert_every_order_equals_lax(*make_case(name))
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", ["strided 5/2 SAME", "transposed 4/2 SAME"])
 def test_every_order_equals_lax_in_float64(name):
   """Rounding hides nothing: fifteen digits, not five."""
@@ -80,6 +83,7 @@ def test_no_order_of_a_sweep_has_a_native_convolution(name):
   assert NATIVE not in lowered(every_order, x, np.stack([k, k]))
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("name", LOWERED)
 def test_a_batch_under_vmap_is_one_larger_batch(name):
   """A critic is for one image: its products must not be batches of small ones."""
@@ -98,6 +102,7 @@ def test_a_batch_under_vmap_is_one_larger_batch(name):
   assert shapes(many) == shapes(every_order(lambda x, k: conv_general_dilated(x, k, **options)))
 
 
+@pytest.mark.device
 @pytest.mark.parametrize(
   ("dtype", "preferred"), [(np.float32, None), (jnp.bfloat16, None), (jnp.bfloat16, np.float32)]
 )
