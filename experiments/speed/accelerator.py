@@ -5,7 +5,6 @@ shape of CIFAR-10. Programs of a row compile side by side before the first turn.
 """
 
 import functools
-import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -13,16 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
 
 from experiments.spec import datasets
 from experiments.spec.presets import COLOUR_PRESETS, PLAIN_DCGAN
 from experiments.spec.settings import Settings
 from experiments.speed import processes
 from experiments.speed.comparisons import TorchMissingError, pytorch_for_device
+from experiments.speed.layers import LAYERS, Convolution, convolutions
 from experiments.speed.programs import (
   PRECISIONS,
-  compile_together,
   compile_ways,
   matmul_precision,
   paced,
@@ -30,9 +28,8 @@ from experiments.speed.programs import (
   trace,
 )
 from experiments.speed.steps import count_flops, settings_of
-from experiments.speed.turns import Measurement, MedianRange, Way, take_turns
+from experiments.speed.turns import Measurement, MedianRange, take_turns
 from wgan_jax import gradient_penalty
-from wgan_jax.convolution.primitive import conv_general_dilated
 from wgan_jax.data.images import Images
 from wgan_jax.networks.dcgan import dcgan
 
@@ -45,6 +42,7 @@ class Size(NamedTuple):
   product: int = 8192  # Rows of the square matrices whose product gives the peak rate.
   members: int = 64
   n_torch: int = 20  # PyTorch's steps in a turn.
+  layers: tuple[Convolution, ...] = LAYERS
 
   def of(self, dataset: str, **choices) -> Settings:
     """Settings of this size."""
@@ -55,7 +53,7 @@ class Size(NamedTuple):
 
 
 FULL = Size()
-TINY = Size(width=2, batch_size=4, product=128, members=2, n_torch=1)
+TINY = Size(2, 4, 128, 2, 1, tuple(layer.small() for layer in LAYERS[:2]))
 
 
 def mnist(size: Size) -> Settings:
@@ -127,65 +125,6 @@ def sweep(settings: Settings, rounds: int, size: Size) -> Measurement:
   if theirs:
     details["against_pytorch"] = timing.times_faster("member", timing.fastest(theirs))
   return Measurement(timing.times_faster("member", "alone"), "x faster", details)
-
-
-class Convolution(NamedTuple):
-  """A layer of the networks."""
-
-  name: str
-  images: tuple[int, ...]  # [batch, height, width, in].
-  kernel: tuple[int, ...]  # [height, width, in, out].
-  stride: int
-  dtype: str = "float32"
-
-  def small(self) -> "Convolution":
-    """The same with two images and at most four channels."""
-    _, *size, _ = self.images
-    n_in, n_out = (min(4, n) for n in self.kernel[2:])
-    return self._replace(images=(2, *size, n_in), kernel=(*self.kernel[:2], n_in, n_out))
-
-
-LAYERS = (
-  Convolution("mnist_0", (64, 28, 28, 1), (4, 4, 1, 64), 2),
-  Convolution("mnist_1", (64, 14, 14, 64), (4, 4, 64, 128), 2),
-  Convolution("dcgan32_1", (128, 16, 16, 64), (4, 4, 64, 128), 2, "bfloat16"),
-  Convolution("dcgan32_2", (128, 8, 8, 128), (4, 4, 128, 256), 2, "bfloat16"),
-  Convolution("resnet_32", (64, 32, 32, 128), (3, 3, 128, 128), 1),
-  Convolution("resnet_32_bf16", (64, 32, 32, 128), (3, 3, 128, 128), 1, "bfloat16"),
-  Convolution("resnet_8", (64, 8, 8, 128), (3, 3, 128, 128), 1),
-)
-_SWEPT = 16  # Members of the vmapped layers.
-
-
-def convolutions(rounds: int, size: Size) -> Measurement:
-  """Times layers as matrix products against XLA's own, to the second order and under `vmap`.
-
-  The value is the median over layers of native's time over ours; the details have each.
-  """
-  layers = LAYERS if size == FULL else [layer.small() for layer in LAYERS[:2]]
-  members = min(_SWEPT, size.members)
-  kinds = {"products": conv_general_dilated, "native": lax.conv_general_dilated}
-  programs, arguments = {}, {}
-  for layer in layers:
-    for order, make in (("forward", _forward), ("second", _second_order)):
-      for swept in (1, members):
-        name = f"{layer.name}_{order}_{swept}"
-        arguments[name] = _layer_arguments(layer, swept)
-        for kind, convolve in kinds.items():
-          program = _repeated(make(convolve, layer.stride), swept)
-          programs[name, kind] = jax.jit(program).lower(*arguments[name], np.int32(0))
-  compiled = compile_together(programs)
-  details, ratios = {}, []
-  for name, operands in arguments.items():
-    ways = {kind: _loop(compiled[name, kind], operands) for kind in kinds}
-    timing = take_turns(ways, rounds)
-    ratio = timing.times_faster("products", "native")
-    details |= {f"{name}_{kind}_us": 1000 * ms for kind, ms in timing.milliseconds().items()}
-    details[f"{name}_ratio"] = ratio
-    ratios.append(ratio.median)
-  return Measurement(
-    MedianRange(min(ratios), statistics.median(ratios), max(ratios)), "x faster", details
-  )
 
 
 def penalty_value(rounds: int, size: Size) -> Measurement:
@@ -274,55 +213,6 @@ def _product(precision, side):
   return paced(run)
 
 
-def _layer_arguments(layer, swept):
-  key_images, key_kernel = jax.random.split(jax.random.key(0))
-  images = jax.random.normal(key_images, (swept, *layer.images), layer.dtype)
-  return images, 0.01 * jax.random.normal(key_kernel, (swept, *layer.kernel), layer.dtype)
-
-
-def _convolve(convolve, images, kernel, stride):
-  layout = ("NHWC", "HWIO", "NHWC")
-  return convolve(images, kernel, (stride, stride), "SAME", dimension_numbers=layout)
-
-
-def _forward(convolve, stride):
-  return lambda images, kernel: _convolve(convolve, images, kernel, stride)
-
-
-def _second_order(convolve, stride):
-  """The gradient of a gradient penalty of one layer with respect to its kernel."""
-
-  def penalty(kernel, images):
-    def critic(image):
-      return jnp.sum(jax.nn.leaky_relu(_convolve(convolve, image[None], kernel, stride), 0.2) ** 2)
-
-    squares = jnp.sum(jax.vmap(jax.grad(critic))(images) ** 2, (1, 2, 3))
-    return jnp.mean((jnp.sqrt(squares + 1e-6) - 1) ** 2)
-
-  return lambda images, kernel: jax.grad(penalty)(kernel, images)
-
-
-def _repeated(function, swept):
-  """Repeats a layer so that each time depends on the last."""
-  mapped = jax.vmap(function) if swept > 1 else function
-
-  def run(images, kernel, n):
-    if swept == 1:
-      images, kernel = images[0], kernel[0]
-
-    def body(_, kernel):
-      used = jnp.sum(mapped(images, kernel)).astype(kernel.dtype)
-      return kernel + jnp.asarray(1e-30, kernel.dtype) * used
-
-    return lax.fori_loop(0, n, body, kernel)
-
-  return run
-
-
-def _loop(compiled, operands) -> Way:
-  return paced(lambda n: jax.block_until_ready(compiled(*operands, np.int32(n))))
-
-
 def _difference(a, b) -> float:
   """|a - b| / |b| of all leaves together."""
 
@@ -348,7 +238,7 @@ def measures(size: Size) -> dict[str, tuple[str, Callable[[int], Measurement]]]:
     ),
     "convolutions": (
       "layers as matrix products against XLA's own convolutions",
-      lambda rounds: convolutions(rounds, size),
+      lambda rounds: convolutions(rounds, size.layers, min(16, size.members)),
     ),
     "fast_rates": (
       "steps of --preset=fast on 32 x 32 x 3",

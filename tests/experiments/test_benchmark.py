@@ -17,9 +17,9 @@ def test_a_row_is_printed_and_written(tmp_path, monkeypatch, capsys):
   measurement = Measurement(MedianRange(1.0, 2.0, 4.0), "x faster", {"jax_ms": 5.0})
   row = Row("toy", "toys against toys", lambda rounds: measurement)
   monkeypatch.setattr(benchmark, "ROWS", {"toy": row})
-  assert launch(benchmark, f"--workdir={tmp_path}") == 0
+  assert launch(benchmark, "--rows=toy", f"--workdir={tmp_path}") == 0
   printed = capsys.readouterr().out
-  assert " ".join(printed.split()).count("toy toys against toys 2 x faster (1 to 4)") == 1
+  assert " ".join(printed.split()).count("toy toys against toys 2 x faster (1 to 4) jax_ms 5") == 1
   (written,) = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
   assert written.pop("load") >= 0
   assert written.pop("environment")["jax"] == jax.__version__
@@ -83,10 +83,27 @@ def test_only_default_rows_are_measured_when_none_are_named(tmp_path, monkeypatc
   assert len(measured) < len(ROWS)
 
 
+def test_a_row_that_fails_on_the_device_leaves_the_others(tmp_path, monkeypatch, capsys):
+  def fails(rounds):
+    raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nallocator")
+
+  good = Row("good", "good", lambda rounds: Measurement(MedianRange.of([1.0]), "s", {}))
+  monkeypatch.setattr(benchmark, "ROWS", {"bad": Row("bad", "bad", fails), "good": good})
+  assert launch(benchmark, "--rows=bad,good", f"--workdir={tmp_path}") == 2
+  printed = capsys.readouterr()
+  assert "failed: RESOURCE_EXHAUSTED: out of memory\n" in printed.out
+  assert printed.err.count("\n") == 1
+  assert "--rows=bad: failed" in printed.err
+  assert [row["row"] for row in json.loads((tmp_path / "benchmark.json").read_text())["rows"]] == [
+    "good"
+  ]
+
+
 @pytest.mark.parametrize(
   ("flag", "message"),
   [
     ("--rows=parts", "'parts' in the list"),
+    ("--rows=toy --preset=tiny", "--rows and --preset both choose the rows"),
     ("--workdir=", "--workdir= is empty"),
     ("--workdir=/dev/null/folder", "--workdir=/dev/null/folder cannot be written"),
   ],
@@ -94,5 +111,5 @@ def test_only_default_rows_are_measured_when_none_are_named(tmp_path, monkeypatc
 def test_flags_that_cannot_be_obeyed_are_refused(flag, message, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(benchmark, "ROWS", {"toy": Row("toy", "toys", lambda rounds: None, False)})
-  assert launch(benchmark, flag) == 2
+  assert launch(benchmark, *flag.split()) == 2
   assert message in capsys.readouterr().err
