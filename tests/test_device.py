@@ -3,6 +3,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from helpers.problems import points, points_pair, sample_points
 
@@ -44,9 +45,12 @@ def test_real_batches_are_those_of_the_cpu_to_the_bit():
 
 @pytest.mark.parametrize("penalty", ["gp", "r1", "dragan"])
 def test_a_step_is_that_of_the_cpu(penalty):
-  config = Config(penalty=penalty, batch_size=8, n_critic=2, optimizer="rmsprop")
+  # Adam and RMSProp would divide the rounding of gradients that are zero by itself.
+  config = Config(
+    penalty=penalty, batch_size=8, n_critic=2, optimizer=lambda rate, hparams: optax.sgd(rate)
+  )
   training = wgan_jax.make_training(config, points_pair(depth=2), sample_points)
-  hparams = Hparams(learning_rate=1e-3)
+  hparams = Hparams(learning_rate=1e-2)
 
   def two(data):
     state = training.init(jax.random.key(0), hparams)
@@ -54,7 +58,7 @@ def test_a_step_is_that_of_the_cpu(penalty):
     state, info = training.step(state, hparams, data)
     return state._replace(key=jax.random.key_data(state.key)), info
 
-  chex.assert_trees_all_close(on(HERE, two, points()), on(CPU, two, points()), rtol=2e-4, atol=1e-5)
+  chex.assert_trees_all_close(on(HERE, two, points()), on(CPU, two, points()), rtol=1e-4, atol=1e-5)
 
 
 def test_the_penalty_of_a_convolutional_critic_is_that_of_the_cpu():

@@ -18,7 +18,7 @@ from experiments.speed.turns import Way
 from wgan_jax import Members, make_sweep, make_training
 
 CAPACITY = 2000  # The most steps of one call.
-_SECONDS = 0.25  # Of a turn: a device's clock and its queue are small against it.
+_SECONDS = 0.1  # Of a turn: a device's clock and its queue are small against it.
 
 
 class Precision(NamedTuple):
@@ -124,7 +124,7 @@ def compile_together(lowered: Mapping[str, jax.stages.Lowered]) -> dict[str, Cal
 
 
 def paced(advance: Callable[[int], None], units: int = 1) -> Way:
-  """Makes a way whose turns last a quarter of a second, however fast the device is.
+  """Makes a way whose turns last a tenth of a second, however fast the device is.
 
   Args:
     advance: does so many steps, up to `CAPACITY`, and returns when they are done.

@@ -171,7 +171,12 @@ def _capture(step):
   graph = torch.cuda.CUDAGraph()
   with torch.cuda.graph(graph):
     step()
-  return graph.replay
+
+  def replay(kept=step):  # A graph holds addresses only: without the step its arrays are freed.
+    del kept
+    graph.replay()
+
+  return replay
 
 
 def _use_tensor_cores(device):

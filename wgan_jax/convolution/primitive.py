@@ -109,7 +109,8 @@ def choose_algorithm(geometry: Geometry, dtype: jax.typing.DTypeLike, precision:
   On two cores with AVX2, to the second order, the Toom-Cook algorithm took 0.6 to 1 times as long
   as columns in 16 shapes with 2^26 multiplications or more (counted for columns). In 13 smaller
   shapes it took 0.33 to 1.4 times as long. Its rounding error suits float32 and wider types. It
-  was not measured on other devices, and is chosen only if JAX's default backend is the CPU.
+  was not measured on other devices, and is chosen only if JAX's default backend is the CPU. On a
+  GPU columns took .13 to 1 times as long as XLA's own convolutions in the DCGAN's layers.
 
   Args:
     geometry: the geometry of the convolution.
