@@ -30,8 +30,9 @@ ALLOWED = {
   "objectives": NOUNS | {"losses", "penalties"},
   "optimizers": {"numerics"},
   "config": NOUNS | {"losses", "penalties", "optimizers", "precision"},
-  "training": NOUNS | {"config", "objectives", "optimizers", "precision"},
-  "sweep": NOUNS | {"config", "training"},
+  "parallel": set(),
+  "training": NOUNS | {"config", "objectives", "optimizers", "parallel", "precision"},
+  "sweep": NOUNS | {"config", "parallel", "training"},
 }
 ALLOWED["__init__"] = set(ALLOWED) - {"networks", "data"}
 OUTSIDE = {

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from wgan_jax.config import Hparams
+from wgan_jax.parallel import MEMBERS
 from wgan_jax.types import Info, State, Training
 
 BATCHING = ("vmap", "map")
@@ -95,7 +96,8 @@ def make_sweep(
     batching: "vmap", every operation over all members at once, or "map", one member after another
       within the program, which needs the memory of one member's step only. On a CPU "map" is mostly
       the faster one, on a GPU "vmap".
-    mesh: devices over which the members are laid, in equal shares; None for where JAX puts them.
+    mesh: devices over whose axis "members" the members are laid, in equal shares, such as
+      `wgan_jax.parallel.make_mesh` builds; None for where JAX puts them.
 
   Returns:
     The pair `(init, chunk)`.
@@ -174,11 +176,11 @@ def _select(selected, these, others):
 
 
 def shard_members(function: Callable, mesh: Mesh | None, n_batched: int) -> Callable:
-  """Shards members over the devices of a mesh; each device computes its share alone.
+  """Shards members over the devices of a mesh; each group of devices computes its share alone.
 
   Args:
     function: its first arguments and all its results have a leading member axis.
-    mesh: the devices, or None to leave the function as it is.
+    mesh: the devices, with an axis "members", or None to leave the function as it is.
     n_batched: how many arguments have the member axis; the others are replicated.
 
   Returns:
@@ -186,22 +188,18 @@ def shard_members(function: Callable, mesh: Mesh | None, n_batched: int) -> Call
   """
   if mesh is None or mesh.size == 1:
     return function
-  members = PartitionSpec(mesh.axis_names)
+  members, n_groups = PartitionSpec(MEMBERS), mesh.shape[MEMBERS]
 
   @functools.wraps(function)
   def sharded(*args):
     n_members = jax.tree.leaves(args[0])[0].shape[0]
-    if n_members % mesh.size:
-      raise ValueError(f"{n_members} members do not share out equally over {mesh.size} devices")
+    if n_members % n_groups:
+      raise ValueError(f"{n_members} members do not share out equally over {n_groups} devices")
     specs = tuple(members if i < n_batched else PartitionSpec() for i in range(len(args)))
-    # A member knows nothing of the others, so that there is no replication to check.
-    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=members, check_vma=False)(
-      *args
-    )
+    # A member knows nothing of the others, so that there is no replication to check. The devices of
+    # a group share its batches by the compiler's own partition.
+    return jax.shard_map(
+      function, mesh=mesh, in_specs=specs, out_specs=members, axis_names={MEMBERS}, check_vma=False
+    )(*args)
 
   return sharded
-
-
-def members_mesh(devices: list[jax.Device]) -> Mesh:
-  """Builds a mesh of one axis, over which members are sharded."""
-  return Mesh(np.array(devices), ("members",))

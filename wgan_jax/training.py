@@ -13,10 +13,12 @@ import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from wgan_jax.config import Config, Hparams
 from wgan_jax.objectives import make_objectives
 from wgan_jax.optimizers import SCHEDULES, decay, move_average
+from wgan_jax.parallel import check_batch, share_samples
 from wgan_jax.precision import compute_in
 from wgan_jax.types import Info, Pair, SampleRealFn, State, Training
 
@@ -25,7 +27,9 @@ _REAL_SAMPLES = 0x7265616C
 _LABELS = 0x6C616265
 
 
-def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> Training:
+def make_training(
+  config: Config, networks: Pair, sample_real: SampleRealFn, *, mesh: Mesh | None = None
+) -> Training:
   """Builds `init` and `step` for a critic, a generator and a source of data of your own.
 
   Each critic update draws its own real batch, latents and epsilon; each generator update its own
@@ -41,9 +45,14 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
     networks: the critic, for one sample, and the generator, for a batch.
     sample_real: draws real samples, such as `wgan_jax.data.images.sample_images`, for conditional
       networks with their classes, such as `sample_labelled_images`.
+    mesh: devices over which each batch is laid, of `wgan_jax.parallel.make_mesh`; None for where
+      JAX puts it. The draws are the same, and the numbers but for the order of sums.
 
   Returns:
     The pair `(init, step)`.
+
+  Raises:
+    ValueError: a batch does not share out equally over the devices.
 
   References:
     [1] and [2], Algorithm 1.
@@ -55,9 +64,11 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
   schedule = config.schedule if callable(config.schedule) else SCHEDULES[config.schedule]
 
   n_fake = config.generator_batch_size or config.batch_size
+  check_batch(mesh, config.batch_size, "Config.batch_size")
+  check_batch(mesh, n_fake, "Config.generator_batch_size")
 
   def sample_latents(key, n):
-    return jax.random.normal(key, (n, networks.latent_dim))
+    return share_samples(mesh, jax.random.normal(key, (n, networks.latent_dim)))
 
   def draw_real(key, data, n):
     """Draws real samples and, in a list, their classes if there are such."""
@@ -73,7 +84,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
         f"sample_real must return floats in the range of the generator's samples, got {real.dtype}:"
         " images of 0 to 255 are scaled to [-1, 1] first"
       )
-    return real, labels
+    return share_samples(mesh, (real, labels))
 
   def update_critic(key, state, hparams, data):
     key_real, key_latents, key_epsilon = jax.random.split(key, 3)
@@ -84,6 +95,7 @@ def make_training(config: Config, networks: Pair, sample_real: SampleRealFn) -> 
       state.generator_params, state.batch_stats, latents, *labels, train=True
     )
     chex.assert_equal_shape([real, fake])
+    fake = share_samples(mesh, fake)
     gradients, metrics = jax.grad(objectives.critic, has_aux=True)(
       state.critic_params, key_epsilon, real, fake, hparams.lambda_gp, *labels
     )

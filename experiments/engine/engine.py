@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from experiments.engine.folder import RunFolder
-from experiments.engine.program import Program
+from experiments.engine.program import Program, lay_mesh
 from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.draws import make_snapshot
 from experiments.measures.lines import make_measures, summarise
@@ -25,6 +25,7 @@ class Engine:
     dataset: their data.
     capacity, batching: as in `Program`.
     classifier: for the slow measures of images; None without them.
+    data_parallel: number of devices over which each batch is laid.
 
   Attributes:
     runs: as given.
@@ -38,12 +39,14 @@ class Engine:
     capacity: int,
     batching: str = "map",
     classifier: ClassifierMeasures | None = None,
+    data_parallel: int = 1,
   ):
     config, networks = runs[0].config(), runs[0].networks()
-    training = make_training(config, networks, dataset.sample_real)
+    mesh = lay_mesh(len(runs), data_parallel)
+    training = make_training(config, networks, dataset.sample_real, mesh=mesh)
     members = [(run.hparams(), run.seed) for run in runs]
     self.runs = runs
-    self.program = Program(training, dataset.train, members, capacity, batching)
+    self.program = Program(training, dataset.train, members, capacity, batching, mesh)
     self.init = self.program.init
     self.fetch, self.lay_out = self.program.fetch, self.program.lay_out
     self._dataset, self._window = dataset, 0

@@ -15,7 +15,8 @@ from wgan_jax import Config, Hparams
 from wgan_jax.data.images import load_images, sample_images
 from wgan_jax.networks.dcgan import dcgan
 from wgan_jax.networks.mlp import mlp
-from wgan_jax.sweep import BATCHING, Members, Sweep, advance, make_sweep, members_mesh
+from wgan_jax.parallel import make_mesh
+from wgan_jax.sweep import BATCHING, Members, Sweep, advance, make_sweep
 
 NETWORKS = {
   "mlp": lambda: mlp((28, 28, 1), latent_dim=8, width=32, output=jnp.tanh),
@@ -78,7 +79,7 @@ def test_a_member_is_the_run_alone(networks, penalty, batching):
   config = Config(penalty=penalty, n_critic=2, batch_size=16)
   training = wgan_jax.make_training(config, NETWORKS[networks](), sample_images)
   images = digits(networks)
-  sweep = make_sweep(training, 20, batching=batching, mesh=members_mesh(jax.devices()[:2]))
+  sweep = make_sweep(training, 20, batching=batching, mesh=make_mesh(jax.devices()[:2]))
   chunk, solo_chunk = jax.jit(sweep.chunk), jax.jit(wgan_jax.make_chunk(training.step, 20))
   solo_init = jax.jit(training.init)
 
@@ -142,7 +143,7 @@ def tiny_sweep(batching, n_devices=None):
   """A sweep of points, its `init` and `chunk` jitted once for all tests."""
   config = Config(batch_size=4, n_critic=2)
   training = wgan_jax.make_training(config, points_pair(depth=1), sample_points)
-  mesh = n_devices and members_mesh(jax.devices()[:n_devices])
+  mesh = n_devices and make_mesh(jax.devices()[:n_devices])
   sweep = make_sweep(training, 10, batching=batching, mesh=mesh)
   return Sweep(jit(sweep.init), jit(sweep.chunk))
 
