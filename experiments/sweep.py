@@ -21,7 +21,13 @@ from experiments.engine.groups import (
 )
 from experiments.engine.loop import Intervals
 from experiments.engine.opening import locked, recorded_dataset
-from experiments.engine.planning import default_batching, fit_budget, print_plan
+from experiments.engine.planning import (
+  Layout,
+  choose_data_parallel,
+  default_batching,
+  fit_budget,
+  print_plan,
+)
 from experiments.engine.sweep import train_sweep
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
@@ -100,15 +106,20 @@ def main(flag_values: flags.FlagValues) -> None:
   use_all_cores()
   use_compilation_cache(flag_values.compilation_cache)
   environment = describe_environment()
-  batching = flag_values.batching or default_batching()  # It asks JAX: not before `use_all_cores`.
-  at_once, intervals = flag_values.members_at_once, Intervals.of_flags(flag_values)
+  layout = Layout(
+    flag_values.batching or default_batching(),  # It asks JAX: not before `use_all_cores`.
+    flag_values.members_at_once,
+    choose_data_parallel(flag_values.data_parallel, runs),
+  )
+  environment |= {"data_parallel": layout.data_parallel}
+  intervals = Intervals.of_flags(flag_values)
   load = make_loader(flag_values.data_dir)
   dataset = load(runs[0])
   if budget:
     steps = recorded_steps(path, budget)
     new = [run for run in runs if run.program_name() not in steps]
     multiple = flag_values.slow_every or flag_values.log_every
-    steps |= fit_budget(new, load, batching, at_once, seconds=budget, multiple=multiple)
+    steps |= fit_budget(new, load, layout, seconds=budget, multiple=multiple)
     if "decay_steps" not in choices:
       runs = [run.over(last_step(steps, run)) for run in runs]
     flags_given |= {"steps": steps}
@@ -126,14 +137,12 @@ def main(flag_values: flags.FlagValues) -> None:
     )
 
   if flag_values.dry_run:
-    print_plan(runs, load, batching, at_once, steps=steps)
+    print_plan(runs, load, layout, steps=steps)
     return None
   with open_sweep(path, runs, dataset, flags_given, environment) as folder:
     print(f"sweep folder {path}", flush=True)
     try:
-      train_sweep(
-        folder, runs, load, batching=batching, at_once=at_once, steps=steps, intervals=intervals
-      )
+      train_sweep(folder, runs, load, layout=layout, steps=steps, intervals=intervals)
     except Stopped:
       write_results(folder, read_members(folder))
       raise

@@ -8,7 +8,7 @@ from typing import Any
 from experiments.engine.groups import open_sweep
 from experiments.engine.loop import Intervals
 from experiments.engine.observe import LookFn, Observed, observe
-from experiments.engine.planning import default_batching
+from experiments.engine.planning import Layout, default_batching
 from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
 from experiments.spec.datasets import DATASETS, Dataset, load_dataset
@@ -90,10 +90,8 @@ class Lab:
     flags = {"steps": steps, "log_every": log_every, "slow_every": slow_every, "seeds": seeds}
     intervals = Intervals(log_every, steps, steps, slow_every)
     with open_sweep(self.folder / dataset, runs, load(runs[0]), flags, self.environment) as folder:
-      batching = default_batching()
-      train_sweep(
-        folder, runs, load, batching=batching, at_once=None, steps=steps, intervals=intervals
-      )
+      layout = Layout(default_batching())
+      train_sweep(folder, runs, load, layout=layout, steps=steps, intervals=intervals)
       return read_members(folder)
 
 

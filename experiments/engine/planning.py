@@ -1,8 +1,9 @@
-"""Plans how the members of a program run: by map or vmap, and how many of them at once."""
+"""Plans how members run: by map or vmap, how many at once, and over how many devices a batch."""
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import psutil
@@ -18,6 +19,21 @@ from wgan_jax.training import make_training
 
 Loader = Callable[[Settings], Dataset]
 """Loads the data of a run, such as that of `make_loader`."""
+
+
+class Layout(NamedTuple):
+  """How the members of a program are trained.
+
+  Attributes:
+    batching: one of `wgan_jax.sweep.BATCHING`.
+    at_once: the most members of a group; None for what memory allows.
+    data_parallel: number of devices over which each batch is laid.
+  """
+
+  batching: str = "map"
+  at_once: int | None = None
+  data_parallel: int = 1
+
 
 # A share of the free memory: the host needs some, and the compiler's account is of the chunk alone.
 _SHARE = 0.6
@@ -35,24 +51,59 @@ def default_batching() -> str:
   return "map" if jax.default_backend() == "cpu" else "vmap"
 
 
+def choose_data_parallel(asked: int | None, runs: Sequence[Settings]) -> int:
+  """Returns the number of devices over which each batch is laid.
+
+  Args:
+    asked: --data_parallel. If not given, a run alone gets as many accelerators as divide its
+      batches; members of a sweep are laid over devices instead, and the cores of a CPU share a
+      batch as they are.
+    runs: all that are trained.
+
+  Raises:
+    UserError: there are fewer devices, or they do not divide.
+  """
+  n_devices = jax.local_device_count()
+  sizes = {size for run in runs for size in (run.batch_size, run.generator_batch_size) if size}
+  if asked is None:
+    if len(runs) > 1 or jax.default_backend() == "cpu":
+      return 1
+    return max(n for n in range(1, n_devices + 1) if not any(size % n for size in sizes))
+  if asked > n_devices:
+    raise UserError(f"--data_parallel={asked}, but there are {n_devices} devices: lower it")
+  if len(runs) > 1 and n_devices % asked:
+    raise UserError(
+      f"--data_parallel={asked} does not divide {n_devices} devices into groups for the members:"
+      " choose a divisor"
+    )
+  for size in sorted(sizes):
+    if size % asked:
+      raise UserError(
+        f"--data_parallel={asked} does not divide a batch of {size}: change it, --batch_size or"
+        " --generator_batch_size"
+      )
+  return asked
+
+
 def by_program(runs: Sequence[Settings]) -> dict[str, list[Settings]]:
   """Groups runs by the program that they compile to."""
   return grouped(runs, Settings.program_name)
 
 
-def members_at_once(runs: Sequence[Settings], dataset: Dataset, batching: str) -> int:
+def members_at_once(runs: Sequence[Settings], dataset: Dataset, layout: Layout) -> int:
   """Returns how many members of one program are trained at once, as far as memory allows.
 
   Raises:
     UserError: not even one member a device fits in memory.
   """
-  n_devices = min(len(jax.local_devices()), len(runs))
+  n_devices = min(len(jax.local_devices()) // layout.data_parallel, len(runs))
   training = make_training(runs[0].config(), runs[0].networks(), dataset.sample_real)
   state = jax.eval_shape(training.init, jax.random.key(0), runs[0].hparams())
   # Before a call, after it, and again where a member diverges in it.
   n_bytes = 3 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-  if batching == "vmap":
-    n_bytes += Engine(runs[:1], dataset, 1, batching).program.memory.temp_size_in_bytes
+  if layout.batching == "vmap":
+    engine = Engine(runs[:1], dataset, 1, "vmap", data_parallel=layout.data_parallel)
+    n_bytes += engine.program.memory.temp_size_in_bytes
   free = free_bytes(n_devices) / n_devices - dataset.nbytes
   fitting = int(free / n_bytes)
   if fitting < 1:
@@ -60,7 +111,7 @@ def members_at_once(runs: Sequence[Settings], dataset: Dataset, batching: str) -
       f"a member needs {n_bytes / 1e9:.2g} GB, of {max(free, 0) / 1e9:.2g} GB that are free:"
       " lower --batch_size or --width"
     )
-  return n_devices * (fitting if batching == "vmap" else min(fitting, _MOST_MAPPED))
+  return n_devices * (fitting if layout.batching == "vmap" else min(fitting, _MOST_MAPPED))
 
 
 def bytes_of(engine: Engine, dataset: Dataset) -> int:
@@ -84,11 +135,17 @@ def free_bytes(n_devices: int) -> float:
 class Timed:
   """As many members of one program as are trained at once, to be timed."""
 
-  def __init__(self, members: Sequence[Settings], load: Loader, batching: str, at_once: int | None):
+  def __init__(self, members: Sequence[Settings], load: Loader, layout: Layout):
     self.dataset = load(members[0])
-    n = at_once or members_at_once(members, self.dataset, batching)
+    n = layout.at_once or members_at_once(members, self.dataset, layout)
     self.n_members = min(n, len(members))
-    self.engine = Engine(members[: self.n_members], self.dataset, _TIMED_STEPS, batching)
+    self.engine = Engine(
+      members[: self.n_members],
+      self.dataset,
+      _TIMED_STEPS,
+      layout.batching,
+      data_parallel=layout.data_parallel,
+    )
     self._states, _ = self.engine.chunk(self.engine.init(), 1)
 
   def seconds(self) -> float:
@@ -102,8 +159,7 @@ class Timed:
 def fit_budget(
   runs: Sequence[Settings],
   load: Loader,
-  batching: str,
-  at_once: int | None,
+  layout: Layout,
   *,
   seconds: float,
   multiple: int,
@@ -115,7 +171,7 @@ def fit_budget(
   Args:
     runs: the members.
     load: loads the data of a member.
-    batching, at_once: how they are to be trained, see `train_sweep`.
+    layout: how they are to be trained.
     seconds: wall time for each member, were its share of the machine the whole.
     multiple: steps are a multiple of this.
 
@@ -125,9 +181,7 @@ def fit_budget(
   Raises:
     UserError: the time is too short for `multiple` steps.
   """
-  timed = {
-    name: Timed(members, load, batching, at_once) for name, members in by_program(runs).items()
-  }
+  timed = {name: Timed(members, load, layout) for name, members in by_program(runs).items()}
   taken = {name: [] for name in timed}
   for _ in range(_ROUNDS):
     for name, program in timed.items():
@@ -145,17 +199,16 @@ def fit_budget(
   return found
 
 
-def print_plan(
-  runs: list[Settings], load: Loader, batching: str, at_once: int | None, *, steps: Steps
-) -> None:
+def print_plan(runs: list[Settings], load: Loader, layout: Layout, *, steps: Steps) -> None:
   """Prints, for each program, its members, memory, and how long all steps take, as measured now."""
   for name, members in by_program(runs).items():
-    timed = Timed(members, load, batching, at_once)
+    timed = Timed(members, load, layout)
     seconds, n_steps = timed.seconds(), last_step(steps, members[0])
     hours, rest = divmod(seconds * len(members) * n_steps, 3600)
+    n_bytes = bytes_of(timed.engine, timed.dataset)
     print(
-      f"program {name}: {len(members)} members, up to {timed.n_members} at once by {batching},"
-      f" {bytes_of(timed.engine, timed.dataset) / 1e9:.2g} GB, {1000 * seconds:.3g} ms a member's"
-      f" step, {hours:.0f} h {rest / 60:.1f} min for all steps, {n_steps:,} each",
+      f"program {name}: {len(members)} members, up to {timed.n_members} at once by"
+      f" {layout.batching}, {n_bytes / 1e9:.2g} GB, {1000 * seconds:.3g} ms a member's step,"
+      f" {hours:.0f} h {rest / 60:.1f} min for all steps, {n_steps:,} each",
       flush=True,
     )

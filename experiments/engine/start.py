@@ -13,8 +13,13 @@ from experiments.engine.folder import RunFolder, check_folder
 from experiments.engine.loop import Intervals, train
 from experiments.engine.opening import locked, write_record
 from experiments.engine.places import RunPlace
+from experiments.engine.planning import choose_data_parallel
 from experiments.host import checkpoints
-from experiments.host.environment import describe_environment, use_compilation_cache
+from experiments.host.environment import (
+  describe_environment,
+  use_all_cores,
+  use_compilation_cache,
+)
 from experiments.host.errors import UserError
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
@@ -40,7 +45,11 @@ def start(
     )
   path, steps = path.expanduser(), flag_values.steps
   use_compilation_cache(flag_values.compilation_cache)
+  if flag_values.data_parallel:
+    use_all_cores()  # Where there are only these.
   environment = describe_environment()
+  data_parallel = choose_data_parallel(flag_values.data_parallel, [settings])
+  environment |= {"data_parallel": data_parallel}
   check_folder(path, settings)  # Before minutes go into data for a folder that cannot be used.
   folder = RunFolder(path)
   kept = checkpoints.steps(folder.checkpoints)
@@ -57,12 +66,20 @@ def start(
     write_record(folder.config, record, dataset.digest(), environment, changed=dataset.changed)
     print(f"run folder {path}")
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
+    if data_parallel > 1:
+      print(f"each batch over {data_parallel} of {environment['devices']} devices")
     print(f"{settings.title}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
     for note in notes(settings, steps):
       print(f"note: {note}")
     classifier = load_classifier_measures(dataset) if intervals.slow else None
-    engine = Engine([settings], dataset, intervals.capacity(), classifier=classifier)
+    engine = Engine(
+      [settings],
+      dataset,
+      intervals.capacity(),
+      classifier=classifier,
+      data_parallel=data_parallel,
+    )
     place = RunPlace(folder, settings, tensorboard=flag_values.tensorboard)
     display = Display(1, steps, kept[-1] if kept else 0)
     with contextlib.closing(place), contextlib.closing(display), stop_signals() as stop:

@@ -10,7 +10,14 @@ from experiments.engine.engine import Engine
 from experiments.engine.groups import Group, Steps, SweepFolder, last_step
 from experiments.engine.loop import Intervals, train
 from experiments.engine.places import GroupPlace
-from experiments.engine.planning import Loader, by_program, bytes_of, free_bytes, members_at_once
+from experiments.engine.planning import (
+  Layout,
+  Loader,
+  by_program,
+  bytes_of,
+  free_bytes,
+  members_at_once,
+)
 from experiments.host import checkpoints, files
 from experiments.host.errors import Stopped
 from experiments.host.signals import stop_signals
@@ -51,8 +58,7 @@ def train_sweep(
   runs: list[Settings],
   load: Loader,
   *,
-  batching: str,
-  at_once: int | None,
+  layout: Layout,
   steps: Steps,
   intervals: Intervals,
 ) -> None:
@@ -60,8 +66,7 @@ def train_sweep(
 
   Args:
     load: loads the data of a member.
-    batching: one of `wgan_jax.sweep.BATCHING`.
-    at_once: the most members of a group; None for what memory allows.
+    layout: how they are trained.
     steps: what each member is to reach.
     intervals: when lines, pictures and checkpoints are written.
 
@@ -84,7 +89,7 @@ def train_sweep(
   @functools.cache
   def most(program):
     members = programs[program]
-    return at_once or members_at_once(members, load(members[0]), batching)
+    return layout.at_once or members_at_once(members, load(members[0]), layout)
 
   ends = [last_step(steps, run) for run in runs]
   done = sum(
@@ -92,14 +97,21 @@ def train_sweep(
   )
   display = Display(len(runs), sum(ends), done, sum(diverged for _, diverged in reached))
   with contextlib.closing(display), stop_signals() as stop:
-    while (group := next_group(folder, runs, most, batching, steps)) is not None:
+    while (group := next_group(folder, runs, most, layout.batching, steps)) is not None:
       if stop.signal:
         message = "stopped between two groups; the same command goes on with the next one"
         raise Stopped(message, 128 + stop.signal)
       if group != folder.read_group():
         folder.write_group(group)
       dataset = load(group.runs[0])
-      engine = Engine(group.runs, dataset, intervals.capacity(), group.batching, classifier)
+      engine = Engine(
+        group.runs,
+        dataset,
+        intervals.capacity(),
+        group.batching,
+        classifier,
+        layout.data_parallel,
+      )
       needed, free = bytes_of(engine, dataset), free_bytes(engine.program.n_devices)
       if needed > free:
         print(

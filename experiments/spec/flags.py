@@ -165,6 +165,10 @@ def register_run(
     ("compilation_cache", None,
       "Folder of compiled programs for the next start; none to keep none. The user's cache folder,"
       " if not given."),
+    ("data_parallel", None,
+      "Devices over which each batch is laid, a divisor of it. If not given, as many accelerators"
+      " as divide it for a run alone, and one for the members of a sweep, which have devices of"
+      " their own.", (1, 4096)),
     ("slow_every", slow_every,
       "Steps between lines of metrics that hold the slow measures too (exact distance, certificate,"
       " what a classifier sees, gradients), seconds each; 0 for never.", not_negative),

@@ -49,12 +49,14 @@ def train(config, pair, sample_real, data, *, mesh=None, n_members=1, n_steps=5,
 def case(loss, penalty):
   """Batch normalisation, an averaged generator and images for some methods; points for others.
 
-  In float32 by plain gradient descent: Adam would divide the rounding of gradients that are zero,
-  such as that of the score's bias, by itself. In float64 its epsilon is large against that.
+  By plain gradient descent: Adam would divide the rounding of gradients that are zero, such as that
+  of the score's bias, by itself. In float64 its epsilon is large against that of the images' bias.
   """
-  optimizer = "adam" if jax.config.jax_enable_x64 else lambda rate, hparams: optax.sgd(rate)
+  of_images = (loss, penalty) in (("wasserstein", "gp"), ("wasserstein", "clip"))
+  adam = of_images and jax.config.jax_enable_x64
+  optimizer = "adam" if adam else lambda rate, hparams: optax.sgd(rate)
   config = Config(loss=loss, penalty=penalty, optimizer=optimizer, batch_size=BATCH, n_critic=2)
-  if (loss, penalty) in (("wasserstein", "gp"), ("wasserstein", "clip")):
+  if of_images:
     images = np.random.default_rng(0).integers(0, 256, (32, 28, 28, 1), np.uint8)
     pair = dcgan((28, 28, 1), latent_dim=4, width=2)
     return config, wide(pair), lambda *args: cast(sample_images(*args)), images

@@ -15,7 +15,7 @@ DATA = RUNS[0].load()
 
 def at_once(monkeypatch, free, batching):
   monkeypatch.setattr(planning, "free_bytes", lambda n_devices: free)
-  return planning.members_at_once(RUNS, DATA, batching)
+  return planning.members_at_once(RUNS, DATA, planning.Layout(batching))
 
 
 def test_under_map_it_is_eight_a_device_as_more_are_no_faster(monkeypatch):
