@@ -27,11 +27,12 @@ ALLOWED = {
   "lipschitz": NOUNS | {"penalties"},
   "diagnostics": NOUNS | {"losses"},
   "saving": set(),
-  "objectives": NOUNS | {"losses", "penalties"},
+  "memory": NOUNS,
+  "objectives": NOUNS | {"losses", "memory", "penalties"},
   "optimizers": {"numerics"},
-  "config": NOUNS | {"losses", "penalties", "optimizers", "precision"},
+  "config": NOUNS | {"losses", "memory", "penalties", "optimizers", "precision"},
   "parallel": set(),
-  "training": NOUNS | {"config", "objectives", "optimizers", "parallel", "precision"},
+  "training": NOUNS | {"config", "memory", "objectives", "optimizers", "parallel", "precision"},
   "sweep": NOUNS | {"config", "parallel", "training"},
 }
 ALLOWED["__init__"] = set(ALLOWED) - {"networks", "data"}

@@ -12,7 +12,8 @@ from wgan_jax import Config, Hparams
 from wgan_jax.data.images import sample_images
 from wgan_jax.networks.dcgan import dcgan
 
-pytestmark = pytest.mark.device
+# On a CPU they compare it with itself: not in the short suite.
+pytestmark = [pytest.mark.device, pytest.mark.campaign]
 HERE, CPU = jax.local_devices()[0], jax.local_devices(backend="cpu")[0]
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import chex
 
 from wgan_jax.losses import LOSSES, Loss
+from wgan_jax.memory import check_parts
 from wgan_jax.optimizers import (
   OPTIMIZERS,
   SCHEDULES,
@@ -70,6 +71,9 @@ class Config:
     unroll: critic updates that the compiler sees together, as of `jax.lax.scan`. It changes speed
       and rounding only: what does not depend on the critic, such as the next update's samples, then
       runs beside it, which pays where arrays are neither tiny nor large.
+    micro_batches: parts in which a batch goes through the networks, one after another, for less
+      memory and a third more arithmetic. Draws, losses, penalties and gradients are those of the
+      whole batch, but for rounding; batch normalisation sees one part. See `wgan_jax.memory`.
 
   Raises:
     ValueError: a value is unknown or unusable; names the field.
@@ -85,6 +89,7 @@ class Config:
   fixed_generator: bool = False
   compute_dtype: str = "float32"
   unroll: int = 1
+  micro_batches: int = 1
 
   def __post_init__(self):
     _check_row("loss", self.loss, LOSSES, Loss)
@@ -104,10 +109,12 @@ class Config:
         f"Config.compute_dtype must be one of {', '.join(COMPUTE_DTYPES)},"
         f" got {self.compute_dtype!r}"
       )
-    for name in ("n_critic", "batch_size", "generator_batch_size", "unroll"):
+    for name in ("n_critic", "batch_size", "generator_batch_size", "unroll", "micro_batches"):
       value = getattr(self, name)
       if value is not None and value < 1:
         raise ValueError(f"Config.{name} must be at least 1, got {value}")
+    for name in ("batch_size", "generator_batch_size"):
+      check_parts(getattr(self, name) or self.batch_size, self.micro_batches, name)
 
   @property
   def loss_row(self) -> Loss:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from wgan_jax.losses import Loss
+from wgan_jax.memory import generate_in_parts, in_parts
 from wgan_jax.penalties import Penalty, gradient_norms
 from wgan_jax.types import Pair
 
@@ -45,7 +46,9 @@ AC_GENERATOR_WEIGHT = 0.1
 """Weight of its cross-entropy on fake ones, in the generator's; both as in the code of [2]."""
 
 
-def make_objectives(loss: Loss, penalty: Penalty, networks: Pair) -> Objectives:
+def make_objectives(
+  loss: Loss, penalty: Penalty, networks: Pair, *, micro_batches: int = 1
+) -> Objectives:
   """Builds both objectives.
 
   A critic with an auxiliary classifier learns the classes of real samples beside its scores, and
@@ -55,6 +58,8 @@ def make_objectives(loss: Loss, penalty: Penalty, networks: Pair) -> Objectives:
     loss: the loss, such as `LOSSES["wasserstein"]` or `config.loss_row`.
     penalty: the penalty, such as `PENALTIES["gp"]` or `config.penalty_row`.
     networks: the critic and the generator.
+    micro_batches: parts in which samples go through the networks; losses and penalties are those of
+      the whole batch, whatever they compare. See `wgan_jax.memory`.
 
   Returns:
     The pair.
@@ -62,13 +67,15 @@ def make_objectives(loss: Loss, penalty: Penalty, networks: Pair) -> Objectives:
   References:
     [1], Algorithm 1; [2], equation 3 and Algorithm 1, appendix F for the auxiliary classifier.
   """
-  critic, generator = networks.critic, networks.generator
+  critic = networks.critic
+  generator = generate_in_parts(networks.generator, micro_batches)
+  piecewise = functools.partial(in_parts, n_parts=micro_batches)
 
   def inspect(critic_params, x, *labels):
     """Scores [n], and the logits of the classes [n, n_classes], if there is a classifier."""
     if critic.classify is not None:
-      return jax.vmap(functools.partial(critic.classify, critic_params))(x)
-    return jax.vmap(functools.partial(critic.apply, critic_params))(x, *labels), None
+      return piecewise(jax.vmap(functools.partial(critic.classify, critic_params)))(x)
+    return piecewise(jax.vmap(functools.partial(critic.apply, critic_params)))(x, *labels), None
 
   def critic_objective(critic_params, key, real, fake, lambda_gp, *labels):
     critic_fn = functools.partial(critic.apply, critic_params)
@@ -84,7 +91,8 @@ def make_objectives(loss: Loss, penalty: Penalty, networks: Pair) -> Objectives:
     objective = loss.critic(real_scores, fake_scores)
     cost, norms = jnp.zeros(()), jnp.zeros(1)
     if penalty.cost is not None:
-      norms = gradient_norms(critic_fn, penalty.points(key, real, fake), *labels)
+      inspect_slope = piecewise(functools.partial(gradient_norms, critic_fn))
+      norms = inspect_slope(penalty.points(key, real, fake), *labels)
       cost = penalty.cost(norms)
       if jnp.shape(cost):
         raise ValueError(

@@ -16,6 +16,7 @@ import optax
 from jax.sharding import Mesh
 
 from wgan_jax.config import Config, Hparams
+from wgan_jax.memory import generate_in_parts
 from wgan_jax.objectives import make_objectives
 from wgan_jax.optimizers import SCHEDULES, decay, move_average
 from wgan_jax.parallel import check_batch, share_samples
@@ -58,14 +59,16 @@ def make_training(
     [1] and [2], Algorithm 1.
   """
   networks = compute_in(networks, config.compute_dtype)
-  critic, generator = networks.critic, networks.generator
+  parts = config.micro_batches
+  critic, generator = networks.critic, generate_in_parts(networks.generator, parts)
   loss, penalty = config.loss_row, config.penalty_row
-  objectives = make_objectives(loss, penalty, networks)
+  objectives = make_objectives(loss, penalty, networks, micro_batches=parts)
   schedule = config.schedule if callable(config.schedule) else SCHEDULES[config.schedule]
 
   n_fake = config.generator_batch_size or config.batch_size
-  check_batch(mesh, config.batch_size, "Config.batch_size")
-  check_batch(mesh, n_fake, "Config.generator_batch_size")
+  each = " / Config.micro_batches" if parts > 1 else ""
+  check_batch(mesh, config.batch_size // parts, f"Config.batch_size{each}")
+  check_batch(mesh, n_fake // parts, f"Config.generator_batch_size{each}")
 
   def sample_latents(key, n):
     return share_samples(mesh, jax.random.normal(key, (n, networks.latent_dim)))

@@ -64,7 +64,12 @@ def choose_data_parallel(asked: int | None, runs: Sequence[Settings]) -> int:
     UserError: there are fewer devices, or they do not divide.
   """
   n_devices = jax.local_device_count()
-  sizes = {size for run in runs for size in (run.batch_size, run.generator_batch_size) if size}
+  sizes = {
+    size // run.micro_batches
+    for run in runs
+    for size in (run.batch_size, run.generator_batch_size)
+    if size
+  }
   if asked is None:
     if len(runs) > 1 or jax.default_backend() == "cpu":
       return 1
@@ -79,8 +84,8 @@ def choose_data_parallel(asked: int | None, runs: Sequence[Settings]) -> int:
   for size in sorted(sizes):
     if size % asked:
       raise UserError(
-        f"--data_parallel={asked} does not divide a batch of {size}: change it, --batch_size or"
-        " --generator_batch_size"
+        f"--data_parallel={asked} does not divide {size} samples that go through the networks together:"
+        " change it, --batch_size, --generator_batch_size or --micro_batches"
       )
   return asked
 

@@ -71,6 +71,7 @@ def run(
       raise
     sizes = ("batch_size", "width", "members_at_once", "n")
     lower = ", ".join(f"--{name}" for name in sizes if name in flag_values)
+    lower += ", or raise --micro_batches" if "micro_batches" in flag_values else ""
     return _fail(f"out of memory: {f'lower {lower}' if lower else 'free some, and go on'}")
   return 0
 

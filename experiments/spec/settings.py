@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from experiments.spec import choosing
 from experiments.spec.datasets import DATASETS, Dataset, load_dataset
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.parsers import parse_size
@@ -24,45 +25,10 @@ def _setting(*args, **kwargs):
   return dataclasses.field(metadata={"setting": Setting(*args, **kwargs)})
 
 
-def _of_data_or_networks(name):
-  return lambda choices: getattr(choices.data, name) or getattr(choices.row("architecture"), name)
-
-
 def _option(name, text, **kwargs):
   """A setting that only some data sets have, one of their `Source.options`."""
   return _setting(text, lambda choices: choices.data.options[name], **kwargs,
     of="dataset", applies=lambda source: name in source.options)  # fmt: skip
-
-
-def _architecture(choices):
-  if choices.is_penalized_wasserstein:
-    return choices.data.architecture
-  return choices.data.architecture_otherwise
-
-
-def _optimizer(choices):
-  # Clipping with the Wasserstein loss is trained by RMSProp in its paper.
-  clipped = "clip_value" in choices.row("penalty").reads
-  return "rmsprop" if clipped and choices.is_wasserstein else "adam"
-
-
-def _learning_rate(choices):
-  own = choices.row("optimizer").defaults.get("learning_rate", Hparams().learning_rate)
-  own = choices.row("architecture").learning_rate.get(choices.optimizer, own)
-  return choices.data.learning_rate.get(choices.optimizer, own)
-
-
-def _beta2(choices):
-  # Adam's row has WGAN-GP's value; elsewhere its own authors' is usual.
-  if choices.optimizer == "adam" and not choices.is_penalized_wasserstein:
-    return 0.999
-  return choices.row("optimizer").defaults["beta2"]
-
-
-def _lambda_gp(choices):
-  own = choices.row("penalty").lambda_gp
-  own = Hparams().lambda_gp if own is None else own
-  return choices.data.lambda_gp.get(choices.penalty, own)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,26 +49,27 @@ class Settings:
   penalty: str = _setting("The constraint on the critic's slope.", "gp", choices=ROWS["penalty"])
   seed: int = _setting("Seed of every draw.", 0, 0, _MAX_SEED)
   architecture: str = _setting("The networks.",
-    _architecture, choices=ROWS["architecture"])
+    choosing.architecture, choices=ROWS["architecture"])
   width: int = _setting("Channels of the first convolution, or units of a hidden layer.",
-    _of_data_or_networks("width"), 1, 4096)
+    choosing.of_data_or_networks("width"), 1, 4096)
   depth: int | None = _setting("Hidden layers of a fully connected network.",
     lambda choices: choices.row("architecture").depth, 1, 100,
     of="architecture", applies=lambda architecture: architecture.depth is not None)
   latent_dim: int | None = _setting(
     "Size of the latent z ~ N(0, I), without those that choose a category of infogan's.",
-    _of_data_or_networks("latent_dim"), 1, 65536,
+    choosing.of_data_or_networks("latent_dim"), 1, 65536,
     of="dataset", applies=lambda source: source.generator is None)
   batch_size: int = _setting("Samples per update.",
-    _of_data_or_networks("batch_size"), 1, 65536)
+    choosing.of_data_or_networks("batch_size"), 1, 65536)
   generator_batch_size: int | None = _setting(
     "Samples per update of the generator; --batch_size, if not given.", None, 1, 65536,
     optional=True, of="fixed_generator", applies=lambda fixed: not fixed)
   n_critic: int = _setting("Critic updates per generator update.",
     lambda choices: 5 if choices.is_wasserstein else 1, 1, 1000)
   optimizer: str = _setting("The optimiser of both networks.",
-    _optimizer, choices=ROWS["optimizer"])
-  learning_rate: float = _setting("Learning rate of both networks.", _learning_rate, 1e-12, 10.0)
+    choosing.optimizer, choices=ROWS["optimizer"])
+  learning_rate: float = _setting("Learning rate of both networks.",
+    choosing.learning_rate, 1e-12, 10.0)
   critic_learning_rate: float | None = _setting(
     "Learning rate of the critic alone; --learning_rate, if not given.", None, 1e-12, 10.0,
     optional=True, of="fixed_generator", applies=lambda fixed: not fixed)
@@ -119,9 +86,10 @@ class Settings:
   beta1: float | None = _setting("Decay of the mean gradient.",
     lambda choices: choices.row("optimizer").defaults["beta1"], 0.0, 0.999999,
     of="optimizer", applies=lambda optimizer: "beta1" in optimizer.defaults)
-  beta2: float | None = _setting("Decay of the mean squared gradient.", _beta2, 0.0, 0.999999,
+  beta2: float | None = _setting("Decay of the mean squared gradient.",
+    choosing.beta2, 0.0, 0.999999,
     of="optimizer", applies=lambda optimizer: "beta2" in optimizer.defaults)
-  lambda_gp: float | None = _setting("Weight of the penalty.", _lambda_gp, 0.0, 1e6,
+  lambda_gp: float | None = _setting("Weight of the penalty.", choosing.lambda_gp, 0.0, 1e6,
     of="penalty", applies=lambda penalty: penalty.cost is not None)
   clip_value: float | None = _setting("c: the critic's parameters are clipped to [-c, c].",
     lambda choices: choices.row("architecture").clip_value, 1e-8, 1e3,
@@ -132,6 +100,9 @@ class Settings:
   compute_dtype: str = _setting(
     "Type in which the networks are trained; parameters and all measures are float32.",
     "float32", choices=COMPUTE_DTYPES, before="float32")
+  micro_batches: int = _setting(
+    "Parts in which a batch goes through the networks, for less memory and a third more arithmetic;"
+    " batch normalisation sees one part.", 1, 1, 65536, before=1)
   conditional: str = _setting("How the networks are told a sample's class.",
     "none", choices=CONDITIONAL, before="none",
     otherwise="none", of="dataset", applies=lambda source: source.n_classes != 0)
@@ -169,6 +140,11 @@ class Settings:
       raise ValueError(f"conditional={self.conditional} does nothing with {self.architecture}")
     if self.conditional != "none" and self._n_classes < 2:
       raise ValueError(f"conditional={self.conditional} needs images in at least two subfolders")
+    for name in ("batch_size", "generator_batch_size"):
+      if (getattr(self, name) or 0) % self.micro_batches:
+        raise ValueError(
+          f"micro_batches={self.micro_batches} does not divide {name}={getattr(self, name)}"
+        )
 
   @classmethod
   def of_record(cls, record: dict) -> "Settings":
@@ -260,8 +236,9 @@ class Settings:
   def program_name(self) -> str:
     """The name shared by all settings that compile to one program."""
     values = {name: getattr(self, name) for name in STATIC if SETTINGS[name].named}
-    if self.conditional == "none":
-      del values["conditional"]
+    for name in ("conditional", "micro_batches"):  # As it was before there were these.
+      if values[name] == SETTINGS[name].default:
+        del values[name]
     return "-".join(
       value if isinstance(value, str) else f"{name}{value}"
       for name, value in values.items()

@@ -34,6 +34,7 @@ def test_a_batch_over_two_devices_trains_as_on_one_and_is_never_gathered():
   assert "all-gather" not in program
 
 
+@pytest.mark.campaign
 @two_devices
 def test_a_mean_of_other_samples_is_that_of_the_whole_batch():
   assert compare(("relativistic_average", "gp"), make_mesh(jax.devices()[:2], 2), 1, QUICK) < 1e-6

@@ -33,6 +33,7 @@ def test_a_run_moves_from_one_device_to_two_and_back(tmp_path, capsys):
   assert [each["data_parallel"] for each in found] == [1, 2, 1]
 
 
+@pytest.mark.campaign
 def test_members_of_a_sweep_may_share_devices_too(tmp_path):
   whole = copy_sweep(tmp_path / "whole", "--steps=6", "--penalty=gp", "--lambda_gp=1,10")
   path = tmp_path / "laid"
@@ -47,8 +48,10 @@ def test_members_of_a_sweep_may_share_devices_too(tmp_path):
   ("arguments", "message"),
   [
     (["--data_parallel=3"], "--data_parallel=3, but there are 2 devices: lower it"),
-    (["--data_parallel=2", "--batch_size=5"], "does not divide a batch of 5"),
-    (["--data_parallel=2", "--generator_batch_size=3"], "does not divide a batch of 3"),
+    (["--data_parallel=2", "--batch_size=5"], "does not divide 5 samples"),
+    (["--data_parallel=2", "--generator_batch_size=3"], "does not divide 3 samples"),
+    (["--data_parallel=2", "--micro_batches=4"], "does not divide 1 samples"),
+    (["--micro_batches=3"], "--micro_batches=3 does not divide batch_size=4"),
   ],
 )
 def test_devices_that_do_not_divide_are_refused(arguments, message, tmp_path, capsys):
