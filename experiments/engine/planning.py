@@ -84,7 +84,7 @@ def choose_data_parallel(asked: int | None, runs: Sequence[Settings]) -> int:
   for size in sorted(sizes):
     if size % asked:
       raise UserError(
-        f"--data_parallel={asked} does not divide {size} samples that go through the networks together:"
+        f"--data_parallel={asked} does not divide {size} samples that pass the networks together:"
         " change it, --batch_size, --generator_batch_size or --micro_batches"
       )
   return asked

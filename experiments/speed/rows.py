@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 from experiments.spec.presets import PLAIN_DCGAN
-from experiments.speed import accelerator, comparisons, processes, quality
+from experiments.speed import accelerator, collectives, comparisons, processes, quality
 from experiments.speed.steps import settings_of
 from experiments.speed.turns import Measurement
 
@@ -80,6 +80,8 @@ ROWS = {row.name: row for row in (
       default=False, draw=quality.draw_quality),  # Ten minutes or more a round.
   _members("mlp", 64, 5), _members("mlp", 256, 5),
   _members("dcgan", 16, 2), _members("dcgan", 32, 2),
+  Row("collectives", "what devices that share a batch send each other in a step, width 64",
+      collectives.measure_collectives, default=False),
   *_ACCELERATOR, *_TINY,
 )}
 # fmt: on
