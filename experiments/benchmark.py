@@ -17,7 +17,11 @@ from typing import NotRequired, TypedDict
 from absl import flags
 
 from experiments.host import cli
-from experiments.host.environment import describe_environment, use_all_cores
+from experiments.host.environment import (
+  describe_environment,
+  use_all_cores,
+  use_compilation_cache,
+)
 from experiments.host.errors import UserError
 from experiments.host.files import read_json, write_json
 from experiments.spec import flags as shared_flags
@@ -47,7 +51,7 @@ def register(flag_values: flags.FlagValues) -> None:
     (
       "preset",
       None,
-      "Instead of --rows: default; accelerator, rows for a GPU or TPU, six minutes;"
+      "Instead of --rows: default; accelerator, rows for a GPU or TPU, which compile for minutes;"
       " tiny, the same rows with networks that a CPU trains in a minute.",
       list(PRESETS),
     ),
@@ -74,6 +78,7 @@ def main(flag_values: flags.FlagValues) -> None:
     written = {row["row"]: common | row for row in earlier["rows"]}
   failed = []
   use_all_cores()
+  use_compilation_cache(None)  # Compiling for a GPU takes longer than what is measured.
   environment = describe_environment()
   print(f"on {environment['devices']} x {environment['device']}, jax {environment['jax']}")
   for name in rows:

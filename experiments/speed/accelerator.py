@@ -5,6 +5,7 @@ shape of CIFAR-10. Programs of a row compile side by side before the first turn.
 """
 
 import functools
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -89,11 +90,13 @@ def rates(
   traced = {name: trace(settings, dataset, state, precision=name) for name in PRECISIONS}
   if native is not None:
     traced["native"] = trace(settings, dataset, state, precision=native, native=True)
+  started = time.perf_counter()
   ways = compile_ways(traced)
+  compiled = {"compile_s": time.perf_counter() - started}
   products = {f"product_{name}": _product(name, size.product) for name in PRECISIONS}
   theirs = _pytorch_ways(settings, dataset, size) if pytorch else {}
   timing = take_turns(ways | products | theirs, rounds)
-  flops, details = count_flops(settings), _milliseconds(timing)
+  flops, details = count_flops(settings), compiled | _milliseconds(timing)
   for name in PRECISIONS:
     of_peak = timing.times_faster(name, f"product_{name}")
     details[f"{name}_share_of_peak"] = of_peak.scaled(flops / (2 * size.product**3))
@@ -240,14 +243,6 @@ def measures(size: Size) -> dict[str, tuple[str, Callable[[int], Measurement]]]:
       "layers as matrix products against XLA's own convolutions",
       lambda rounds: convolutions(rounds, size.layers, min(16, size.members)),
     ),
-    "fast_rates": (
-      "steps of --preset=fast on 32 x 32 x 3",
-      lambda rounds: steps(cifar("fast", size), rounds, native="bfloat16", pytorch=False),
-    ),
-    "resnet_rates": (
-      "steps of --preset=wgan_gp_resnet on 32 x 32 x 3",
-      lambda rounds: steps(cifar("wgan_gp_resnet", size), rounds, native="tf32", pytorch=False),
-    ),
     "toy_members": (
       f"one of {size.members} toy runs against a run alone",
       lambda rounds: sweep(toy(size), rounds, size),
@@ -259,6 +254,14 @@ def measures(size: Size) -> dict[str, tuple[str, Callable[[int], Measurement]]]:
     "penalty_value": (
       "penalty and its gradient against the CPU's",
       lambda rounds: penalty_value(rounds, size),
+    ),
+    "fast_rates": (
+      "steps of --preset=fast on 32 x 32 x 3",
+      lambda rounds: steps(cifar("fast", size), rounds, native="bfloat16", pytorch=False),
+    ),
+    "resnet_rates": (
+      "steps of --preset=wgan_gp_resnet on 32 x 32 x 3",
+      lambda rounds: steps(cifar("wgan_gp_resnet", size), rounds, native="tf32", pytorch=False),
     ),
     "repetition": (
       "the same command twice, byte for byte",
