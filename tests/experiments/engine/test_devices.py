@@ -8,6 +8,7 @@ import pytest
 from helpers.launching import copy_run, copy_sweep, train, train_sweep
 
 from experiments.engine import planning
+from experiments.engine.engine import Engine
 from experiments.host.errors import UserError
 from experiments.spec.grid import Grid
 
@@ -77,3 +78,18 @@ def test_a_run_alone_takes_as_many_accelerators_as_divide_its_batches(monkeypatc
   assert planning.choose_data_parallel(2, runs(2, batch_size=24)) == 2
   with pytest.raises(UserError, match="--data_parallel=3 does not divide 8 devices into groups"):
     planning.choose_data_parallel(3, runs(2, batch_size=24))
+
+
+def test_out_of_memory_is_one_line_that_names_what_to_change(tmp_path, monkeypatch, capsys):
+  assert train(tmp_path / "run", "--steps=2") == 0
+  capsys.readouterr()
+
+  def no_room(*args, **kwargs):
+    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+  monkeypatch.setattr(Engine, "chunk", no_room)
+  assert train(tmp_path / "run", "--steps=4") == 2
+  error = capsys.readouterr().err
+  assert error == "error: out of memory: lower --batch_size, --width, or raise --micro_batches\n"
+  monkeypatch.undo()
+  assert train(tmp_path / "run", "--steps=4") == 0
