@@ -50,32 +50,24 @@ def to_matrix(role: str, x: jax.Array, geometry: Geometry) -> jax.Array:
 
   Returns:
     Images as [points, samples, inputs], the kernel as [points, inputs, features], outputs as
-    [points, samples, features]. A sample is a tile of a column of an image, images first: a batch
-    that lies on several devices stays there. An input is one pixel of stride x stride at one input
-    channel. A feature is an output channel of one column of blocks.
+    [points, samples, features]. A sample is a column of a tile of an image. An input is one pixel
+    of stride x stride at one input channel. A feature is an output channel of one column of blocks.
   """
   rows = _FOLDS[role](x, geometry)
   points = _along_rows(_matrices(geometry)[role], rows)
-  n_points = _n_points(geometry)
-  points = points.reshape(n_points, -1, *rows.shape[1:]).swapaxes(1, 2)
-  return points.reshape(n_points, -1, rows.shape[2])
+  m, n = tiling_of(geometry)[0], blocks_of(geometry)[0]
+  return points.reshape(m + n - 1, -1, rows.shape[2])
 
 
 def from_matrix(role: str, points: jax.Array, geometry: Geometry) -> jax.Array:
   """Transpose of `to_matrix`, a linear map."""
   matrix = _matrices(geometry)[role]
-  n_points, _, entries = points.shape
-  points = points.reshape(n_points, -1, len(matrix) // n_points, entries).swapaxes(1, 2)
-  rows = _along_rows(matrix.T, points.reshape(len(matrix), -1, entries))
+  rows = _along_rows(matrix.T, points.reshape(len(matrix), -1, points.shape[2]))
   if role == "images":
     return _unfold_images(rows, geometry)
   shape = jax.ShapeDtypeStruct(getattr(geometry, role), points.dtype)
   (x,) = jax.linear_transpose(lambda x: _FOLDS[role](x, geometry), shape)(rows)
   return x
-
-
-def _n_points(geometry):
-  return tiling_of(geometry)[0] + blocks_of(geometry)[0] - 1
 
 
 def _along_rows(matrix, x):

@@ -16,13 +16,11 @@ from helpers.convolving import (
   make_case,
 )
 from jax import lax
-from jax.sharding import NamedSharding, PartitionSpec
 
 from wgan_jax.convolution import primitive as conv
 from wgan_jax.convolution import toom_cook
 from wgan_jax.convolution.columns import Geometry
 from wgan_jax.convolution.primitive import conv_general_dilated
-from wgan_jax.parallel import BATCH, make_mesh
 
 # Their strides divide their kernels.
 SHORT = (
@@ -97,25 +95,6 @@ def test_every_order_equals_lax(name, everywhere):
   """In float64, where rounding hides nothing."""
   with jax.enable_x64(True):
     assert_every_order_equals_lax(*make_case(name, np.float64), 1e-12)
-
-
-@pytest.mark.skipif(jax.device_count() < 2, reason="there is one device")
-@pytest.mark.parametrize("role", ["images", "outputs"])
-def test_a_batch_on_two_devices_stays_there(role):
-  """In several tiles, which must not come before the batch."""
-  geometry = Geometry((4, 32, 32, 8), (4, 4, 8, 8), (4, 16, 16, 8), (2, 2), (1, 1))
-  assert toom_cook.tiling_of(geometry)[1] > 1
-  mesh = make_mesh(jax.devices()[:2], 2)
-  shape = jax.ShapeDtypeStruct(
-    getattr(geometry, role), np.float32, sharding=NamedSharding(mesh, PartitionSpec(BATCH))
-  )
-
-  def there_and_back(x):
-    return toom_cook.from_matrix(role, toom_cook.to_matrix(role, x, geometry) ** 2, geometry)
-
-  program = jit(there_and_back).lower(shape).compile().as_text()
-  assert "all-gather" not in program
-  assert "all-to-all" not in program
 
 
 @pytest.mark.parametrize(
