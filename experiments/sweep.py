@@ -12,6 +12,7 @@ import pathlib
 
 from absl import flags
 
+from experiments.engine.following import follow
 from experiments.engine.groups import (
   SweepFolder,
   check_sweep_folder,
@@ -32,6 +33,7 @@ from experiments.engine.sweep import train_sweep
 from experiments.host import cli
 from experiments.host.environment import describe_environment, use_all_cores, use_compilation_cache
 from experiments.host.errors import Stopped, UserError
+from experiments.host.joining import joined
 from experiments.report.html import write_report
 from experiments.report.results import read_members
 from experiments.report.tables import write_results
@@ -98,23 +100,35 @@ def main(flag_values: flags.FlagValues) -> None:
     raise UserError(f"these lists make {n_members} members: add --yes to go on with so many")
   if flag_values.steps is None:
     flag_values.steps = max(map(default_steps, Grid(name, choices, 1).settings([0])))
-  path, flags_given = path_of(name), flag_values.flag_values_dict()
-  steps = flag_values.steps
-  runs = Grid(name, choices, steps).settings(range(flag_values.seeds))
-  if not budget:
-    check_sweep_folder(path, runs, flags_given)
+  path = path_of(name)
+  runs = Grid(name, choices, flag_values.steps).settings(range(flag_values.seeds))
+  if not budget and not flag_values.process_id:  # Process 0 alone has the folder.
+    check_sweep_folder(path, runs, flag_values.flag_values_dict())
   use_all_cores()
   use_compilation_cache(flag_values.compilation_cache)
+  load = make_loader(flag_values.data_dir)
+  with joined(flag_values) as team:
+    if team.leads:
+      return _train(flag_values, path, runs, choices, load, team)
+    team.agree(data_sha256=load(runs[0]).digest())
+    return follow(team, load)
+
+
+def _train(flag_values, path, runs, choices, load, team):
+  """Trains and reports, as the process that leads."""
+  budget, steps = flag_values.budget_seconds, flag_values.steps
+  flags_given, name = flag_values.flag_values_dict(), runs[0].dataset
   environment = describe_environment()
   layout = Layout(
     flag_values.batching or default_batching(),  # It asks JAX: not before `use_all_cores`.
     flag_values.members_at_once,
     choose_data_parallel(flag_values.data_parallel, runs),
+    team,
   )
   environment |= {"data_parallel": layout.data_parallel}
   intervals = Intervals.of_flags(flag_values)
-  load = make_loader(flag_values.data_dir)
   dataset = load(runs[0])
+  team.agree(data_sha256=dataset.digest())
   if budget:
     steps = recorded_steps(path, budget)
     new = [run for run in runs if run.program_name() not in steps]

@@ -11,6 +11,7 @@ import psutil
 from experiments.engine.engine import Engine
 from experiments.engine.groups import Steps, last_step
 from experiments.host.errors import UserError
+from experiments.host.processes import Team
 from experiments.spec.datasets import Dataset
 from experiments.spec.flags import MAX_STEPS
 from experiments.spec.grid import grouped
@@ -28,11 +29,13 @@ class Layout(NamedTuple):
     batching: one of `wgan_jax.sweep.BATCHING`.
     at_once: the most members of a group; None for what memory allows.
     data_parallel: number of devices over which each batch is laid.
+    team: the processes that train them.
   """
 
   batching: str = "map"
   at_once: int | None = None
   data_parallel: int = 1
+  team: Team = Team()
 
 
 # A share of the free memory: the host needs some, and the compiler's account is of the chunk alone.
@@ -57,13 +60,13 @@ def choose_data_parallel(asked: int | None, runs: Sequence[Settings]) -> int:
   Args:
     asked: --data_parallel. If not given, a run alone gets as many accelerators as divide its
       batches; members of a sweep are laid over devices instead, and the cores of a CPU share a
-      batch as they are.
+      batch as they are. Of several processes a run alone takes equally many devices of each.
     runs: all that are trained.
 
   Raises:
     UserError: there are fewer devices, or they do not divide.
   """
-  n_devices = jax.local_device_count()
+  n_devices, n_processes = jax.device_count(), jax.process_count()
   sizes = {
     size // run.micro_batches
     for run in runs
@@ -71,11 +74,23 @@ def choose_data_parallel(asked: int | None, runs: Sequence[Settings]) -> int:
     if size
   }
   if asked is None:
-    if len(runs) > 1 or jax.default_backend() == "cpu":
+    if len(runs) > 1:
       return 1
-    return max(n for n in range(1, n_devices + 1) if not any(size % n for size in sizes))
+    most = n_processes if jax.default_backend() == "cpu" else n_devices
+    fitting = [
+      n for n in range(n_processes, most + 1, n_processes) if not any(size % n for size in sizes)
+    ]
+    if not fitting:
+      asked = n_processes  # Said below.
+    else:
+      return max(fitting)
   if asked > n_devices:
     raise UserError(f"--data_parallel={asked}, but there are {n_devices} devices: lower it")
+  if len(runs) == 1 and asked % n_processes:
+    raise UserError(
+      f"--data_parallel={asked} does not share out equally over {n_processes} processes: choose a"
+      " multiple"
+    )
   if len(runs) > 1 and n_devices % asked:
     raise UserError(
       f"--data_parallel={asked} does not divide {n_devices} devices into groups for the members:"
@@ -101,13 +116,15 @@ def members_at_once(runs: Sequence[Settings], dataset: Dataset, layout: Layout) 
   Raises:
     UserError: not even one member a device fits in memory.
   """
-  n_devices = min(len(jax.local_devices()) // layout.data_parallel, len(runs))
+  n_devices = min(jax.device_count() // layout.data_parallel, len(runs))
   training = make_training(runs[0].config(), runs[0].networks(), dataset.sample_real)
   state = jax.eval_shape(training.init, jax.random.key(0), runs[0].hparams())
   # Before a call, after it, and again where a member diverges in it.
   n_bytes = 3 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
   if layout.batching == "vmap":
-    engine = Engine(runs[:1], dataset, 1, "vmap", data_parallel=layout.data_parallel)
+    engine = Engine(
+      runs[:1], dataset, 1, "vmap", data_parallel=layout.data_parallel, team=layout.team
+    )
     n_bytes += engine.program.memory.temp_size_in_bytes
   free = free_bytes(n_devices) / n_devices - dataset.nbytes
   fitting = int(free / n_bytes)
@@ -150,6 +167,7 @@ class Timed:
       _TIMED_STEPS,
       layout.batching,
       data_parallel=layout.data_parallel,
+      team=layout.team,
     )
     self._states, _ = self.engine.chunk(self.engine.init(), 1)
 

@@ -7,10 +7,14 @@ from typing import Any
 import chex
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from experiments.host.digest import to_numpy
+from experiments.host.processes import Team
 from wgan_jax.config import Hparams
 from wgan_jax.parallel import MEMBERS, batch_devices, make_mesh
+from wgan_jax.saving import with_keys
 from wgan_jax.sweep import Members, advance, make_sweep, map_members, shard_members
 from wgan_jax.types import Info, Training
 
@@ -21,9 +25,18 @@ def quick_compile_options() -> dict | None:
 
 
 def lay_mesh(n_members: int, data_parallel: int = 1) -> Mesh:
-  """Lays members over groups of `data_parallel` devices, as many groups as members can use."""
-  devices = jax.local_devices()
-  n_groups = min(n_members, len(devices) // data_parallel)
+  """Lays members over groups of `data_parallel` devices, as many groups as members can use.
+
+  Of several processes each has equally many devices in use: a run alone is laid over the first ones
+  of each process; of a sweep all groups are in use, perhaps with copies of a member.
+  """
+  devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+  n_groups, n_processes = len(devices) // data_parallel, jax.process_count()
+  if n_processes == 1:
+    n_groups = min(n_members, n_groups)
+  elif n_members == 1 and data_parallel % n_processes == 0:
+    grid = np.array(devices).reshape(n_processes, -1)
+    n_groups, devices = 1, list(grid[:, : data_parallel // n_processes].flat)
   return make_mesh(devices[: n_groups * data_parallel], data_parallel)
 
 
@@ -41,6 +54,7 @@ class Program:
     capacity: the most steps of one call of `chunk`.
     batching: one of `wgan_jax.sweep.BATCHING`.
     mesh: the devices, of `lay_mesh`, as given to the training; None for all of them, a group each.
+    team: the processes whose devices these are. All make the same calls, in the same order.
 
   Attributes:
     n_members: number of members, without copies.
@@ -60,7 +74,9 @@ class Program:
     capacity: int,
     batching: str = "map",
     mesh: Mesh | None = None,
+    team: Team | None = None,
   ):
+    self._team = team or Team()
     self._mesh = lay_mesh(len(members)) if mesh is None else mesh
     self._n_groups = self._mesh.shape[MEMBERS]
     self.n_members, self.n_devices = len(members), self._mesh.size
@@ -70,21 +86,27 @@ class Program:
     if self.n_devices == 1:  # Programs for it compile and start faster.
       self._whole = self._laid_out = SingleDeviceSharding(self._mesh.devices.item())
     # Left to itself, the compiler may divide what comes out over the devices of a group.
-    self._out = {"out_shardings": self._laid_out} if batch_devices(self._mesh) > 1 else {}
+    shared = batch_devices(self._mesh) > 1 or self._team.n > 1
+    self._out = {"out_shardings": self._laid_out} if shared else {}
+    # What the host reads: every process has all of it.
+    self._out_read = {"out_shardings": self._whole} if self._team.n > 1 else self._out
     seeds = np.array([seed for _, seed in padded], np.uint32)
-    self._keys_training, self.keys = jax.device_put(_make_keys(seeds), self._laid_out)
+    self._keys_training, self.keys = _put(_make_keys(seeds), self._laid_out)
     # By numpy: each small operation of JAX's own would be a program to compile.
     hparams = jax.tree.map(
       lambda *leaves: np.array(leaves, np.float32), *[hparams for hparams, _ in padded]
     )
-    self.hparams = jax.device_put(hparams, self._laid_out)
+    self.hparams = _put(hparams, self._laid_out)
     self.data = self.put(data)
     sweep = make_sweep(training, capacity, batching=batching, mesh=self._mesh)
-    self._init = jax.jit(sweep.init, compiler_options=quick_compile_options(), **self._out)
-    self._chunk = jax.jit(sweep.chunk, **self._out)
+    init = jax.jit(sweep.init, compiler_options=quick_compile_options(), **self._out)
+    self._init = self._together(init)
+    out = {"out_shardings": (self._laid_out, self._whole)} if self._team.n > 1 else self._out
+    self._chunk = self._together(jax.jit(sweep.chunk, **out))
+    self._gather = self._together(jax.jit(lambda tree: tree, out_shardings=self._whole))
     started = time.perf_counter()
-    lowered = self._chunk.lower(self.init(), self.hparams, self.data, np.int32(0))
-    self.memory = lowered.compile().memory_analysis()  # A call compiles no second time.
+    compiled = self._chunk.compile(self.init(), self.hparams, self.data, np.int32(0))
+    self.memory = compiled.memory_analysis()
     self.compile_seconds = time.perf_counter() - started
 
   def init(self) -> Members:
@@ -112,24 +134,85 @@ class Program:
       return map_members(lambda *own: function(*own, *whole), first, second)
 
     sharded = shard_members(run_all, self._mesh, 2)
-    return jax.jit(sharded, compiler_options=quick_compile_options(), **self._out)
+    options = quick_compile_options()
+    return self._together(jax.jit(sharded, compiler_options=options, **self._out_read))
 
   def put(self, arrays: chex.ArrayTree) -> chex.ArrayTree:
     """Lays arrays whole on every device."""
-    return jax.device_put(arrays, self._whole)
+    return _put(arrays, self._whole)
+
+  def share(self, arrays: chex.ArrayTree) -> chex.ArrayTree:
+    """Lays what process 0 has of arrays whole on every device."""
+    return self.put(_broadcast(arrays) if self._team.n > 1 else arrays)
+
+  def read(self, laid_out: chex.ArrayTree) -> chex.ArrayTree:
+    """Brings what is laid out over the members to this process."""
+    if self._team.n == 1:
+      return laid_out
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), self._gather(laid_out))
 
   def fetch(self, members: Members) -> Members:
     """Brings the members to one device, without the copies that fill the last share."""
-    members = jax.device_put(members, jax.local_devices()[0])
+    members = jax.device_put(self.read(members), jax.local_devices()[0])
     copies = self.n_members % self._n_groups
     return jax.tree.map(lambda leaf: leaf[: self.n_members], members) if copies else members
 
   def lay_out(self, members: Members) -> Members:
-    """Puts what `fetch` gave back on all devices."""
+    """Puts what `fetch` gave back on all devices: what process 0 has of it."""
+    if self._team.n > 1:
+      members = _broadcast(members)
     if missing := -self.n_members % self._n_groups:
       fill = np.minimum(np.arange(self.n_members + missing), self.n_members - 1)
       members = jax.tree.map(lambda leaf: leaf[fill], members)
-    return jax.device_put(members, self._laid_out)
+    return _put(members, self._laid_out)
+
+  def _together(self, jitted):
+    return _Together(jitted, self._team)
+
+
+class _Together:
+  """A jitted function that all processes call; the first call waits until each has compiled it.
+
+  Else the fastest would wait for the others in the middle of a computation, where patience ends.
+  """
+
+  def __init__(self, jitted, team):
+    self._jitted, self._team, self._met = jitted, team, team.n == 1
+
+  def compile(self, *arguments):
+    """Compiles for arguments like these; a call compiles no second time."""
+    return self._jitted.lower(*arguments).compile()
+
+  def __call__(self, *arguments):
+    if not self._met:
+      self.compile(*arguments)
+      self._team.agree()
+      self._met = True
+    return self._jitted(*arguments)
+
+
+def _put(tree, sharding):
+  """As `jax.device_put`, for devices of several processes, all of which have the whole tree."""
+  if sharding.is_fully_addressable:
+    return jax.device_put(tree, sharding)
+
+  def put(leaf):
+    return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
+
+  return with_keys(jax.tree.map(put, to_numpy(tree)), tree)
+
+
+def _broadcast(tree):
+  """Returns what process 0 has, bit for bit: summed as bytes, for as floats -0 + 0 is 0."""
+  leaves, structure = jax.tree.flatten(to_numpy(tree))
+  joined = np.concatenate([np.frombuffer(leaf.tobytes(), np.uint8) for leaf in leaves])
+  received = np.asarray(multihost_utils.broadcast_one_to_all(joined))
+  parts = np.split(received, np.cumsum([leaf.nbytes for leaf in leaves])[:-1])
+  found = [
+    np.frombuffer(part.tobytes(), leaf.dtype).reshape(leaf.shape)
+    for part, leaf in zip(parts, leaves, strict=True)
+  ]
+  return with_keys(jax.tree.unflatten(structure, found), tree)
 
 
 @jax.jit

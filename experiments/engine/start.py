@@ -10,6 +10,7 @@ from absl import flags
 from experiments.engine.display import Display
 from experiments.engine.engine import Engine
 from experiments.engine.folder import RunFolder, check_folder
+from experiments.engine.following import follow
 from experiments.engine.loop import Intervals, train
 from experiments.engine.opening import locked, write_record
 from experiments.engine.places import RunPlace
@@ -21,10 +22,11 @@ from experiments.host.environment import (
   use_compilation_cache,
 )
 from experiments.host.errors import UserError
+from experiments.host.joining import joined
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
 from experiments.spec.notes import notes
-from experiments.spec.settings import Settings
+from experiments.spec.settings import Settings, make_loader
 
 
 def start(
@@ -43,10 +45,20 @@ def start(
     raise UserError(
       "--tensorboard needs tensorboardX: install the extra, pip install -e '.[tensorboard]'"
     )
-  path, steps = path.expanduser(), flag_values.steps
   use_compilation_cache(flag_values.compilation_cache)
   if flag_values.data_parallel:
     use_all_cores()  # Where there are only these.
+  with joined(flag_values) as team:
+    if team.leads:
+      _lead(flag_values, settings, path.expanduser(), data_dir, team)
+    else:
+      load = make_loader(data_dir)
+      team.agree(data_sha256=load(settings).digest())
+      follow(team, load)
+
+
+def _lead(flag_values, settings, path, data_dir, team):
+  steps = flag_values.steps
   environment = describe_environment()
   data_parallel = choose_data_parallel(flag_values.data_parallel, [settings])
   environment |= {"data_parallel": data_parallel}
@@ -56,7 +68,8 @@ def start(
   if kept and kept[-1] > steps:
     print(f"{path} is at step {kept[-1]} already: --steps={steps} asks for nothing more")
     return
-  dataset = settings.load(data_dir)
+  dataset = make_loader(data_dir)(settings)
+  team.agree(data_sha256=dataset.digest())
   intervals = Intervals.of_flags(flag_values)
   with locked(path):
     check_folder(path, settings)  # Another process may have begun a run in the meantime.
@@ -67,7 +80,8 @@ def start(
     print(f"run folder {path}")
     print(f"on {environment['platform']} {environment['device']}, {environment['threads']} threads")
     if data_parallel > 1:
-      print(f"each batch over {data_parallel} of {environment['devices']} devices")
+      where = f"devices of {team.n} processes" if team.n > 1 else "devices"
+      print(f"each batch over {data_parallel} of {environment['devices']} {where}")
     print(f"{settings.title}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
     for note in notes(settings, steps):
@@ -79,9 +93,14 @@ def start(
       intervals.capacity(),
       classifier=classifier,
       data_parallel=data_parallel,
+      team=team,
     )
     place = RunPlace(folder, settings, tensorboard=flag_values.tensorboard)
     display = Display(1, steps, kept[-1] if kept else 0)
-    with contextlib.closing(place), contextlib.closing(display), stop_signals() as stop:
+    with (
+      contextlib.closing(place),
+      contextlib.closing(display),
+      stop_signals(stop=team.stop) as stop,
+    ):
       train(engine, place, steps=steps, intervals=intervals, display=display, stop=stop)
     print(f"done: {path} (samples/{folder.sample(steps).name}, curves.png, metrics.jsonl)")

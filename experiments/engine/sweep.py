@@ -96,7 +96,7 @@ def train_sweep(
     end if diverged else min(step, end) for (step, diverged), end in zip(reached, ends, strict=True)
   )
   display = Display(len(runs), sum(ends), done, sum(diverged for _, diverged in reached))
-  with contextlib.closing(display), stop_signals() as stop:
+  with contextlib.closing(display), stop_signals(stop=layout.team.stop) as stop:
     while (group := next_group(folder, runs, most, layout.batching, steps)) is not None:
       if stop.signal:
         message = "stopped between two groups; the same command goes on with the next one"
@@ -111,6 +111,7 @@ def train_sweep(
         group.batching,
         classifier,
         layout.data_parallel,
+        layout.team,
       )
       needed, free = bytes_of(engine, dataset), free_bytes(engine.program.n_devices)
       if needed > free:

@@ -124,7 +124,7 @@ def restore(directory: pathlib.Path, step: int, like: chex.ArrayTree) -> Checkpo
   if digests.get("shapes", digest_shapes(like)) != digest_shapes(like):
     raise other
   keyed, like = like, jax.eval_shape(without_keys, like)
-  sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like)
   try:
     with _manager(directory) as manager:
@@ -236,8 +236,17 @@ def _manager(directory):
   # An error in orbax is raised here. Its threads and unfinished tasks would print it again.
   for name in ("absl", "asyncio"):
     logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-  options = ocp.CheckpointManagerOptions(max_to_keep=_KEEP, enable_async_checkpointing=False)
-  return ocp.CheckpointManager(directory.absolute(), options=options)
+  options = {"max_to_keep": _KEEP, "enable_async_checkpointing": False}
+  if jax.process_count() > 1:  # The others have no part in it; orbax would wait for them.
+    own = {jax.process_index()}
+    directory.mkdir(parents=True, exist_ok=True)
+    options["create"] = False
+    options["multiprocessing_options"] = ocp.options.MultiprocessingOptions(
+      primary_host=jax.process_index(), active_processes=own, barrier_sync_key_prefix="one"
+    )
+  return ocp.CheckpointManager(
+    directory.absolute(), options=ocp.CheckpointManagerOptions(**options)
+  )
 
 
 def _print_no_closed_loop(unraisable):

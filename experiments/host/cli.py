@@ -10,6 +10,7 @@ import jax
 from absl import flags
 
 from experiments.host.errors import Stopped, UserError
+from experiments.host.joining import leave
 from experiments.host.signals import exit_at_once
 from experiments.host.streams import make_unfailing
 from wgan_jax.data.images import DataError
@@ -35,6 +36,10 @@ def run(
   Returns:
     The exit status: 0, 2 for an error that a user can mend, 130 for Ctrl-C, or that of `Stopped`.
   """
+  return leave(_run(main, register, doc, argv))
+
+
+def _run(main, register, doc, argv):
   if argv is None:
     gc.freeze()  # All modules stay: to look for garbage among them takes .3 s of a start.
     make_unfailing()

@@ -100,11 +100,11 @@ def describe_environment() -> dict:
       " install that platform's extra"
     ) from error
   return {
-    "python": platform.python_version(),
-    **{name: installed_version(name) for name in _PACKAGES},
+    **versions(),
     "platform": device.platform,
     "device": device.device_kind,
-    "devices": jax.local_device_count(),
+    "processes": jax.process_count(),
+    "devices": jax.device_count(),
     "threads": _cores(),
     "dtype": str(jnp.zeros(()).dtype),
     "matmul_precision": str(jax.config.jax_default_matmul_precision or "default"),
@@ -114,6 +114,12 @@ def describe_environment() -> dict:
     "threefry_partitionable": getattr(jax.config, "jax_threefry_partitionable", True),
     "commit": _commit(),
   }
+
+
+def versions() -> dict[str, str | None]:
+  """The versions of Python and of the packages that decide the bits of a result, by name."""
+  packages = {name: installed_version(name) for name in _PACKAGES}
+  return {"python": platform.python_version(), **packages}
 
 
 def _processor() -> str:

@@ -26,7 +26,7 @@ def exit_at_once(*_) -> None:
 
 
 @contextlib.contextmanager
-def stop_signals(unit: str = "chunk of steps") -> Iterator[Stop]:
+def stop_signals(unit: str = "chunk of steps", stop: Stop | None = None) -> Iterator[Stop]:
   """Remembers Ctrl-C, SIGTERM and SIGUSR1 until a unit ends; the second signal acts at once.
 
   SIGUSR1 is what a cluster's scheduler sends some time before it kills. Only the main thread can
@@ -34,8 +34,9 @@ def stop_signals(unit: str = "chunk of steps") -> Iterator[Stop]:
 
   Args:
     unit: what the caller ends before it stops, in words.
+    stop: the holder that remembers; a new one, if not given.
   """
-  stop = Stop()
+  stop = stop or Stop()
   if threading.current_thread() is not threading.main_thread():
     yield stop
     return

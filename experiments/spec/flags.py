@@ -174,6 +174,21 @@ def register_run(
       " what a classifier sees, gradients), seconds each; 0 for never.", not_negative),
   )  # fmt: skip
   flags.DEFINE_alias("exact_every", "slow_every", flag_values=flag_values)  # Its earlier name.
+  _register_processes(flag_values)
+
+
+def _register_processes(flag_values: flags.FlagValues) -> None:
+  """Registers the flags of processes that train together."""
+  register_rows(
+    flag_values,
+    ("coordinator", None,
+      "Where process 0 of several is reached, HOST:PORT with a free port, the same for all of them;"
+      " auto: what SLURM, Open MPI, Kubernetes or a Cloud TPU says of all three flags."),
+    ("num_processes", None, "How many processes train together.", (1, 65536)),
+    ("process_id", None,
+      "Which of them this is, from 0. Process 0 alone writes the folder.", (0, 65535)),
+    ("join_seconds", 300, "How long a process waits for the others at the start.", (1, 86400)),
+  )  # fmt: skip
 
 
 def register_single(flag_values: flags.FlagValues) -> None:
