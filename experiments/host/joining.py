@@ -18,9 +18,15 @@ from experiments.host.channel import Channel, connect, free_port, serve
 from experiments.host.environment import versions
 from experiments.host.errors import UserError
 from experiments.host.processes import Team, exit_now
+from experiments.host.streams import drop_errors
 
 # Flags that may differ between processes: those of a process, and those of its machine.
 _OWN = ("coordinator", "process_id", "join_seconds", "workdir", "data_dir", "compilation_cache")
+# What JAX's C++ says of the death of process 0, at about the time when `Team` says it.
+_SAID_TWICE = (
+  "preemption_sync_manager|coordination_service|JAX distributed service|GRPC error information"
+  "|^:UNKNOWN:Error received from peer"
+)
 _together = False  # Whether this process's end would wait for others.
 
 
@@ -200,4 +206,5 @@ def _follow(team: Team, place: Place, facts: dict, seconds: float) -> str:
   own = {"process_id": place.index, "num_processes": place.n, "host": socket.gethostname()}
   channel.send(own | {"facts": facts})
   team.admit(0, place.host, channel)
+  drop_errors(_SAID_TWICE)
   return team.wait()["address"]

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import subprocess
 import sys
 from typing import TextIO
 
@@ -21,6 +22,20 @@ def make_unfailing() -> None:
   """Replaces this process's output streams by some that never raise."""
   sys.stdout = Unfailing(sys.stdout or _Nowhere())  # None where it is closed.
   sys.stderr = Unfailing(sys.stderr or _Nowhere())
+
+
+def drop_errors(pattern: str) -> None:
+  """Takes lines out of what this process writes to standard error, its C++ libraries included.
+
+  Args:
+    pattern: an extended regular expression, of `grep`; nothing is dropped where there is none.
+  """
+  command = ["grep", "--line-buffered", "-Ev", pattern]
+  with contextlib.suppress(OSError):
+    # In a session of its own: Ctrl-C does not end it, the end of this process does.
+    grep = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, start_new_session=True)
+    sys.stderr.flush()
+    os.dup2(grep.stdin.fileno(), 2)
 
 
 class Unfailing:
