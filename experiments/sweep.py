@@ -83,6 +83,8 @@ def main(flag_values: flags.FlagValues) -> None:
   if flag_values.report_only and flag_values.dry_run:
     raise UserError("--dry_run does nothing with --report_only: leave one of them out")
   if flag_values.report_only:
+    if flag_values.coordinator:
+      raise UserError("--coordinator does nothing with --report_only: leave one of them out")
     return _report_only(flag_values)
   budget = flag_values.budget_seconds
   if budget and flag_values["steps"].present:

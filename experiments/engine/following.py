@@ -1,7 +1,5 @@
 """The part of the processes that do not lead: they compute what process 0 tells them to."""
 
-import functools
-
 from experiments.engine.engine import Engine
 from experiments.engine.planning import Loader
 from experiments.host.processes import Team
@@ -19,8 +17,7 @@ def follow(team: Team, load: Loader) -> None:
     team: the processes, seen from one that does not lead.
     load: loads the data of a run.
   """
-  classify = functools.cache(load_classifier_measures)
-  engine = members = fetched = None
+  engine = classifier = members = fetched = None
   print(f"process {team.index} of {team.n}: computes with process 0", flush=True)
   with stop_signals(stop=team.stop):
     for name, *arguments in team.calls():
@@ -28,8 +25,10 @@ def follow(team: Team, load: Loader) -> None:
         records, capacity, batching, slow, data_parallel = arguments
         runs = [Settings.of_record(record) for record in records]
         dataset = load(runs[0])
-        classifier = classify(dataset) if slow else None
-        engine = Engine(runs, dataset, capacity, batching, classifier, data_parallel, team)
+        if slow and classifier is None:
+          classifier = load_classifier_measures(dataset)
+        chosen = classifier if slow else None
+        engine = Engine(runs, dataset, capacity, batching, chosen, data_parallel, team)
       elif name == "init":
         members = engine.init()
       elif name == "fetch":

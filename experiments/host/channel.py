@@ -63,9 +63,9 @@ class Channel:
     threading.Thread(target=self._beat, daemon=True).start()
 
   def close(self) -> None:
-    """Closes this end."""
-    with contextlib.suppress(OSError):
-      self._connection.shutdown(socket.SHUT_RDWR)
+    """Closes this end; the other one notices."""
+    close_socket(self._connection)
+    self._lines.close()
 
   def _read(self, handle, lost):
     try:
@@ -77,6 +77,7 @@ class Channel:
     except (OSError, ValueError, RecursionError) as error:
       reason = str(error) or type(error).__name__
     self.closed.set()
+    self.close()
     lost(reason)
 
   def _beat(self):
@@ -126,6 +127,13 @@ def serve(port: int, welcome: Callable[[Channel], None]) -> socket.socket:
 
   threading.Thread(target=accept, daemon=True).start()
   return listener
+
+
+def close_socket(connection: socket.socket) -> None:
+  """Closes a socket, which wakes a thread that waits for it."""
+  with contextlib.suppress(OSError):
+    connection.shutdown(socket.SHUT_RDWR)
+  connection.close()
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import queue
 import socket
 import sys
@@ -30,7 +31,7 @@ _SAID_TWICE = (
 _together = False  # Whether this process's end would wait for others.
 
 
-class Place(NamedTuple):
+class Rank(NamedTuple):
   """Where a process stands among those of a run.
 
   Attributes:
@@ -68,19 +69,19 @@ def joined(flag_values: flags.FlagValues) -> Iterator[Team]:
     UserError: a flag is wrong, or a process is missing, or differs in flags or versions.
   """
   global _together
-  place = find_place(flag_values.coordinator, flag_values.num_processes, flag_values.process_id)
-  if place is None:
+  rank = find_rank(flag_values.coordinator, flag_values.num_processes, flag_values.process_id)
+  if rank is None:
     yield Team()
     return
   facts = {
     f"--{name}": value for name, value in flag_values.flag_values_dict().items() if name not in _OWN
   }
   facts = json.loads(json.dumps(facts | versions(), default=str))
-  team, error, _together = Team(place.n, place.index), None, True
+  team, error, _together = Team(rank.n, rank.index), None, True
   try:
     meet = _gather if team.leads else _follow
-    address = meet(team, place, facts, flag_values.join_seconds)
-    jax.distributed.initialize(address, place.n, place.index, place.devices)
+    address = meet(team, rank, facts, flag_values.join_seconds)
+    jax.distributed.initialize(address, rank.n, rank.index, rank.devices)
     yield team
   except BaseException as raised:
     error = raised
@@ -97,7 +98,7 @@ def leave(status: int) -> int:
   return status
 
 
-def find_place(address: str | None, n: int | None, index: int | None) -> Place | None:
+def find_rank(address: str | None, n: int | None, index: int | None) -> Rank | None:
   """Reads --coordinator, --num_processes and --process_id; None for a process alone.
 
   Raises:
@@ -118,14 +119,14 @@ def find_place(address: str | None, n: int | None, index: int | None) -> Place |
     raise UserError(f"{' and '.join(missing)} must be given with the others of {', '.join(given)}")
   if index >= n:
     raise UserError(f"--process_id={index}: of {n} processes the last is {n - 1}")
-  return _place(address, n, index) if n > 1 else None
+  return _rank(address, n, index) if n > 1 else None
 
 
-def _place(address, n, index, devices=None):
+def _rank(address, n, index, devices=None):
   host, _, port = address.rpartition(":")
   if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
     raise UserError(f"--coordinator={address}: write HOST:PORT, such as localhost:1234, or auto")
-  return Place(host.strip("[]"), int(port), n, index, devices)
+  return Rank(host.strip("[]"), int(port), n, index, devices)
 
 
 def _find_in_cluster():
@@ -141,13 +142,13 @@ def _find_in_cluster():
       "--coordinator=auto: the environment is not that of SLURM, Open MPI, Kubernetes or a Cloud"
       " TPU: give --coordinator=HOST:PORT, --num_processes and --process_id"
     )
-  return _place(address, n, index, devices) if n > 1 else None
+  return _rank(address, n, index, devices) if n > 1 else None
 
 
-def _gather(team: Team, place: Place, facts: dict, seconds: float) -> str:
+def _gather(team: Team, rank: Rank, facts: dict, seconds: float) -> str:
   """Waits for the others, as process 0, and returns the address of JAX's own service."""
   arrived, lock = queue.Queue(), threading.Lock()
-  here = f"--coordinator={place.host}:{place.port}"
+  here = f"--coordinator={rank.host}:{rank.port}"
 
   def welcome(channel: Channel):
     try:
@@ -158,53 +159,53 @@ def _gather(team: Team, place: Place, facts: dict, seconds: float) -> str:
     index, n = hello["process_id"], hello["num_processes"]
     with lock:
       other = team.host(index)
-      if n == place.n and 0 < index < n and other is None:
+      if n == rank.n and 0 < index < n and other is None:
         team.admit(index, hello["host"], channel)
         arrived.put((index, hello["facts"]))
         return
-    if n != place.n:
-      problem = f"--num_processes={place.n} in process 0, {n} in process {index}: they must agree"
+    if n != rank.n:
+      problem = f"--num_processes={rank.n} in process 0, {n} in process {index}: they must agree"
     else:
       problem = f"--process_id={index} is that of a process on {other}: give each process its own"
     print(f"warning: a process on {hello['host']} was refused: {problem}", file=sys.stderr)
     channel.send({"end": [2, f"error: {problem}"]})
+    channel.close()
 
   try:
-    listener = serve(place.port, welcome)
+    team.listener = serve(rank.port, welcome)
   except OSError as error:
     raise UserError(
-      f"{here}: process 0 cannot listen there ({error.strerror}): if it is not there already,"
-      " choose another port"
+      f"{here}: process 0 cannot listen there ({os.strerror(error.errno)}): if none is there"
+      " already, choose another port"
     ) from error
-  del listener  # Open as long as its thread: who comes late is refused in words.
   deadline, theirs = time.monotonic() + seconds, {}
-  while len(theirs) < place.n - 1:
+  while len(theirs) < rank.n - 1:
     try:
       index, theirs[index] = arrived.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty as error:
-      missing = [str(i) for i in range(1, place.n) if i not in theirs]
+      missing = [str(i) for i in range(1, rank.n) if i not in theirs]
       raise UserError(
-        f"{here}: after {seconds} s these of {place.n} processes have not come: --process_id="
+        f"{here}: after {seconds} s these of {rank.n} processes have not come: --process_id="
         f"{','.join(missing)}; start them within --join_seconds"
       ) from error
   for index in sorted(theirs):
     team.compare(index, theirs[index], facts)
-  address = f"{place.host}:{free_port()}"
+  address = f"{rank.host}:{free_port()}"
   team.send({"address": address})
   return address
 
 
-def _follow(team: Team, place: Place, facts: dict, seconds: float) -> str:
+def _follow(team: Team, rank: Rank, facts: dict, seconds: float) -> str:
   """Joins process 0, and returns the address of JAX's own service."""
   try:
-    channel = connect(place.host, place.port, seconds)
+    channel = connect(rank.host, rank.port, seconds)
   except OSError as error:
     raise UserError(
-      f"--coordinator={place.host}:{place.port}: no process 0 answered within {seconds} s"
+      f"--coordinator={rank.host}:{rank.port}: no process 0 answered within {seconds} s"
       f" ({error.strerror or error}): start it, or correct the address"
     ) from error
-  own = {"process_id": place.index, "num_processes": place.n, "host": socket.gethostname()}
+  own = {"process_id": rank.index, "num_processes": rank.n, "host": socket.gethostname()}
   channel.send(own | {"facts": facts})
-  team.admit(0, place.host, channel)
+  team.admit(0, rank.host, channel)
   drop_errors(_SAID_TWICE)
   return team.wait()["address"]

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 
 import jax
 
-from experiments.host.channel import Channel
+from experiments.host.channel import Channel, close_socket
 from experiments.host.errors import Stopped, UserError
 from experiments.host.signals import Stop
 
@@ -38,6 +39,7 @@ class Team:
     n, index: as given.
     leads: whether this is process 0.
     stop: holds the signal that asked any of them to stop.
+    listener: where process 0 is reached, by those who come late; None in the others.
   """
 
   def __init__(self, n: int = 1, index: int = 0):
@@ -47,6 +49,7 @@ class Team:
     self._hosts: dict[int, str] = {}
     self._inbox: queue.Queue[dict] = queue.Queue()
     self._ending = False
+    self.listener: socket.socket | None = None
 
   def admit(self, index: int, host: str, channel: Channel) -> None:
     """Takes in another process: from now on its messages are read, and its death is noticed."""
@@ -126,6 +129,7 @@ class Team:
       if self.leads:
         self.send({"end": [0, ""]})
       jax.distributed.shutdown()
+      self.close()
       return
     if isinstance(error, jax.errors.JaxRuntimeError | ValueError):
       time.sleep(_PATIENCE)  # A computation breaks as a process dies: then `_leave` is called now.
@@ -134,10 +138,18 @@ class Team:
     if not self.leads:
       self.send({"failed": line})
       return
-    status = error.status if isinstance(error, Stopped) else 2
-    self.send({"end": [status, f"process 0: {line}"]})
+    status, kind = (error.status, "") if isinstance(error, Stopped) else (2, "error: ")
+    self.send({"end": [status, f"{kind}process 0: {line}"]})
     for channel in self._channels.values():  # JAX's C++ would end those that are there after this.
       channel.closed.wait(_PATIENCE)
+
+  def close(self) -> None:
+    """Closes the connections."""
+    self._ending = True
+    for channel in self._channels.values():
+      channel.close()
+    if self.listener is not None:
+      close_socket(self.listener)
 
   def _name(self, index):
     return f"process {index} on {self._hosts.get(index)}"

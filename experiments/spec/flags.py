@@ -174,10 +174,10 @@ def register_run(
       " what a classifier sees, gradients), seconds each; 0 for never.", not_negative),
   )  # fmt: skip
   flags.DEFINE_alias("exact_every", "slow_every", flag_values=flag_values)  # Its earlier name.
-  _register_processes(flag_values)
+  register_processes(flag_values)
 
 
-def _register_processes(flag_values: flags.FlagValues) -> None:
+def register_processes(flag_values: flags.FlagValues) -> None:
   """Registers the flags of processes that train together."""
   register_rows(
     flag_values,

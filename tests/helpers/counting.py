@@ -40,8 +40,10 @@ class CountingEngine:
 
   calls: ClassVar[list[tuple[int, int]]] = []
 
-  def __init__(self, runs, dataset, capacity, batching="map", classifier=None, data_parallel=1):
-    del dataset, capacity, classifier, data_parallel
+  def __init__(
+    self, runs, dataset, capacity, batching="map", classifier=None, data_parallel=1, team=None
+  ):
+    del dataset, capacity, classifier, data_parallel, team
     self.runs, self.batching = runs, batching
     memory = types.SimpleNamespace(temp_size_in_bytes=0, output_size_in_bytes=0)
     self.program = types.SimpleNamespace(compile_seconds=0.0, n_devices=1, memory=memory)

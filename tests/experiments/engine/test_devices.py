@@ -68,7 +68,7 @@ def test_a_run_alone_takes_as_many_accelerators_as_divide_its_batches(monkeypatc
     choices = {"loss": ("wasserstein",), "penalty": ("gp",)}
     return Grid("ring", choices | {name: (n,) for name, n in sizes.items()}).settings(range(n))
 
-  monkeypatch.setattr(jax, "local_device_count", lambda: 8)
+  monkeypatch.setattr(jax, "device_count", lambda: 8)
   assert planning.choose_data_parallel(None, runs(1, batch_size=24)) == 1
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   assert planning.choose_data_parallel(None, runs(1, batch_size=24)) == 8
@@ -78,6 +78,21 @@ def test_a_run_alone_takes_as_many_accelerators_as_divide_its_batches(monkeypatc
   assert planning.choose_data_parallel(2, runs(2, batch_size=24)) == 2
   with pytest.raises(UserError, match="--data_parallel=3 does not divide 8 devices into groups"):
     planning.choose_data_parallel(3, runs(2, batch_size=24))
+
+
+def test_a_run_alone_takes_equally_many_devices_of_each_process(monkeypatch):
+  choices = {"loss": ("wasserstein",), "penalty": ("gp",), "batch_size": (24,)}
+  run = Grid("ring", choices, 1).settings([0])
+  monkeypatch.setattr(jax, "device_count", lambda: 8)
+  monkeypatch.setattr(jax, "process_count", lambda: 4)
+  assert planning.choose_data_parallel(None, run) == 4  # One core of each.
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  assert planning.choose_data_parallel(None, run) == 8
+  with pytest.raises(UserError, match="--data_parallel=2 does not share out equally over 4 proc"):
+    planning.choose_data_parallel(2, run)
+  choices["batch_size"] = (6,)
+  with pytest.raises(UserError, match="--data_parallel=4 does not divide 6 samples"):
+    planning.choose_data_parallel(None, Grid("ring", choices, 1).settings([0]))
 
 
 def test_out_of_memory_is_one_line_that_names_what_to_change(tmp_path, monkeypatch, capsys):
