@@ -81,6 +81,7 @@ def joined(flag_values: flags.FlagValues) -> Iterator[Team]:
   try:
     meet = _gather if team.leads else _follow
     address = meet(team, rank, facts, flag_values.join_seconds)
+    jax.config.update("jax_enable_preemption_service", False)  # It would handle SIGTERM too.
     jax.distributed.initialize(address, rank.n, rank.index, rank.devices)
     yield team
   except BaseException as raised:

@@ -1,25 +1,30 @@
 """Training on several devices, compared with one.
 
-As a program, `python laying.py N_MEMBERS N_BATCH`, it prints the largest difference of each case as
-JSON, on as many devices of the CPU as that takes: their number cannot change within a process.
+As a program, `python laying.py N_MEMBERS N_BATCH N_PROCESSES`, it prints the largest difference of
+each case as JSON, on as many devices of the CPU as that takes: their number cannot change within a
+process. The devices are shared out over the processes.
 """
 
 import json
+import os
+import subprocess
 import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding, PartitionSpec
 
 import wgan_jax
+from experiments.host.channel import free_port
 from wgan_jax import LOSSES, PENALTIES, Config, Hparams, Members
 from wgan_jax.data.images import sample_images
 from wgan_jax.networks.dcgan import dcgan
 from wgan_jax.networks.mlp import mlp
 from wgan_jax.parallel import make_mesh
 
-BATCH = 8
+BATCH, WHOLE = 8, PartitionSpec()
 # Every loss and every penalty; a critic that is kept Lipschitz by nothing grows, and rounding too.
 CASES = [("wasserstein", penalty) for penalty in PENALTIES if penalty != "none"]
 CASES += [(loss, "gp") for loss in LOSSES if loss != "wasserstein"] + [("wasserstein", "none")]
@@ -40,10 +45,25 @@ def train(config, pair, sample_real, data, *, mesh=None, n_members=1, n_steps=5,
   # From one start: a compiler may round the weights of another layout otherwise.
   alone = wgan_jax.make_sweep(wgan_jax.make_training(config, pair, sample_real), n_steps)
   members = jax.jit(alone.init, compiler_options=options)(keys, hparams)
-  arguments = Members(*members), hparams, data, np.int32(n_steps)
-  chunk = jax.jit(sweep.chunk).lower(*arguments).compile(options)
+  arguments, out = (Members(*members), hparams, data, np.int32(n_steps)), {}
+  if mesh is not None and jax.process_count() > 1:
+    arguments, out = lay_whole(arguments, mesh), {"out_shardings": NamedSharding(mesh, WHOLE)}
+  chunk = jax.jit(sweep.chunk, **out).lower(*arguments).compile(options)
   state = chunk(*arguments)[0].state
   return jax.device_get(state._replace(key=jax.random.key_data(state.key))), chunk.as_text()
+
+
+def lay_whole(tree, mesh):
+  """Lays arrays of this process, which all have, on the devices of all of them."""
+
+  def put(leaf):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      return jax.random.wrap_key_data(put(jax.random.key_data(leaf)))
+    array = np.asarray(leaf)
+    whole = NamedSharding(mesh, WHOLE)
+    return jax.make_array_from_callback(array.shape, whole, lambda index: array[index])
+
+  return jax.tree.map(put, tree)
 
 
 def case(loss, penalty):
@@ -98,7 +118,15 @@ def compare(method, mesh, n_members=1, options=None) -> float:
 
 
 if __name__ == "__main__":
-  n_groups, n_batch = map(int, sys.argv[1:])
-  jax.config.update("jax_num_cpu_devices", n_groups * n_batch)
+  n_groups, n_batch, n_processes, *rank = map(int, sys.argv[1:])
+  jax.config.update("jax_num_cpu_devices", n_groups * n_batch // n_processes)
+  if n_processes > 1:
+    port, index = rank or (free_port(), 0)
+    if not rank:
+      others = [*sys.argv[1:], str(port)]
+      for i in range(1, n_processes):
+        command = [sys.executable, __file__, *others, str(i)]
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ)
+    jax.distributed.initialize(f"localhost:{port}", n_processes, index)
   mesh = make_mesh(jax.devices(), n_batch)
   print(json.dumps({"-".join(method): compare(method, mesh, n_groups) for method in CASES}))

@@ -78,8 +78,8 @@ def test_what_does_not_share_out_is_refused():
 
 @pytest.mark.campaign
 @pytest.mark.parametrize(("x64", "most"), [("0", 1e-6), ("1", 1e-12)])
-@pytest.mark.parametrize("layout", ["1 2", "1 4", "2 2"])
-def test_every_loss_and_penalty_on_four_devices(layout, x64, most):
+@pytest.mark.parametrize("layout", ["1 2 1", "1 4 1", "2 2 1", "1 2 2", "1 4 2", "2 2 2"])
+def test_every_loss_and_penalty_on_several_devices_and_processes(layout, x64, most):
   environment = os.environ | {"JAX_ENABLE_X64": x64, "XLA_FLAGS": ""}
   environment["PYTHONPATH"] = str(pathlib.Path(wgan_jax.__file__).parents[1])
   command = [sys.executable, laying.__file__, *layout.split()]

@@ -5,10 +5,12 @@ import json
 import jax
 import numpy as np
 import pytest
+from helpers import laying
 from helpers.launching import copy_run, copy_sweep, train, train_sweep
 
 from experiments.engine import planning
 from experiments.engine.engine import Engine
+from experiments.engine.folder import RunFolder
 from experiments.host.errors import UserError
 from experiments.spec.grid import Grid
 
@@ -20,6 +22,13 @@ def figures(path):
   return np.array([[line[name] for name in sorted(line)] for line in lines])
 
 
+def state_differences(path, other):
+  """Of networks and the averaged generator, in units of the largest entry of each."""
+  states = [RunFolder(each).restore()[1] for each in (path, other)]
+  for part in ("critic_params", "generator_params", "ema"):
+    yield laying.difference(*(getattr(state, part) for state in states))
+
+
 def test_a_run_moves_from_one_device_to_two_and_back(tmp_path, capsys):
   whole, path = copy_run(tmp_path / "whole", "--steps=20"), tmp_path / "moved"
   for steps, n in ((6, 1), (14, 2), (20, 1)):
@@ -29,6 +38,7 @@ def test_a_run_moves_from_one_device_to_two_and_back(tmp_path, capsys):
     # At the first start nothing changed.
     assert ("warning: data_parallel changed" in printed.err) == (steps > 6)
   np.testing.assert_allclose(figures(path), figures(whole), rtol=2e-5, atol=1e-6)
+  assert max(state_differences(path, whole)) < 1e-6
   record = json.loads((path / "config.json").read_text())
   found = [record["environment"], *record["resumed_in"]]
   assert [each["data_parallel"] for each in found] == [1, 2, 1]
