@@ -104,8 +104,6 @@ def main(flag_values: flags.FlagValues) -> None:
     flag_values.steps = max(map(default_steps, Grid(name, choices, 1).settings([0])))
   path = path_of(name)
   runs = Grid(name, choices, flag_values.steps).settings(range(flag_values.seeds))
-  if not budget and not flag_values.process_id:  # Process 0 alone has the folder.
-    check_sweep_folder(path, runs, flag_values.flag_values_dict())
   use_all_cores()
   use_compilation_cache(flag_values.compilation_cache)
   load = make_loader(flag_values.data_dir)
@@ -120,6 +118,8 @@ def _train(flag_values, path, runs, choices, load, team):
   """Trains and reports, as the process that leads."""
   budget, steps = flag_values.budget_seconds, flag_values.steps
   flags_given, name = flag_values.flag_values_dict(), runs[0].dataset
+  if not budget:
+    check_sweep_folder(path, runs, flags_given)  # Before minutes go into data.
   environment = describe_environment()
   layout = Layout(
     flag_values.batching or default_batching(),  # It asks JAX: not before `use_all_cores`.

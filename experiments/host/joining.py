@@ -93,7 +93,7 @@ def joined(flag_values: flags.FlagValues) -> Iterator[Team]:
 
 
 def leave(status: int) -> int:
-  """Returns an exit status; ends the process with it where an usual end would wait for others."""
+  """Returns an exit status; ends the process with it where a usual end would wait for others."""
   if _together:
     exit_now(status)
   return status
@@ -191,7 +191,7 @@ def _gather(team: Team, rank: Rank, facts: dict, seconds: float) -> str:
       ) from error
   for index in sorted(theirs):
     team.compare(index, theirs[index], facts)
-  address = f"{rank.host}:{free_port()}"
+  address = f"[{rank.host}]:{free_port()}" if ":" in rank.host else f"{rank.host}:{free_port()}"
   team.send({"address": address})
   return address
 

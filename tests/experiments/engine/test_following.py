@@ -5,6 +5,7 @@ import random
 import signal
 import time
 
+import jax
 import numpy as np
 import pytest
 from helpers import launching, laying
@@ -22,9 +23,9 @@ SWEEP = ("--dataset=ring", "--penalty=clip,gp", "--lambda_gp=1,10", "--members_a
 
 
 def test_two_processes_train_as_two_devices_do(tmp_path):
-  """Bit for bit, measures and pictures included."""
-  together = launch(tmp_path / "together", "--slow_every=4")
-  arguments = (*TINY_POINTS, "--slow_every=4", "--data_parallel=2", f"--workdir={tmp_path}/one")
+  """Bit for bit, lines and pictures included."""
+  together = launch(tmp_path / "together")
+  arguments = (*TINY_POINTS, "--data_parallel=2", f"--workdir={tmp_path}/one")
   assert launching.launch(toy, *arguments) == 0
   assert finish(together) == [(0, ""), (0, "")]
   assert results(tmp_path / "together") == results(tmp_path / "one")
@@ -71,15 +72,9 @@ def test_who_is_told_the_calls_computes_the_same(capsys, monkeypatch):
   follow(Told(team.told), lambda run: dataset)
   assert [call[0] for call in team.told[:3]] == ["engine", "init", "fetch"]
   assert team.told[0][1] == [dataclasses.asdict(run) for run in runs]
-  for told, own in zip(*map(_leaves, (seen[0], members.state.critic_params)), strict=True):
+  for told, own in zip(*map(jax.tree.leaves, (seen[0], members.state.critic_params)), strict=True):
     np.testing.assert_array_equal(told, own)
   assert capsys.readouterr().out == "process 1 of 1: computes with process 0\n"
-
-
-def _leaves(tree):
-  import jax
-
-  return jax.tree.leaves(tree)
 
 
 @pytest.mark.campaign
