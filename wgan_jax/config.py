@@ -74,6 +74,9 @@ class Config:
     micro_batches: parts in which a batch goes through the networks, one after another, for less
       memory and a third more arithmetic. Draws, losses, penalties and gradients are those of the
       whole batch, but for rounding; batch normalisation sees one part. See `wgan_jax.memory`.
+    rematerialize: compute each pass through a network again for its derivatives, for less memory
+      and a third more arithmetic; the numbers are the same but for rounding. Parts do so anyway. On
+      a CPU the compiler has to be told: see `wgan_jax.memory`.
 
   Raises:
     ValueError: a value is unknown or unusable; names the field.
@@ -90,6 +93,7 @@ class Config:
   compute_dtype: str = "float32"
   unroll: int = 1
   micro_batches: int = 1
+  rematerialize: bool = False
 
   def __post_init__(self):
     _check_row("loss", self.loss, LOSSES, Loss)
@@ -115,6 +119,8 @@ class Config:
         raise ValueError(f"Config.{name} must be at least 1, got {value}")
     for name in ("batch_size", "generator_batch_size"):
       check_parts(getattr(self, name) or self.batch_size, self.micro_batches, name)
+    if self.rematerialize and self.micro_batches > 1:
+      raise ValueError("Config.rematerialize does nothing with micro_batches, which do it anyway")
 
   @property
   def loss_row(self) -> Loss:

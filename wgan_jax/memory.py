@@ -1,7 +1,12 @@
-"""Less memory for the same numbers: a batch goes through the networks in parts.
+"""Less memory for the same numbers: rematerialisation, and a batch in parts.
 
-What a part computes on its way to a derivative is not kept, but computed again (rematerialisation):
-a third more arithmetic, and the memory of one part.
+What a pass through a network computes on its way to a derivative is not kept, but computed again
+(rematerialisation): a third more arithmetic, and of several passes the memory of one. A batch that
+goes through the networks in parts needs that of one part.
+
+The compiler for CPUs merges what is computed again with the first time, unless told not to:
+`jax.jit(step, compiler_options={"xla_disable_hlo_passes": "cse_barrier_expander"})`. In the loop
+over parts it does not.
 
 References:
   Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016, arXiv 1604.06174.
@@ -15,7 +20,7 @@ import jax.numpy as jnp
 from wgan_jax.types import Network
 
 
-def in_parts(function: Callable, n_parts: int) -> Callable:
+def in_parts(function: Callable, n_parts: int, *, rematerialize: bool = False) -> Callable:
   """Makes a function of samples work through them in parts, one after another.
 
   Part i holds samples i, i + n_parts, ..., so that samples which lie on several devices stay there.
@@ -23,12 +28,13 @@ def in_parts(function: Callable, n_parts: int) -> Callable:
   Args:
     function: of arrays [batch, ...], each sample by itself; returns arrays [batch, ...].
     n_parts: how many, a divisor of the batch.
+    rematerialize: whether it is computed again for its derivative in one part, too.
 
   Returns:
-    The function; with one part, as it was given.
+    The function; with one part and without rematerialisation, as it was given.
   """
   if n_parts == 1:
-    return function
+    return jax.checkpoint(function) if rematerialize else function
 
   def mapped(*samples):
     parts = jax.tree.map(lambda x: _split(x, n_parts), samples)
@@ -38,7 +44,7 @@ def in_parts(function: Callable, n_parts: int) -> Callable:
   return mapped
 
 
-def generate_in_parts(generator: Network, n_parts: int) -> Network:
+def generate_in_parts(generator: Network, n_parts: int, *, rematerialize: bool = False) -> Network:
   """Makes a generator draw its training batches in parts; see `in_parts`.
 
   Batch normalisation sees the samples of one part. The running statistics move by the mean of what
@@ -48,17 +54,20 @@ def generate_in_parts(generator: Network, n_parts: int) -> Network:
   Args:
     generator: with `apply(params, batch_stats, latents, *labels, train) -> (samples, batch_stats)`.
     n_parts: how many, a divisor of the batch.
+    rematerialize: as in `in_parts`.
 
   Returns:
-    The generator; with one part, as it was given.
+    The generator; with one part and without rematerialisation, as it was given.
   """
-  if n_parts == 1:
+  if n_parts == 1 and not rematerialize:
     return generator
 
   def apply(params, batch_stats, *latents_and_labels, train):
     draw = jax.checkpoint(
       lambda params, batch_stats, part: generator.apply(params, batch_stats, *part, train=train)
     )
+    if n_parts == 1:
+      return draw(params, batch_stats, latents_and_labels)
     parts = jax.tree.map(lambda x: _split(x, n_parts), latents_and_labels)
     samples, moved = jax.lax.map(lambda part: draw(params, batch_stats, part), parts)
     return _join(samples), jax.tree.map(_mean, moved)

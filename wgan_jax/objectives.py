@@ -47,7 +47,12 @@ AC_GENERATOR_WEIGHT = 0.1
 
 
 def make_objectives(
-  loss: Loss, penalty: Penalty, networks: Pair, *, micro_batches: int = 1
+  loss: Loss,
+  penalty: Penalty,
+  networks: Pair,
+  *,
+  micro_batches: int = 1,
+  rematerialize: bool = False,
 ) -> Objectives:
   """Builds both objectives.
 
@@ -60,6 +65,7 @@ def make_objectives(
     networks: the critic and the generator.
     micro_batches: parts in which samples go through the networks; losses and penalties are those of
       the whole batch, whatever they compare. See `wgan_jax.memory`.
+    rematerialize: whether each pass is computed again for its derivatives.
 
   Returns:
     The pair.
@@ -68,8 +74,9 @@ def make_objectives(
     [1], Algorithm 1; [2], equation 3 and Algorithm 1, appendix F for the auxiliary classifier.
   """
   critic = networks.critic
-  generator = generate_in_parts(networks.generator, micro_batches)
-  piecewise = functools.partial(in_parts, n_parts=micro_batches)
+  options = {"n_parts": micro_batches, "rematerialize": rematerialize}
+  generator = generate_in_parts(networks.generator, **options)
+  piecewise = functools.partial(in_parts, **options)
 
   def inspect(critic_params, x, *labels):
     """Scores [n], and the logits of the classes [n, n_classes], if there is a classifier."""

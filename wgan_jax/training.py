@@ -62,7 +62,9 @@ def make_training(
   parts = config.micro_batches
   critic, generator = networks.critic, generate_in_parts(networks.generator, parts)
   loss, penalty = config.loss_row, config.penalty_row
-  objectives = make_objectives(loss, penalty, networks, micro_batches=parts)
+  objectives = make_objectives(
+    loss, penalty, networks, micro_batches=parts, rematerialize=config.rematerialize
+  )
   schedule = config.schedule if callable(config.schedule) else SCHEDULES[config.schedule]
 
   n_fake = config.generator_batch_size or config.batch_size

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from experiments.engine.folder import RunFolder
-from experiments.engine.program import Program, lay_mesh
+from experiments.engine.program import Program, checkpoint_compile_options, lay_mesh
 from experiments.host.processes import Team
 from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.draws import Snapshot, make_snapshot
@@ -54,7 +54,10 @@ class Engine:
     training = make_training(config, networks, dataset.sample_real, mesh=mesh)
     members = [(run.hparams(), run.seed) for run in runs]
     self.runs = runs
-    self.program = Program(training, dataset.train, members, capacity, batching, mesh, self._team)
+    options = checkpoint_compile_options() if config.rematerialize else None
+    self.program = Program(
+      training, dataset.train, members, capacity, batching, mesh, self._team, options
+    )
     self._dataset, self._window = dataset, 0
     # Each window serves as many steps as draw its samples once.
     drawn = config.batch_size * config.n_critic

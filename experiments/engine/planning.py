@@ -29,13 +29,13 @@ class Layout(NamedTuple):
     batching: one of `wgan_jax.sweep.BATCHING`.
     at_once: the most members of a group; None for what memory allows.
     data_parallel: number of devices over which each batch is laid.
-    team: the processes that train them.
+    team: the processes that train them; None for this one alone.
   """
 
   batching: str = "map"
   at_once: int | None = None
   data_parallel: int = 1
-  team: Team = Team()
+  team: Team | None = None
 
 
 # A share of the free memory: the host needs some, and the compiler's account is of the chunk alone.

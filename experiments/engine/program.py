@@ -24,6 +24,12 @@ def quick_compile_options() -> dict | None:
   return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
 
 
+def checkpoint_compile_options() -> dict | None:
+  """Compiler options that keep rematerialisation, which else a CPU's compiler undoes."""
+  cpu = jax.default_backend() == "cpu"
+  return {"xla_disable_hlo_passes": "cse_barrier_expander"} if cpu else None
+
+
 def lay_mesh(n_members: int, data_parallel: int = 1) -> Mesh:
   """Lays members over groups of `data_parallel` devices, as many groups as members can use.
 
@@ -55,6 +61,7 @@ class Program:
     batching: one of `wgan_jax.sweep.BATCHING`.
     mesh: the devices, of `lay_mesh`, as given to the training; None for all of them, a group each.
     team: the processes whose devices these are. All make the same calls, in the same order.
+    compiler_options: of `chunk`.
 
   Attributes:
     n_members: number of members, without copies.
@@ -75,6 +82,7 @@ class Program:
     batching: str = "map",
     mesh: Mesh | None = None,
     team: Team | None = None,
+    compiler_options: dict | None = None,
   ):
     self._team = team or Team()
     self._mesh = lay_mesh(len(members)) if mesh is None else mesh
@@ -102,7 +110,8 @@ class Program:
     init = jax.jit(sweep.init, compiler_options=quick_compile_options(), **self._out)
     self._init = self._together(init)
     out = {"out_shardings": (self._laid_out, self._whole)} if self._team.n > 1 else self._out
-    self._chunk = self._together(jax.jit(sweep.chunk, **out))
+    chunk = jax.jit(sweep.chunk, compiler_options=compiler_options, **out)
+    self._chunk = self._together(chunk)
     self._gather = self._together(jax.jit(lambda tree: tree, out_shardings=self._whole))
     started = time.perf_counter()
     compiled = self._chunk.compile(self.init(), self.hparams, self.data, np.int32(0))

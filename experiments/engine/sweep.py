@@ -20,6 +20,7 @@ from experiments.engine.planning import (
 )
 from experiments.host import checkpoints, files
 from experiments.host.errors import Stopped
+from experiments.host.processes import Team
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
 from experiments.spec.settings import Settings
@@ -96,7 +97,8 @@ def train_sweep(
     end if diverged else min(step, end) for (step, diverged), end in zip(reached, ends, strict=True)
   )
   display = Display(len(runs), sum(ends), done, sum(diverged for _, diverged in reached))
-  with contextlib.closing(display), stop_signals(stop=layout.team.stop) as stop:
+  team = layout.team or Team()
+  with contextlib.closing(display), stop_signals(stop=team.stop) as stop:
     while (group := next_group(folder, runs, most, layout.batching, steps)) is not None:
       if stop.signal:
         message = "stopped between two groups; the same command goes on with the next one"
@@ -111,7 +113,7 @@ def train_sweep(
         group.batching,
         classifier,
         layout.data_parallel,
-        layout.team,
+        team,
       )
       needed, free = bytes_of(engine, dataset), free_bytes(engine.program.n_devices)
       if needed > free:

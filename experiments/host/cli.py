@@ -76,7 +76,8 @@ def _run(main, register, doc, argv):
       raise
     sizes = ("batch_size", "width", "members_at_once", "n")
     lower = ", ".join(f"--{name}" for name in sizes if name in flag_values)
-    lower += ", or raise --micro_batches" if "micro_batches" in flag_values else ""
+    if "micro_batches" in flag_values:
+      lower += ", raise --micro_batches, or add --rematerialize"
     return _fail(f"out of memory: {f'lower {lower}' if lower else 'free some, and go on'}")
   return 0
 

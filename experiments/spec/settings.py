@@ -103,6 +103,9 @@ class Settings:
   micro_batches: int = _setting(
     "Parts in which a batch goes through the networks, for less memory and a third more arithmetic;"
     " batch normalisation sees one part.", 1, 1, 65536, before=1)
+  rematerialize: bool = _setting(
+    "Compute passes through the networks again for their derivatives, for less memory and a third"
+    " more arithmetic. Not with --micro_batches, which do so anyway.", False, before=False)
   conditional: str = _setting("How the networks are told a sample's class.",
     "none", choices=CONDITIONAL, before="none",
     otherwise="none", of="dataset", applies=lambda source: source.n_classes != 0)
@@ -145,6 +148,9 @@ class Settings:
         raise ValueError(
           f"micro_batches={self.micro_batches} does not divide {name}={getattr(self, name)}"
         )
+
+    if self.rematerialize and self.micro_batches > 1:
+      raise ValueError("rematerialize does nothing with micro_batches, which do it anyway")
 
   @classmethod
   def of_record(cls, record: dict) -> "Settings":

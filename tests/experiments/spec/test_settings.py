@@ -96,7 +96,7 @@ def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
     "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
     "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16",
     "critic_learning_rate": 1e-3, "ema_half_life": 2e4, "generator_batch_size": 7,
-    "conditional": "acgan", "micro_batches": 2,
+    "conditional": "acgan", "micro_batches": 2, "rematerialize": True,
     "penalty": "gp_one_sided", "loss": "minimax",
   }  # fmt: skip
   base = settings("mnist")
