@@ -154,7 +154,7 @@ def _gather(team: Team, rank: Rank, facts: dict, seconds: float) -> str:
   def welcome(channel: Channel):
     try:
       hello = msgspec.convert(channel.receive(), _Hello)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
       channel.close()  # None of ours.
       return
     index, n = hello["process_id"], hello["num_processes"]
