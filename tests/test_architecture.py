@@ -25,6 +25,7 @@ ALLOWED = {
   "data": NOUNS | {"data"},
   "networks": NOUNS | {"convolution", "networks"},
   "lipschitz": NOUNS | {"penalties"},
+  "constraints": NOUNS,
   "diagnostics": NOUNS | {"losses"},
   "saving": set(),
   "memory": NOUNS,

@@ -1,6 +1,6 @@
 """Wasserstein GANs in JAX: pure losses, per-sample gradient penalties, training as functions."""
 
-from wgan_jax import diagnostics, frechet, lipschitz, modes, transport
+from wgan_jax import constraints, diagnostics, frechet, lipschitz, modes, transport
 from wgan_jax.config import Config, Hparams
 from wgan_jax.losses import (
   LOSSES,
@@ -55,6 +55,7 @@ __all__ = [
   "Sweep",
   "Training",
   "clip_params",
+  "constraints",
   "cross_entropy_critic_loss",
   "diagnostics",
   "frechet",

@@ -60,6 +60,23 @@ class Pointwise(NamedTuple):
     return self.function(x)
 
 
+class MaxMin(NamedTuple):
+  """Sorts neighbours along the last axis: (a, b) -> (max, min). It is 1-Lipschitz.
+
+  Its derivative is a permutation, so that a gradient keeps its norm on its way through it, unlike
+  through a ReLU.
+
+  References:
+    Anil, Lucas and Grosse, 2019, arXiv 1811.05381 (GroupSort with groups of two).
+  """
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    if x.shape[-1] % 2:
+      raise ValueError(f"MaxMin sorts pairs: a width of {x.shape[-1]} is odd")
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
+    return jnp.stack([pairs.max(-1), pairs.min(-1)], -1).reshape(x.shape)
+
+
 class Flatten(NamedTuple):
   """Flattens one sample, [...] -> [n], in row-major order."""
 
@@ -82,7 +99,7 @@ class Opaque(NamedTuple):
     return self.function(x)
 
 
-Layer = Dense | Conv | Pointwise | Flatten | Opaque
+Layer = Dense | Conv | Pointwise | MaxMin | Flatten | Opaque
 
 
 def apply_layers(layers: Sequence[Layer], x: jax.Array) -> jax.Array:

@@ -24,7 +24,7 @@ import numpy as np
 import scipy  # Its modules, which take a second to load, are loaded at their first use.
 from jax import lax
 
-from wgan_jax.layers import Conv, Dense, Flatten, Layer, Opaque, Pointwise
+from wgan_jax.layers import Conv, Dense, Flatten, Layer, MaxMin, Opaque, Pointwise
 from wgan_jax.numerics import norm, scale_of
 from wgan_jax.penalties import gradient_norms
 from wgan_jax.types import CriticFn
@@ -237,7 +237,7 @@ def _constant(layer, shape) -> float:
       if not layer.lipschitz >= 0:
         raise ValueError(f"a Lipschitz constant must be at least 0, got {layer.lipschitz}")
       return float(layer.lipschitz)
-    case Flatten():
+    case Flatten() | MaxMin():
       return 1.0
   return math.inf
 

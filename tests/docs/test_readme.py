@@ -86,7 +86,9 @@ def test_the_exported_features_are_read(tmp_path, monkeypatch):
   assert 0 < measured["training data"][f"frechet_{file.sha256[:8]}"] < 10
 
 
-@pytest.mark.parametrize(("index", "library"), [(0, "flax"), (1, "equinox"), (2, "haiku")])
+@pytest.mark.parametrize(
+  ("index", "library"), [(0, "flax"), (1, "equinox"), (2, "haiku"), (3, "jax")]
+)
 def test_another_library_s_critic_scores_one_sample(example, index, library):
   pytest.importorskip(library)
   names = {}
