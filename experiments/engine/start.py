@@ -68,7 +68,7 @@ def _lead(flag_values, settings, path, data_dir, team):
   if kept and kept[-1] > steps:
     print(f"{path} is at step {kept[-1]} already: --steps={steps} asks for nothing more")
     return
-  dataset = make_loader(data_dir)(settings)
+  dataset = settings.load(data_dir)
   team.agree(data_sha256=dataset.digest())
   intervals = Intervals.of_flags(flag_values)
   with locked(path):
