@@ -71,7 +71,7 @@ def stopping(monkeypatch, tmp_path):
   monkeypatch.setattr(reproduce, "locked", begun)
   rows = {name: Row(name, name, begun) for name in ("first", "second")}
   monkeypatch.setattr(benchmark, "ROWS", rows)
-  monkeypatch.setattr(benchmark, "PRESETS", dict.fromkeys(benchmark.PRESETS, list(rows)))
+  monkeypatch.setattr(benchmark, "PRESETS", {name: list(rows) for name in benchmark.PRESETS})
   kept = {
     name: getattr(jax.config, name)
     for name in (
