@@ -62,6 +62,7 @@ def test_a_folder_trains_and_says_what_it_took_from_the_files(run, folder):
   assert [row["step"] for row in read_lines(run / "metrics.jsonl")] == [3, 6, 8]
 
 
+@pytest.mark.campaign
 def test_a_resumed_run_has_the_windows_of_one_that_never_stopped(run, folder, tmp_path):
   options = ("--conditional=projection", "--window=12")
   # 12 images are three steps: a start in the middle of a window, and one at its end.
@@ -172,6 +173,7 @@ def test_refusals_name_the_flag_or_the_file(folder, tmp_path, capsys):
     assert "size" in capsys.readouterr().err
 
 
+@pytest.mark.campaign
 def test_a_few_images_are_measured_without_a_classifier(folder, tmp_path, capsys):
   few = tmp_path / "few"
   for path in [*(folder / "cat").glob("1.*"), *(folder / "dog").glob("[02].*")]:

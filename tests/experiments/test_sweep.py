@@ -116,6 +116,7 @@ def test_the_plan_is_printed_and_nothing_written(tmp_path, capsys):
   assert not path.exists()
 
 
+@pytest.mark.campaign
 def test_members_are_laid_over_all_cores(tmp_path):
   """In a process of its own: JAX takes the number of devices once."""
   arguments = ["--dataset=ring", "--width=2", "--dry_run", f"--workdir={tmp_path / 'sweep'}"]

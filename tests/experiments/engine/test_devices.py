@@ -29,6 +29,7 @@ def state_differences(path, other):
     yield laying.difference(*(getattr(state, part) for state in states))
 
 
+@pytest.mark.campaign
 def test_a_run_moves_from_one_device_to_two_and_back(tmp_path, capsys):
   whole, path = copy_run(tmp_path / "whole", "--steps=20"), tmp_path / "moved"
   for steps, n in ((6, 1), (14, 2), (20, 1)):

@@ -53,6 +53,7 @@ class Told(Team):
     yield from self._calls
 
 
+@pytest.mark.campaign
 def test_who_is_told_the_calls_computes_the_same(capsys, monkeypatch):
   choices = {"width": (8,), "batch_size": (8,), "loss": ("wasserstein",), "penalty": ("gp",)}
   runs = Grid("ring", choices, 5).settings(range(2))
