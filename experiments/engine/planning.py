@@ -80,10 +80,9 @@ def choose_data_parallel(asked: int | None, runs: Sequence[Settings]) -> int:
     fitting = [
       n for n in range(n_processes, most + 1, n_processes) if not any(size % n for size in sizes)
     ]
-    if not fitting:
-      asked = n_processes  # Said below.
-    else:
+    if fitting:
       return max(fitting)
+    asked = n_processes  # What does not divide is said below.
   if asked > n_devices:
     raise UserError(f"--data_parallel={asked}, but there are {n_devices} devices: lower it")
   if len(runs) == 1 and asked % n_processes:
