@@ -13,7 +13,7 @@ LAUNCHING = sorted((ROOT / "experiments").rglob("*.py"))
 NOUNS = {"types", "layers", "numerics"}
 ALLOWED = {
   "types": NOUNS,
-  "layers": NOUNS,
+  "layers": NOUNS | {"convolution"},
   "numerics": set(),
   "losses": NOUNS,
   "penalties": NOUNS,
@@ -24,7 +24,8 @@ ALLOWED = {
   "convolution": {"convolution"},
   "data": NOUNS | {"data"},
   "networks": NOUNS | {"convolution", "networks"},
-  "lipschitz": NOUNS | {"penalties"},
+  "operator_norm": NOUNS,
+  "lipschitz": NOUNS | {"operator_norm", "penalties"},
   "constraints": NOUNS,
   "diagnostics": NOUNS | {"losses"},
   "saving": set(),

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from wgan_jax.layers import Conv, Dense, Layer
+from wgan_jax.layers import Conv, Dense, Layer, Sum
 from wgan_jax.losses import LOSSES
 from wgan_jax.numerics import norm
 from wgan_jax.types import Pair, Params
@@ -24,7 +24,7 @@ def activation_gradient_norms(
   real: jax.Array,
   fake: jax.Array,
 ) -> jax.Array:
-  """|dL / dh_i| for the output h_i of each linear layer, before its activation.
+  """|dL / dh_i| for the output h_i of each linear layer or block, before its activation.
 
   The norm is taken over all entries of both batches at once. With a loss that is a mean it falls as
   one over the root of the batch size, so compare layers, or runs of one batch size. Weight clipping
@@ -37,7 +37,7 @@ def activation_gradient_norms(
     fake: g(z), [m, ...].
 
   Returns:
-    The norms, [dense and convolutional layers], input to output.
+    The norms, [dense and convolutional layers, and blocks], input to output.
 
   References:
     [2], figure 1b, left.
@@ -49,7 +49,7 @@ def activation_gradient_norms(
     found = []
     for layer in layers:
       x = jax.vmap(layer.__call__)(x)
-      if isinstance(layer, Dense | Conv):
+      if isinstance(layer, Dense | Conv | Sum):
         x = x + offsets[len(found)] if offsets else x
         found.append(x)
     return found, x.reshape(x.shape[0])

@@ -1,11 +1,16 @@
 """Layers of a critic: a chain that can be applied, and bounded layer by layer."""
 
+from __future__ import annotations
+
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from wgan_jax.convolution.primitive import conv_general_dilated
 
 
 class Dense(NamedTuple):
@@ -39,7 +44,7 @@ class Conv(NamedTuple):
   padding: str | Sequence[tuple[int, int]]
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    y = jax.lax.conv_general_dilated(
+    y = conv_general_dilated(
       x[None], self.kernel, self.stride, self.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )[0]
     return y + jnp.broadcast_to(self.bias, y.shape)
@@ -84,6 +89,50 @@ class Flatten(NamedTuple):
     return x.ravel()
 
 
+class Pool(NamedTuple):
+  """Means of an image's pixels: of 2 x 2 squares, or of them all.
+
+  [height, width, channels] -> [ceil(height / 2), ceil(width / 2), channels], or [channels].
+
+  Attributes:
+    whole: whether the mean is over the whole image. If not, at an odd side's end it is over the
+      pixels that there are.
+    unit: whether sums over the root of the number are taken instead of means: half of a square's
+      sum, so that the operator norm is 1.
+  """
+
+  whole: bool = False
+  unit: bool = False
+
+  def __call__(self, image: jax.Array) -> jax.Array:
+    height, width, channels = image.shape
+    if self.whole:
+      means = image.mean(axis=(0, 1))
+      return means * math.sqrt(height * width) if self.unit else means
+    if height % 2 or width % 2:  # A pixel taken twice leaves the mean of one or two as it is.
+      mode = "constant" if self.unit else "edge"
+      image = jnp.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode=mode)
+    squares = image.reshape(-(-height // 2), 2, -(-width // 2), 2, channels)
+    means = squares.mean(axis=(1, 3))
+    return 2 * means if self.unit else means
+
+
+class Sum(NamedTuple):
+  """The sum of chains that start at one input, such as a block and its shortcut.
+
+  Attributes:
+    chains: the layers of each; one without layers is the identity.
+    mean: whether the sum is divided by their number.
+  """
+
+  chains: tuple[Sequence[Layer], ...]
+  mean: bool = False
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    total = sum(_run(chain, x) for chain in self.chains)
+    return total / len(self.chains) if self.mean else total
+
+
 class Opaque(NamedTuple):
   """Any other function of one sample; its Lipschitz constant is unknown.
 
@@ -99,7 +148,7 @@ class Opaque(NamedTuple):
     return self.function(x)
 
 
-Layer = Dense | Conv | Pointwise | MaxMin | Flatten | Opaque
+Layer = Dense | Conv | Pointwise | MaxMin | Flatten | Pool | Sum | Opaque
 
 
 def apply_layers(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
@@ -112,4 +161,35 @@ def apply_layers(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
   Returns:
     The score, [].
   """
-  return functools.reduce(lambda x, layer: layer(x), layers, x).reshape(())
+  return _run(layers, x).reshape(())
+
+
+def split_phases(kernel: jax.Array, stride: tuple[int, int]) -> jax.Array:
+  """Rewrites a strided convolution's kernel as that of stride 1 on its phases.
+
+  The phases are the pixels of each square of the stride's size, moved to the channels.
+
+  Args:
+    kernel: [height, width, in, out], whose sides the stride divides.
+    stride: along height and width.
+
+  Returns:
+    [height / stride, width / stride, in times both strides, out].
+  """
+  height, width, n_in, n_out = kernel.shape
+  down, right = stride
+  kernel = kernel.reshape(height // down, down, width // right, right, n_in, n_out)
+  kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
+  return kernel.reshape(height // down, width // right, down * right * n_in, n_out)
+
+
+def join_phases(kernel: jax.Array, stride: tuple[int, int]) -> jax.Array:
+  """The inverse of `split_phases`."""
+  height, width, n_phases, n_out = kernel.shape
+  down, right = stride
+  kernel = kernel.reshape(height, width, down, right, -1, n_out).transpose(0, 2, 1, 3, 4, 5)
+  return kernel.reshape(height * down, width * right, n_phases // (down * right), n_out)
+
+
+def _run(layers, x):
+  return functools.reduce(lambda x, layer: layer(x), layers, x)

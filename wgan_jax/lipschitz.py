@@ -7,12 +7,9 @@ refutes that a critic is 1-Lipschitz; a product of operator norms proves a bound
 References:
   [1] Gouk, Frank, Pfahringer and Cree, Regularisation of Neural Networks by Enforcing Lipschitz
     Continuity, 2018, arXiv 1804.04368 (products of operator norms).
-  [2] Sedghi, Gupta and Long, The Singular Values of Convolutional Layers, 2018, arXiv 1805.10408.
-  [3] Rump, Verification of Positive Definiteness, BIT 46, 2006.
 """
 
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,17 +17,13 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
-import scipy  # Its modules, which take a second to load, are loaded at their first use.
 from jax import lax
 
-from wgan_jax.layers import Conv, Dense, Flatten, Layer, MaxMin, Opaque, Pointwise
-from wgan_jax.numerics import norm, scale_of
+from wgan_jax.layers import Conv, Dense, Flatten, Layer, MaxMin, Opaque, Pointwise, Pool, Sum
+from wgan_jax.numerics import norm
+from wgan_jax.operator_norm import operator_norm
 from wgan_jax.penalties import gradient_norms
 from wgan_jax.types import CriticFn
-
-_MOST_ROWS = 2**14
-_EPS = float(np.finfo(np.float64).eps)
 
 
 def largest_gradient_norm(
@@ -141,24 +134,12 @@ def certify(layers: Sequence[Layer], input_shape: tuple[int, ...]) -> Certificat
   References:
     [1], section 3.
   """
-  shape, bound, norms, why = tuple(input_shape), 1.0, [], ""
-  for i, layer in enumerate(layers):
-    name = layer.name if isinstance(layer, Opaque) else type(layer).__name__
-    name = f"layer {i + 1} of {len(layers)} ({name})"
-    try:
-      norms.append(_constant(layer, shape))
-      shape = jax.eval_shape(layer.__call__, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
-    except (TypeError, ValueError) as error:
-      raise ValueError(f"{name}: {error}") from error
-    if norms[-1] == math.inf and not why:
-      why = f"no certificate: {name} has no Lipschitz bound, or is too large for one"
-    # Rounded up, except a zero, which is exact.
-    bound = math.nextafter(bound * norms[-1], math.inf) if bound and norms[-1] else 0.0
+  bound, norms, shape, why = _bound_chain(layers, tuple(input_shape))
   if math.prod(shape) != 1:
     raise ValueError(f"a critic ends in one score, these layers in shape {shape}")
   if bound == math.inf:
     why = why or "no certificate: the product of the layers' norms overflows float64"
-  return Certificate(math.inf if why else bound, tuple(norms), why)
+  return Certificate(math.inf if why else bound, norms, why)
 
 
 def certified_distance(estimate: float, bound: float) -> float:
@@ -185,48 +166,22 @@ def certified_distance(estimate: float, bound: float) -> float:
   return abs(float(estimate)) / float(bound) if bound else 0.0
 
 
-def operator_norm(layer: Dense | Conv, input_shape: tuple[int, ...]) -> float:
-  r"""Proves an upper bound of a layer's operator norm \|A\| = max |A x| / |x|, tight to 1e-6.
-
-  A is the layer's linear map without its bias, stride and edges included. The largest eigenvalue of
-  its Gram matrix, computed from below, is only a guess \lambda. A Cholesky factor of
-  \lambda I - A^T A, rounding included, proves |A|^2 <= \lambda [3]. The Gram matrix costs most.
-
-  Args:
-    layer: the layer, with concrete parameters of any size.
-    input_shape: [in] for a dense layer, [height, width, in] for a convolution.
-
-  Returns:
-    The norm; infinity, a trivial bound, if the Gram matrix would have over 16,384 rows (2 GiB).
-
-  Raises:
-    ValueError: a parameter is not finite, or the layer does not take an input of this shape.
-  """
-  kernel, bias = (np.asarray(leaf, np.float64) for leaf in (layer.kernel, layer.bias))
-  for name, leaf in {"kernel": kernel, "bias": bias}.items():
-    if not np.isfinite(leaf).all():
-      raise ValueError(f"{np.sum(~np.isfinite(leaf))} of {leaf.size} {name} entries are not finite")
-  space = ("height", "width") if isinstance(layer, Conv) else ()
-  if len(input_shape) != len(space) + 1 or input_shape[-1] != kernel.shape[-2]:
-    expected = ", ".join([*space, str(kernel.shape[-2])])
-    raise ValueError(f"expected an input of shape ({expected}), got {input_shape}")
-  # A dense layer is a convolution of one position.
-  links = _links(layer, input_shape) if space else [(np.zeros(1, int), np.zeros(1, int))]
-  taps = kernel.reshape(-1, *kernel.shape[-2:])
-  used = [i for i, (reads, _) in enumerate(links) if reads.size]
-  taps, links = taps[used], [links[i] for i in used]
-  if not taps.any():
-    return 0.0
-  scale = scale_of(taps)  # No square may leave float64's range.
-  n_reads, n_writes = (1 + max(ends.max() for ends in side) for side in zip(*links, strict=True))
-  if n_reads * taps.shape[1] <= n_writes * taps.shape[2]:
-    taps, links = taps.transpose(0, 2, 1), [(writes, reads) for reads, writes in links]
-    n_writes = n_reads
-  if n_writes * taps.shape[2] > _MOST_ROWS:
-    return math.inf
-  gram = _gram(taps / scale, links, n_writes)
-  largest = _largest_eigenvalue_bound(gram, taps.shape[0] * taps.shape[1])
-  return math.nextafter(math.sqrt(largest) * scale, math.inf)
+def _bound_chain(layers, shape):
+  """The bound of a chain, those of its layers, the shape of its output, and why it has no bound."""
+  bound, norms, why = 1.0, [], ""
+  for i, layer in enumerate(layers):
+    name = layer.name if isinstance(layer, Opaque) else type(layer).__name__
+    name = f"layer {i + 1} of {len(layers)} ({name})"
+    try:
+      norms.append(_constant(layer, shape))
+      shape = jax.eval_shape(layer.__call__, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
+    except (TypeError, ValueError) as error:
+      raise ValueError(f"{name}: {error}") from error
+    if norms[-1] == math.inf and not why:
+      why = f"no certificate: {name} has no Lipschitz bound, or is too large for one"
+    # Rounded up, except a zero, which is exact.
+    bound = math.nextafter(bound * norms[-1], math.inf) if bound and norms[-1] else 0.0
+  return bound, tuple(norms), shape, why
 
 
 def _constant(layer, shape) -> float:
@@ -239,62 +194,18 @@ def _constant(layer, shape) -> float:
       return float(layer.lipschitz)
     case Flatten() | MaxMin():
       return 1.0
+    case Pool():
+      return 1.0 if layer.unit else _constant_of_means(layer, *shape)
+    case Sum():
+      bounds = [_bound_chain(chain, shape)[0] for chain in layer.chains]
+      if layer.mean and len(set(bounds)) == 1:
+        return bounds[0]  # Exactly.
+      return math.nextafter(math.fsum(bounds) / (len(bounds) if layer.mean else 1), math.inf)
   return math.inf
 
 
-def _links(conv, input_shape):
-  """Pairs each tap's input positions with the output positions that they reach."""
-  size, window, padding = input_shape[:2], conv.kernel.shape[:2], conv.padding
-  if isinstance(padding, str):
-    padding = lax.padtype_to_pads(size, window, conv.stride, padding)
-  axes, out = [], []
-  for n, taps, stride, (low, high) in zip(size, window, conv.stride, padding, strict=True):
-    out.append((n + low + high - taps) // stride + 1)
-    if out[-1] < 1:
-      raise ValueError(f"a {window} kernel with padding {padding} has no place in {size}")
-    writes = np.arange(out[-1])
-    reads = [stride * writes + tap - low for tap in range(taps)]
-    axes.append([(x[(x >= 0) & (x < n)], writes[(x >= 0) & (x < n)]) for x in reads])
-
-  def flat(rows, columns, width):
-    return (rows[:, None] * width + columns).ravel()
-
-  return [
-    (flat(rows[0], columns[0], size[1]), flat(rows[1], columns[1], out[1]))
-    for rows, columns in itertools.product(*axes)
-  ]
-
-
-def _gram(taps, links, n):
-  """Computes A A^T, [n out, n out]; A has taps[t] (in x out) from r to w for (r, w) in links[t].
-
-  Only taps that read the same position meet, so A itself, mostly zeros, is never built.
-  """
-  out = taps.shape[2]
-  gram = np.zeros((n, out, n, out))
-  for tap, (reads, writes) in zip(taps, links, strict=True):
-    for other, (other_reads, other_writes) in zip(taps, links, strict=True):
-      _, at, other_at = np.intersect1d(reads, other_reads, assume_unique=True, return_indices=True)
-      gram[writes[at], :, other_writes[other_at], :] += tap.T @ other
-  return gram.reshape(n * out, n * out)
-
-
-def _largest_eigenvalue_bound(gram, n_terms):
-  """Proves a bound of the exact Gram matrix's eigenvalues; its entries are sums of n_terms."""
-  n = len(gram)
-  if n <= 256:
-    guess = scipy.linalg.eigvalsh(gram)[-1]
-  else:
-    start = np.random.default_rng(0).standard_normal(n)  # The same guess each time.
-    (guess,), _ = scipy.sparse.linalg.eigsh(gram, 1, which="LA", v0=start, tol=1e-6)
-  guess, margin = max(float(guess), np.trace(gram) / n), 1e-6
-  while True:
-    bound = guess * (1 + margin)
-    shifted = -gram
-    shifted[np.diag_indices(n)] += bound
-    # The transpose has LAPACK's order of entries, so it is factorised in place.
-    _, failed = scipy.linalg.lapack.dpotrf(shifted.T, lower=1, clean=0, overwrite_a=1)
-    if not failed:
-      # Rounding: below eps n_terms trace in the Gram matrix, below eps (n + 2) trace in its factor.
-      return bound * (1 + 4 * _EPS * n * (n + n_terms + 2))
-    margin *= 10
+def _constant_of_means(pool, height, width, channels) -> float:
+  """One over the root of the number of pixels in the smallest mean."""
+  del channels
+  pixels = height * width if pool.whole else (2 - height % 2) * (2 - width % 2)
+  return math.nextafter(1 / math.sqrt(pixels), math.inf) if pixels > 1 else 1.0

@@ -7,11 +7,12 @@ import optax
 import pytest
 from helpers.compiling import jit
 
-from wgan_jax.constraints import CONSTRAINTS, Constraint, one_lipschitz, orthonormal
-from wgan_jax.layers import Conv, Dense, Flatten, MaxMin, Opaque, Pointwise
-from wgan_jax.lipschitz import certified_distance, certify, operator_norm
+from wgan_jax.constraints import CONSTRAINTS, one_lipschitz, orthonormal
+from wgan_jax.layers import Conv, Dense, Flatten, MaxMin, Opaque, Pointwise, Pool, Sum
+from wgan_jax.lipschitz import certified_distance, certify
 from wgan_jax.losses import wasserstein_estimate
-from wgan_jax.networks import mlp
+from wgan_jax.networks import dcgan, mlp, resnet
+from wgan_jax.operator_norm import operator_norm
 from wgan_jax.penalties import gradient_norms
 from wgan_jax.types import Network
 
@@ -49,15 +50,51 @@ def test_an_orthonormal_kernel_stays_as_it_is():
   np.testing.assert_allclose(jit(orthonormal)(basis), basis, atol=1e-5)
 
 
-@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (1, 3)])
-@pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 0), (-1, 2))])
-def test_almost_orthogonal_convolutions_are_certified(stride, padding):
-  bound = jit(CONSTRAINTS["aol"].conv)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (1, 4)])
+@pytest.mark.parametrize("channels", [(2, 6), pytest.param((5, 4), marks=pytest.mark.campaign)])
+def test_no_convolution_is_above_one_at_any_scale_and_padding(name, stride, channels):
+  bound = jit(lambda kernel: CONSTRAINTS[name].conv(kernel, stride))
   for scale in (1e-30, 1.0, 1e30):
-    kernel = bound(draw(3, 4, 2, 5, scale=scale))
-    norm = operator_norm(Conv(kernel, jnp.zeros(5), stride, padding), (7, 8, 2))
-    assert 0.05 < norm < MOST
-  assert not bound(jnp.zeros((3, 3, 2, 2))).any()
+    kernel = bound(draw(2, 4, *channels, scale=scale))
+    for padding in ("SAME", "VALID", ((1, 0), (-1, 2))):
+      norm = operator_norm(
+        Conv(kernel, jnp.zeros(channels[1]), stride, padding), (7, 8, channels[0])
+      )
+      assert 0.2 < norm < MOST
+  assert not bound(jnp.zeros((2, 4, *channels))).any()
+  assert jnp.isnan(bound(jnp.full((2, 4, *channels), jnp.nan))).any()
+
+
+@pytest.mark.parametrize("name", ["spectral", "aol"])
+def test_a_stride_need_not_divide_the_kernel(name):
+  kernel = CONSTRAINTS[name].conv(draw(3, 3, 2, 4), (2, 2))
+  assert operator_norm(Conv(kernel, jnp.zeros(4), (2, 2), "SAME"), (6, 6, 2)) < MOST
+  with pytest.raises(
+    ValueError, match=r"a 3x3 kernel has no orthogonal form at a stride of \(2, 2\)"
+  ):
+    CONSTRAINTS["orthonormal"].conv(kernel, (2, 2))
+
+
+@pytest.mark.parametrize(("sides", "stride"), [((4, 4), 2), ((3, 3), 1)])
+@pytest.mark.parametrize("channels", [(1, 6), (4, 4), (6, 2)])
+def test_orthonormal_convolutions_keep_norms(sides, stride, channels):
+  """On a torus, where there is no edge: every singular value is 1, or 0 where outputs are fewer."""
+  n_in, n_out = channels
+  kernel = jit(lambda kernel: CONSTRAINTS["orthonormal"].conv(kernel, (stride, stride)))(
+    draw(*sides, *channels)
+  )
+
+  def convolve(image):
+    image = jnp.pad(image, ((0, sides[0] - stride), (0, sides[1] - stride), (0, 0)), "wrap")
+    return Conv(kernel, jnp.zeros(n_out), (stride, stride), "VALID")(image)
+
+  matrix = jax.jacobian(convolve)(jnp.zeros((8, 8, n_in)))
+  matrix = np.asarray(matrix).reshape(-1, 64 * n_in)
+  values = np.linalg.svd(matrix, compute_uv=False)
+  assert len(values) == min(matrix.shape)
+  np.testing.assert_allclose(values, 1, atol=1e-5)
+  assert np.abs(np.asarray(kernel)).min() > 0  # All taps take part.
 
 
 def test_maxmin_sorts_pairs_and_keeps_the_norm_of_a_gradient():
@@ -70,19 +107,57 @@ def test_maxmin_sorts_pairs_and_keeps_the_norm_of_a_gradient():
   assert certify([MaxMin(), Dense(jnp.ones((4, 1)), jnp.zeros(1))], (4,)).bound >= 2
 
 
+PAIRS = {
+  "mlp": ((3,), lambda: mlp((3,), latent_dim=2, width=8)),
+  "dcgan": ((16, 17, 1), lambda: dcgan((16, 17, 1), latent_dim=2, width=4)),
+  "resnet": ((16, 17, 3), lambda: resnet((16, 17, 3), latent_dim=2, width=4)),
+}
+
+
 @pytest.mark.parametrize("name", SHORT)
-def test_a_critic_is_certified_and_its_gradients_are_finite(name):
-  critic = one_lipschitz(mlp((3,), latent_dim=2, width=8).critic, CONSTRAINTS[name])
+@pytest.mark.parametrize(
+  "networks", ["mlp", "dcgan", pytest.param("resnet", marks=pytest.mark.campaign)]
+)
+def test_a_critic_is_certified_and_its_gradients_are_finite(name, networks):
+  shape, make = PAIRS[networks]
+  critic = one_lipschitz(make().critic, CONSTRAINTS[name])
   params = jit(critic.init)(KEY)
   for scale in (0.0, 1.0, 100.0):
     scaled = jax.tree.map(lambda leaf, scale=scale: scale * leaf, params)
-    assert certify(critic.layers(scaled), (3,)).bound < MOST
+    bound = certify(critic.layers(scaled), shape).bound
+    assert bound < MOST
+    assert bound > 0.99 or name != "orthonormal" or scale == 0
 
   def spread(params, x):
     return jnp.sum(gradient_norms(lambda x: critic.apply(params, x), x))
 
-  slopes = jit(jax.grad(spread))(params, draw(4, 3))
+  norms, slopes = jit(jax.value_and_grad(spread))(params, draw(4, *shape))
+  assert norms < 4 * MOST
   assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
+
+
+def test_pools_and_sums_are_bounded():
+  """By the singular values of their matrices."""
+  for layer in (Pool(), Pool(unit=True), Pool(whole=True), Pool(whole=True, unit=True)):
+    for shape in ((4, 6, 2), (5, 4, 1), (5, 7, 1)):
+      matrix = jax.jacobian(lambda x, layer=layer: layer(x).ravel())(jnp.zeros(shape))
+      exact = np.linalg.norm(np.asarray(matrix).reshape(len(matrix), -1), 2)
+      bound = certify([layer, Flatten(), ones(matrix.shape[0])], shape).norms[0]
+      np.testing.assert_allclose(bound, exact, rtol=1e-6)
+      assert bound >= exact - 1e-7
+      assert bound == 1 or not layer.unit
+  chains = ([], [Pointwise(jnp.negative, 0.5), ones(2, 2)])
+  assert certify([Sum(chains), ones(2)], (2,)).norms[0] == pytest.approx(2, abs=1e-5)
+  assert certify([Sum(chains, mean=True), ones(2)], (2,)).norms[0] == pytest.approx(1, abs=1e-5)
+  np.testing.assert_allclose(Sum(chains)(jnp.array([1.0, 2.0])), [-2.0, -1.0])
+  assert certify([Sum(([], []), mean=True), ones(2)], (2,)).norms[0] == 1
+  certificate = certify([Sum(([Opaque(jnp.sin, "sine")],)), ones(2)], (2,))
+  assert certificate.bound == np.inf
+  assert "layer 1 of 2 (Sum)" in certificate.why
+
+
+def ones(n_in, n_out=1):
+  return Dense(jnp.ones((n_in, n_out)), jnp.zeros(n_out))
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -125,10 +200,7 @@ def test_what_has_no_form_is_refused():
 
   with pytest.raises(ValueError, match="without layers"):
     one_lipschitz(Network(None, None), CONSTRAINTS["aol"])
-  conv = Conv(jnp.ones((1, 1, 1, 1)), jnp.zeros(1), (1, 1), "SAME")
-  for layer in (conv, Opaque(jnp.sum, "LayerNorm")):
-    with pytest.raises(ValueError, match="has no 1-Lipschitz form"):
-      critic(layer).layers(None)
+  with pytest.raises(ValueError, match="Opaque has no 1-Lipschitz form"):
+    critic(Opaque(jnp.sum, "LayerNorm")).layers(None)
   kept = critic(Flatten(), Pointwise(jnp.tanh, 1.0), MaxMin()).layers(None)
   assert kept == [Flatten(), MaxMin(), MaxMin()]
-  assert Constraint(orthonormal).conv is None

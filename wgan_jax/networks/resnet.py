@@ -12,13 +12,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from wgan_jax.layers import Conv, Dense, Layer, Pointwise, Pool, Sum
 from wgan_jax.networks.conditional import check_conditional, make_pair, normalize, score
 from wgan_jax.networks.convolution import conv, crop, image_sizes
-from wgan_jax.types import Pair
+from wgan_jax.types import Pair, Params
 
 # As in the authors' code: uniform, with variances 2 / fan and 1 / fan, the fan the mean of both.
 _HE_UNIFORM = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 _GLOROT_UNIFORM = nn.initializers.glorot_uniform()
+_pool = Pool()
 
 
 def upsample(images: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -36,22 +38,6 @@ def upsample(images: jax.Array, size: tuple[int, int]) -> jax.Array:
     images[:, :, None, :, None], (n, height, 2, width, 2, channels)
   ).reshape(n, 2 * height, 2 * width, channels)
   return crop(doubled, size)
-
-
-def mean_pool(image: jax.Array) -> jax.Array:
-  """Means of the 2 x 2 squares of one image; of an odd side's last pixels, of those there are.
-
-  Args:
-    image: [height, width, channels].
-
-  Returns:
-    [ceil(height / 2), ceil(width / 2), channels].
-  """
-  height, width, channels = image.shape
-  if height % 2 or width % 2:  # A pixel taken twice leaves the mean of one or two as it is.
-    image = jnp.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-  squares = image.reshape(-(-height // 2), 2, -(-width // 2), 2, channels)
-  return squares.mean(axis=(1, 3))
 
 
 class CriticBlock(nn.Module):
@@ -74,8 +60,8 @@ class CriticBlock(nn.Module):
     if not self.down:
       return x + y
     # Pooling and a convolution by single pixels commute; pooled first, it costs a quarter.
-    shortcut = conv(self.width, 1, kernel_init=_GLOROT_UNIFORM)(mean_pool(x))
-    return shortcut + mean_pool(y)
+    shortcut = conv(self.width, 1, kernel_init=_GLOROT_UNIFORM)(_pool(x))
+    return shortcut + _pool(y)
 
 
 class ResNetCritic(nn.Module):
@@ -97,12 +83,26 @@ class ResNetCritic(nn.Module):
     for _ in range(2):
       x = CriticBlock(self.width, down=False)(x)
     return score(
-      nn.relu(x).mean(axis=(0, 1)),
+      Pool(whole=True)(nn.relu(x)),
       *label,
       conditional=self.conditional,
       n_classes=self.n_classes,
       kernel_init=_GLOROT_UNIFORM,
     )
+
+
+def critic_layers(params: Params) -> list[Layer]:
+  """Lists the layers of a `ResNetCritic`, input to output, without an auxiliary classifier."""
+  relu = Pointwise(nn.relu, 1.0)
+  layers = []
+  for i in range(sum(name.startswith("CriticBlock_") for name in params)):
+    convs = params[f"CriticBlock_{i}"]
+    first, second, *shortcut = (
+      Conv(**convs[name], stride=(1, 1), padding="SAME") for name in sorted(convs)
+    )
+    block = [*([relu] if i else []), first, relu, second, *([_pool] if shortcut else [])]
+    layers.append(Sum(([_pool, *shortcut] if shortcut else [], block)))
+  return [*layers, relu, Pool(whole=True), Dense(**params["Dense_0"])]
 
 
 class GeneratorBlock(nn.Module):
@@ -180,7 +180,7 @@ def resnet(
       `wgan_jax.networks.CONDITIONAL`. "acgan" is what [1] has for labelled images.
 
   Returns:
-    The pair. Its `critic.layers` is None, for a residual network is no chain.
+    The pair. With "projection" its `critic.layers` is None: the score is that of a class.
 
   Raises:
     ValueError: the image's height or width is not 16 to 128, or `conditional` and `n_classes` do
@@ -195,4 +195,5 @@ def resnet(
     latent_dim=latent_dim,
     n_classes=n_classes,
     conditional=conditional,
+    layers=critic_layers,
   )

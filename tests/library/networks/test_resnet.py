@@ -11,8 +11,9 @@ from helpers.compiling import jit
 from helpers.problems import draw_like
 from jax import lax
 
+from wgan_jax.layers import Pool, apply_layers
 from wgan_jax.networks import resnet
-from wgan_jax.networks.resnet import mean_pool, upsample
+from wgan_jax.networks.resnet import upsample
 
 KEY = jax.random.key(0)
 
@@ -150,8 +151,8 @@ def test_a_mean_of_an_odd_side_is_of_the_pixels_there_are():
   expected = [
     [image[i : i + 2, j : j + 2].mean((0, 1)) for j in range(0, 4, 2)] for i in range(0, 5, 2)
   ]
-  np.testing.assert_allclose(mean_pool(jnp.asarray(image)), expected, atol=1e-6)
-  turned = mean_pool(jnp.asarray(image.swapaxes(0, 1)))
+  np.testing.assert_allclose(Pool()(jnp.asarray(image)), expected, atol=1e-6)
+  turned = Pool()(jnp.asarray(image.swapaxes(0, 1)))
   np.testing.assert_allclose(turned, np.swapaxes(expected, 0, 1), atol=1e-6)
 
 
@@ -173,3 +174,14 @@ def test_sampling_is_by_the_running_statistics(pair):
   others, _ = generate(params, stats, latents.at[1:].add(1.0))
   chex.assert_trees_all_close(others[0], samples[0], atol=1e-6)
   assert not jnp.allclose(others[1:], samples[1:], atol=1e-4)
+
+
+def test_the_layers_are_the_critic():
+  critic = resnet((17, 16, 3), latent_dim=5, width=4).critic
+  params = draw_like(jax.eval_shape(critic.init, KEY), 0.3)
+  image = jax.random.normal(KEY, (17, 16, 3))
+  assert len(critic.layers(params)) == 3 + 3  # Blocks, then an activation, a mean and the score.
+  np.testing.assert_allclose(
+    *jit(lambda p, x: (apply_layers(critic.layers(p), x), critic.apply(p, x)))(params, image),
+    rtol=1e-4,
+  )
