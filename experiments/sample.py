@@ -86,7 +86,7 @@ def main(flag_values: flags.FlagValues) -> None:
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".png":
-      title = f"{settings.title}, {settings.loss}, {settings.penalty}, step {step}, seed {seed}"
+      title = f"{settings.title}, {settings.method}, step {step}, seed {seed}"
       samples = generate_many(*given, **options)
       if n_classes and wanted is None:
         samples = _by_class(samples, n_classes)

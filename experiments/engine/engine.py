@@ -166,4 +166,4 @@ class Engine:
 
 def run_title(run: Settings) -> str:
   """Names a run above its pictures."""
-  return f"{run.title}, {run.loss}, {run.penalty}, seed {run.seed}"
+  return f"{run.title}, {run.method}, seed {run.seed}"

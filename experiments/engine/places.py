@@ -112,7 +112,7 @@ class GroupPlace:
   def __init__(self, folder: SweepFolder, group: Group):
     run, n = group.runs[0], len(group.runs)
     self.path, self.folders = folder.path, [folder.member(run) for run in group.runs]
-    self.title = f"{run.loss}, {run.penalty}, {run.architecture}, {group.batching}"
+    self.title = f"{run.method}, {run.architecture}, {group.batching}"
     self.details = {"program": run.program_name(), "batching": group.batching, "members": n}
     self.timing, self.events = folder.timing, None
     self._sweep, self._group = folder, group

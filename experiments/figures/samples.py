@@ -26,7 +26,9 @@ def draw_samples(path: pathlib.Path, snapshot: Snapshot, dataset: Dataset, title
 def draw_points(
   path: pathlib.Path, points: np.ndarray, dataset: Dataset, title: str, levels=None
 ) -> None:
-  """Draws points [n, 2] and the data set's held-out points on level sets of a critic.
+  """Draws points [n, d] and the data set's held-out points on level sets of a critic.
+
+  Of more than two dimensions the first two are seen.
 
   `levels` are scores on the square of the data set's extent, rows from its lower end, or None.
   """
@@ -45,8 +47,8 @@ def fill_points(figure: Figure, axes, points: np.ndarray, dataset: Dataset, leve
     side = np.linspace(-extent, extent, len(levels))
     drawn = axes.contourf(side, side, levels, levels=24, cmap="Greys", alpha=0.55)
     figure.colorbar(drawn, ax=axes, shrink=0.75, label="critic's score")
-  axes.plot(*dataset.held_out.T, ".", color="tab:orange", markersize=3, label="held out")
-  axes.plot(*points.T, ".", color="tab:green", markersize=3, label="generated")
+  axes.plot(*dataset.held_out.T[:2], ".", color="tab:orange", markersize=3, label="held out")
+  axes.plot(*points.T[:2], ".", color="tab:green", markersize=3, label="generated")
   axes.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
   axes.legend(fontsize=7, loc="upper right", markerscale=2)
 

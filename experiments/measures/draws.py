@@ -81,10 +81,10 @@ class Snapshot(NamedTuple):
   """What a picture shows of a run.
 
   Attributes:
-    samples: images, uint8 [n, height, width, channels], or points, float32 [n, 2]. Those of a
+    samples: images, uint8 [n, height, width, channels], or points, float32 [n, d]. Those of a
       conditional generator are [classes, n, height, width, channels], a row a class.
-    levels: the critic's scores on a square of points, [_N_LEVELS, _N_LEVELS], rows from its lower
-      end; None for images.
+    levels: the critic's scores on a square of points, whose entries after the first two are 0,
+      [_N_LEVELS, _N_LEVELS], rows from its lower end; None for images.
   """
 
   samples: jax.Array
@@ -104,6 +104,7 @@ def make_snapshot(pair: Pair, dataset: Dataset) -> Callable[[State, jax.Array], 
       return Snapshot(to_uint8(generate(pair, state, key, _N_IMAGES)), None)
     side = jnp.linspace(-dataset.extent, dataset.extent, _N_LEVELS)
     square = jnp.stack(jnp.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    square = jnp.pad(square, ((0, 0), (0, dataset.sample_shape[0] - 2)))
     scores = jax.vmap(lambda x: pair.critic.apply(state.critic_params, x))(square)
     return Snapshot(generate(pair, state, key, _N_POINTS), scores.reshape(_N_LEVELS, _N_LEVELS))
 

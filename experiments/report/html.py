@@ -37,8 +37,8 @@ def write_report(folder: SweepFolder, members: list[Member]) -> None:
     if rows:
       tables[title] = rows, _table(settings, distinguishing, rows)
   common = dataclasses.asdict(members[0].run)
-  implied = [name for name in differ if name not in distinguishing]  # By loss and penalty.
-  methods = {f"{each.run.loss}, {each.run.penalty}": each.run for each in members if implied}
+  implied = [name for name in differ if name not in distinguishing]  # By loss, penalty and critic.
+  methods = {each.run.method: each.run for each in members if implied}
   html = render_page(
     _TEMPLATE,
     members=members,

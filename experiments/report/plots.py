@@ -112,7 +112,7 @@ def _by_program(settings):
   differ = [name for name in differ if name in STATIC]
 
   def name(same):
-    return label(same[0].run, differ) or f"{same[0].run.loss} {same[0].run.penalty}"
+    return label(same[0].run, differ) or same[0].run.method.replace(",", "")
 
   return grouped(settings, name)
 

@@ -77,10 +77,10 @@ def varied(members: list[Member]) -> list[str]:
 
 
 def distinguishing_settings(members: list[Member]) -> list[str]:
-  """Settings that vary between members, other than those implied by loss and penalty."""
-  methods = grouped(members, attrgetter("run.loss", "run.penalty"))
+  """Settings that vary between members, other than those implied by loss, penalty and critic."""
+  methods = grouped(members, attrgetter("run.method"))
   within = {name for group in methods.values() for name in varied(group)}
-  return [name for name in varied(members) if name in within | {"loss", "penalty"}]
+  return [name for name in varied(members) if name in within | {"loss", "penalty", "critic"}]
 
 
 def measures_of(members: list[Member]) -> list[str]:

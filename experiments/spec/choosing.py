@@ -7,6 +7,11 @@ def of_data_or_networks(name):
   return lambda choices: getattr(choices.data, name) or getattr(choices.row("architecture"), name)
 
 
+def penalty(critic: str) -> str:
+  """The penalty of a critic: one that is 1-Lipschitz by construction needs none."""
+  return "gp" if critic == "plain" else "none"
+
+
 def architecture(choices):
   if choices.is_penalized_wasserstein:
     return choices.data.architecture

@@ -218,8 +218,8 @@ def _folder_shape(size, channels, **options):
   return (*sides_of(size), channels)
 
 
-def _find_toy(name, n_funnels=4, data_seed=0) -> Toy:
-  return load_toy(name, n_funnels=n_funnels, seed=data_seed)
+def _find_toy(name, n_funnels=4, data_seed=0, dim=2) -> Toy:
+  return load_toy(name, n_funnels=n_funnels, dim=dim, seed=data_seed)
 
 
 def _load_points(name, data_dir, conditional, **options):
@@ -251,7 +251,11 @@ _POINTS = Source("points", (2,), _load_points,
   width=64, learning_rate={"adam": 1e-3})  # fmt: skip
 # 0.1 as in the code of the penalty's authors; where the generator is given, 10 as in their paper.
 _LEARNED = _POINTS._replace(lambda_gp={"gp": 0.1, "gp_one_sided": 0.1})
-_GIVEN = _POINTS._replace(generator=lambda name, **options: _find_toy(name, **options).generator)
+_GIVEN = _POINTS._replace(
+  sample_shape=lambda dim, **options: (dim,),
+  generator=lambda name, **options: _find_toy(name, **options).generator,
+  options={"dim": 2},
+)
 
 DATASETS = {
   "mnist": _GREY,
@@ -278,7 +282,7 @@ DATASETS = {
   "grid": _LEARNED,
   "swiss_roll": _LEARNED,
   "two_gaussians": _GIVEN,
-  "funnels": _GIVEN._replace(options={"n_funnels": 4, "data_seed": 0}),
+  "funnels": _GIVEN._replace(options={"dim": 2, "n_funnels": 4, "data_seed": 0}),
 }
 """The data sets by name."""
 

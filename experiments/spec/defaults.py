@@ -34,13 +34,14 @@ def steps_text(kind: str) -> str:
 
 def defaults_table(dataset: str) -> str:
   """Lists the defaults of each method, for data sets like this one."""
-  values = {pair: _values(dataset, pair) for pair in METHODS.values()}
+  values = {method: _values(dataset, method) for method in METHODS.values()}
   first = next(iter(values.values()))
   common = [name for name in first if all(own.get(name) == first[name] for own in values.values())]
   groups = {}
-  for (loss, penalty), own in values.items():
+  for (loss, penalty, critic), own in values.items():
     shown = _show({name: value for name, value in own.items() if name not in common})
-    groups.setdefault(shown, []).append(f"{loss} + {penalty}")
+    words = penalty if critic == "plain" else f"{critic} critic"
+    groups.setdefault(shown, []).append(f"{loss} + {words}")
   lines = [f"Defaults that depend on the method, for {DATASETS[dataset].kind}:"]
   for shown, methods in groups.items():
     lines += [f"  {', '.join(methods)}:", f"    {shown}"]
@@ -59,15 +60,16 @@ def defaults_table(dataset: str) -> str:
   return "\n".join(lines)
 
 
-def _values(dataset, pair, **choices) -> dict:
+def _values(dataset, method, **choices) -> dict:
   """The defaults of a method, less those that it does not have and those that name it."""
-  loss, penalty = pair
-  (settings,) = Grid(dataset, {"loss": (loss,), "penalty": (penalty,)} | choices).settings([0])
+  named = dict(zip(("loss", "penalty", "critic"), method, strict=True))
+  chosen = {name: (value,) for name, value in named.items()}
+  (settings,) = Grid(dataset, chosen | choices).settings([0])
   values = {"steps": default_steps(settings)} | dataclasses.asdict(settings)
   return {
     name: value
     for name, value in values.items()
-    if value is not None and name not in ("dataset", "loss", "penalty", "seed")
+    if value is not None and name not in ("dataset", *named, "seed")
   }
 
 

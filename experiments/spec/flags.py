@@ -63,7 +63,10 @@ def register_settings(
     if not (idle or fixed or setting.derived or name in ("dataset", "seed")):
       define_setting(flag_values, name, datasets, lists=lists)
   if lists:
-    text = "Instead of all pairs of --loss and --penalty: a loss alone, or a penalty with its loss."
+    text = (
+      "Instead of all combinations of --loss, --penalty and --critic: a loss alone, a penalty with"
+      " its loss, or a critic that is 1-Lipschitz by construction."
+    )
     register_list(flag_values, "methods", None, text, flags.EnumParser(list(METHODS)))
 
 

@@ -6,15 +6,22 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 from experiments.host.errors import UserError
+from experiments.spec import choosing
 from experiments.spec.setting import Choices
 from experiments.spec.settings import SETTINGS, Settings
 from wgan_jax import LOSSES, PENALTIES
+from wgan_jax.constraints import CONSTRAINTS
 
 METHODS = {
-  **{loss: (loss, "none") for loss in LOSSES if loss != "wasserstein"},
-  **{name: (penalty.loss, name) for name, penalty in PENALTIES.items()},
+  **{loss: (loss, "none", "plain") for loss in LOSSES if loss != "wasserstein"},
+  **{name: (penalty.loss, name, "plain") for name, penalty in PENALTIES.items()},
+  **{name: ("wasserstein", "none", name) for name in CONSTRAINTS},
 }
-"""Whole methods by name: a loss alone, or a penalty with the loss of its source."""
+"""Whole methods by name, each a loss, a penalty and a kind of critic.
+
+A name is that of a loss alone, of a penalty with the loss of its source, or of a critic that is
+1-Lipschitz by construction, with the Wasserstein loss.
+"""
 
 
 class Grid:
@@ -23,7 +30,7 @@ class Grid:
   Args:
     dataset: decides the defaults.
     choices: values by flag name; each method has its default for a name that is left out. `methods`
-      stands for pairs of `loss` and `penalty`.
+      stands for a `loss`, a `penalty` and a `critic`.
     steps: the length of the runs, over which learning rates fall unless `decay_steps` is chosen.
 
   Attributes:
@@ -73,11 +80,15 @@ def _combinations(dataset: str, choices: dict[str, tuple]) -> Iterator[Choices]:
   if "methods" in choices:
     methods = [METHODS[name] for name in choices["methods"]]
   else:
-    pairs = (choices.get(name, (SETTINGS[name].default,)) for name in ("loss", "penalty"))
-    methods = itertools.product(*pairs)
-  others = (choices.get(name, (None,)) for name in Choices._fields[3:])
-  for (loss, penalty), *rest in itertools.product(methods, *others):
-    yield _filled(Choices(dataset, loss, penalty, *rest))
+    losses, critics = (choices.get(name, (SETTINGS[name].default,)) for name in ("loss", "critic"))
+    methods = [
+      (loss, penalty, critic)
+      for loss, critic in itertools.product(losses, critics)
+      for penalty in choices.get("penalty", (choosing.penalty(critic),))
+    ]
+  others = (choices.get(name, (None,)) for name in Choices._fields[4:])
+  for method, *rest in itertools.product(methods, *others):
+    yield _filled(Choices(dataset, *method, *rest))
 
 
 def _filled(choices: Choices) -> Choices:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from wgan_jax.config import Hparams
+from wgan_jax.constraints import CONSTRAINTS
 from wgan_jax.networks import dcgan, infogan, mlp, resnet
 from wgan_jax.types import Pair
 
@@ -79,3 +80,6 @@ ARCHITECTURES = {
   "mlp": Architecture(_mlp, ("images", "points"), width=256, depth=3),
 }  # fmt: skip
 """The architectures by name."""
+
+CRITICS = {"plain": None, **CONSTRAINTS}
+"""What is made of an architecture's critic: nothing, or one that is 1-Lipschitz by construction."""

@@ -21,6 +21,9 @@ def notes(settings: Settings, steps: int) -> list[str]:
     ("clip_value" in penalty.reads and settings.beta1,
       "a critic under clipping can become unstable with momentum; the paper uses RMSProp"
       " (Arjovsky et al., 2017, section 4)"),
+    (choices.is_by_construction and settings.compute_dtype != "float32",
+      f"in {settings.compute_dtype} kernels are rounded to above their bound: the critic that is"
+      " trained is 1-Lipschitz to two digits only, the one that is measured exactly"),
     (loss.generator is minimax_generator_loss,
       "the minimax loss saturates where the discriminator is sure; its authors train with the"
       " non-saturating one (Goodfellow et al., 2014, section 3)"),

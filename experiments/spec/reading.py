@@ -6,7 +6,7 @@ from collections.abc import Callable
 from absl import flags
 
 from experiments.host.errors import UserError
-from experiments.spec import folders
+from experiments.spec import choosing, folders
 from experiments.spec.datasets import AUTO, DATASETS
 from experiments.spec.defaults import default_steps
 from experiments.spec.grid import Grid
@@ -64,7 +64,7 @@ def read_choices(flag_values: flags.FlagValues) -> dict[str, tuple]:
     if name not in ("dataset", "seed")
     if name in flag_values and not flag_values[name].using_default_value
   }
-  for name in ("loss", "penalty"):
+  for name in ("loss", "penalty", "critic"):
     if {name, "methods"} <= values.keys():
       raise UserError(f"--{name} does nothing with --methods: leave one of them out")
   values = {name: each if isinstance(each, tuple) else (each,) for name, each in values.items()}
@@ -92,7 +92,10 @@ def read_settings(flag_values: flags.FlagValues, dataset: str) -> Settings:
   """
   preset = {}
   if flag_values.preset is not None:
-    method = flag_values.loss, flag_values.penalty, flag_values.optimizer
+    penalty = flag_values.penalty
+    if not flag_values["penalty"].present:
+      penalty = choosing.penalty(flag_values.critic)
+    method = flag_values.loss, penalty, flag_values.optimizer
     preset = preset_settings(flag_values.preset, dataset, *method)
   choices = {name: (value,) for name, value in preset.items()} | read_choices(flag_values)
 

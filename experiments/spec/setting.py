@@ -4,13 +4,14 @@ from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from experiments.spec.datasets import AUTO, DATASETS, Source
-from experiments.spec.networks import ARCHITECTURES
+from experiments.spec.networks import ARCHITECTURES, CRITICS
 from wgan_jax import LOSSES, OPTIMIZERS, PENALTIES, SCHEDULES, wasserstein_estimate
 
 ROWS = {
   "dataset": DATASETS,
   "loss": LOSSES,
   "penalty": PENALTIES,
+  "critic": CRITICS,
   "architecture": ARCHITECTURES,
   "optimizer": OPTIMIZERS,
   "schedule": SCHEDULES,
@@ -25,6 +26,7 @@ class Choices(NamedTuple):
   dataset: str
   loss: str
   penalty: str
+  critic: str = "plain"
   architecture: str | None = None
   optimizer: str | None = None
   schedule: str | None = None
@@ -44,8 +46,13 @@ class Choices(NamedTuple):
   def is_wasserstein(self) -> bool:
     """Whether the loss estimates the Wasserstein distance, of a critic that is kept Lipschitz."""
     penalty = self.row("penalty")
-    constrained = penalty.cost is not None or penalty.project is not None
-    return self.row("loss").estimate is wasserstein_estimate and constrained
+    soft = penalty.cost is not None or penalty.project is not None
+    return self.row("loss").estimate is wasserstein_estimate and (soft or self.is_by_construction)
+
+  @property
+  def is_by_construction(self) -> bool:
+    """Whether the critic is 1-Lipschitz whatever its parameters."""
+    return self.row("critic") is not None
 
   @property
   def is_penalized_wasserstein(self) -> bool:

@@ -14,6 +14,7 @@ from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.parsers import parse_size
 from experiments.spec.setting import ROWS, Choices, Setting
 from wgan_jax import Config, Hparams, Pair
+from wgan_jax.constraints import one_lipschitz
 from wgan_jax.networks import CONDITIONAL
 from wgan_jax.precision import COMPUTE_DTYPES
 
@@ -47,6 +48,9 @@ class Settings:
   dataset: str = _setting("The data set.", choices=ROWS["dataset"])
   loss: str = _setting("The loss of both networks.", "wasserstein", choices=ROWS["loss"])
   penalty: str = _setting("The constraint on the critic's slope.", "gp", choices=ROWS["penalty"])
+  critic: str = _setting(
+    "plain, or what makes the critic 1-Lipschitz by construction; --penalty is none then, if not"
+    " given.", "plain", choices=ROWS["critic"], before="plain")
   seed: int = _setting("Seed of every draw.", 0, 0, _MAX_SEED)
   architecture: str = _setting("The networks.",
     choosing.architecture, choices=ROWS["architecture"])
@@ -109,6 +113,7 @@ class Settings:
   conditional: str = _setting("How the networks are told a sample's class.",
     "none", choices=CONDITIONAL, before="none",
     otherwise="none", of="dataset", applies=lambda source: source.n_classes != 0)
+  dim: int | None = _option("dim", "Dimension of the points.", low=2, high=1024, before=2)
   n_funnels: int | None = _option("n_funnels",
     "Funnels in the random pair of distributions; more are harder.", low=1, high=10**4)
   data_seed: int | None = _option("data_seed",
@@ -143,12 +148,15 @@ class Settings:
       raise ValueError(f"conditional={self.conditional} does nothing with {self.architecture}")
     if self.conditional != "none" and self._n_classes < 2:
       raise ValueError(f"conditional={self.conditional} needs images in at least two subfolders")
+    if choices.is_by_construction and self.conditional != "none":
+      raise ValueError(f"conditional={self.conditional} does nothing with critic={self.critic}")
+    if choices.is_by_construction and self.width % 2:
+      raise ValueError(f"width={self.width} is odd, and critic={self.critic} sorts pairs of units")
     for name in ("batch_size", "generator_batch_size"):
       if (getattr(self, name) or 0) % self.micro_batches:
         raise ValueError(
           f"micro_batches={self.micro_batches} does not divide {name}={getattr(self, name)}"
         )
-
     if self.rematerialize and self.micro_batches > 1:
       raise ValueError("rematerialize does nothing with micro_batches, which do it anyway")
 
@@ -194,6 +202,12 @@ class Settings:
     return Hparams(**{name: jnp.float32(value) for name, value in values.items()})
 
   @property
+  def method(self) -> str:
+    """The loss and what bounds the critic's slope, in words."""
+    critic = "" if self.critic == "plain" else f", {self.critic} critic"
+    return f"{self.loss}, {self.penalty}{critic}"
+
+  @property
   def title(self) -> str:
     """The data set's name, or a folder's own."""
     return self.dataset if self.folder is None else pathlib.Path(self.folder).name
@@ -216,9 +230,12 @@ class Settings:
     if self.conditional != "none":
       size |= {"n_classes": self._n_classes, "conditional": self.conditional}
     pair = ARCHITECTURES[self.architecture].make(source.kind, self.sample_shape, **size)
+    if self.choices.is_by_construction:
+      pair = pair._replace(critic=one_lipschitz(pair.critic, self.choices.row("critic")))
     if source.generator is None:
       return pair
-    return pair._replace(generator=source.generator(self.dataset, **self.data_options()))
+    generator = source.generator(self.dataset, **self.data_options())
+    return pair._replace(generator=generator, latent_dim=self.sample_shape[0])
 
   def load(self, data_dir: str | None = None) -> Dataset:
     """Loads the data: images from `data_dir` or the usual TFDS folder, or points."""
@@ -242,8 +259,8 @@ class Settings:
   def program_name(self) -> str:
     """The name shared by all settings that compile to one program."""
     values = {name: getattr(self, name) for name in STATIC if SETTINGS[name].named}
-    for name in ("conditional", "micro_batches"):  # As it was before there were these.
-      if values[name] == SETTINGS[name].default:
+    for name in ("critic", "conditional", "micro_batches", "dim"):  # Before there were these.
+      if values[name] == SETTINGS[name].before:
         del values[name]
     return "-".join(
       value if isinstance(value, str) else f"{name}{value}"

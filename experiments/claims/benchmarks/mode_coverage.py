@@ -30,7 +30,7 @@ def _measure(lab, *, seeds, ring, grid, stacked_mnist):
     lengths["slow_every"] = 0 if points else max(1, steps // 4)
     numbers[name] = {}
     for same in by_setting(lab.sweep(name, choices, seeds=seeds, **lengths)):
-      method = methods[same[0].run.loss, same[0].run.penalty]
+      method = methods[same[0].run.loss, same[0].run.penalty, same[0].run.critic]
       ends = [member.end for member in same if member.end]
       source = _OF_POINTS if points else _OF_CLASSES
       found = {key: [end[at] for end in ends] if at else [] for key, at in source.items()}

@@ -37,8 +37,8 @@ def read(*arguments, dataset="digits"):
 @pytest.mark.parametrize(
   ("launcher", "idle"),
   [
-    (mnist, {"n_funnels", "data_seed", *OF_FOLDERS}),
-    (images, {"n_funnels", "data_seed", "n_classes"}),
+    (mnist, {"dim", "n_funnels", "data_seed", *OF_FOLDERS}),
+    (images, {"dim", "n_funnels", "data_seed", "n_classes"}),
     (toy, {"architecture", "conditional", *OF_FOLDERS}),
     (sweep, {"seed", "n_classes"}),
   ],
@@ -75,22 +75,42 @@ def test_help_shows_every_flag_with_its_bounds(launcher, capsys):
 @pytest.mark.parametrize("dataset", ["mnist", "ring"])
 def test_the_table_of_defaults_holds_every_default(dataset):
   lines = defaults_table(dataset).splitlines()
-  for loss, penalty in METHODS.values():
-    (at,) = [
-      i for i, line in enumerate(lines) if f"{loss} + {penalty}" in line.strip(": ").split(", ")
-    ]
+  for loss, penalty, critic in METHODS.values():
+    words = f"{loss} + {penalty if critic == 'plain' else critic + ' critic'}"
+    (at,) = [i for i, line in enumerate(lines) if words in line.strip(": ").split(", ")]
     shown = lines[at + 1] + lines[lines.index("Defaults of all methods:") + 1]
-    (made,) = Grid(dataset, {"loss": (loss,), "penalty": (penalty,)}).settings([0])
-    for name in set(SETTINGS) - {"dataset", "loss", "penalty", "seed"}:
+    chosen = {"loss": (loss,), "penalty": (penalty,), "critic": (critic,)}
+    (made,) = Grid(dataset, chosen).settings([0])
+    for name in set(SETTINGS) - {"dataset", "seed", *chosen}:
       value = getattr(made, name)
-      assert value is None or f"  {name}={value}" in shown + "  ", (penalty, name)
+      assert value is None or f"  {name}={value}" in shown + "  ", (words, name)
 
 
 def test_a_penalty_is_a_method_with_the_loss_of_its_source():
-  assert METHODS["r1"] == ("nonsaturating", "r1")
+  assert METHODS["r1"] == ("nonsaturating", "r1", "plain")
   for penalty, row in PENALTIES.items():
-    assert METHODS[penalty] == (row.loss, penalty)
+    assert METHODS[penalty] == (row.loss, penalty, "plain")
     assert row.loss in LOSSES
+
+
+def test_a_critic_by_construction_has_no_penalty_unless_asked_for():
+  made = read("--critic=aol")
+  assert (made.penalty, made.n_critic, made.lambda_gp) == ("none", 5, None)
+  assert made.method == "wasserstein, none, aol critic"
+  assert read("--critic=aol", "--penalty=gp").penalty == "gp"
+  assert read("--critic=aol", "--preset=paper").penalty == "none"
+  choices = read_choices(parse(sweep, "--critic=plain,aol", "--loss=hinge,wasserstein"))
+  methods = [run.method for run in Grid("digits", choices).settings([0])]
+  assert methods == [
+    "hinge, gp", "hinge, none, aol critic", "wasserstein, gp", "wasserstein, none, aol critic",
+  ]  # fmt: skip
+  by_name = Grid("digits", {"methods": ("aol", "gp")}).settings([0])
+  assert [run.method for run in by_name] == methods[:1:-1]
+  for arguments, words in [
+    ("--width=5", "width=5 is odd"), ("--conditional=acgan", "conditional=acgan does nothing")
+  ]:  # fmt: skip
+    with pytest.raises(UserError, match=words):
+      read("--critic=orthonormal", arguments)
 
 
 def test_a_flag_that_is_not_given_is_left_to_the_method():

@@ -20,7 +20,7 @@ def settings(dataset="digits", **choices):
 
 def test_every_setting_reaches_the_training_step_the_networks_or_the_data():
   used = {field.name for field in dataclasses.fields(Config)} | set(Hparams._fields)
-  used |= {"architecture", "width", "depth", "latent_dim"}  # networks()
+  used |= {"architecture", "critic", "width", "depth", "latent_dim"}  # networks()
   used |= {
     "dataset",
     "conditional",
@@ -92,12 +92,12 @@ def test_points_have_their_own_defaults():
 
 def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
   changed = {
-    "architecture": "resnet", "width": 33, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
+    "architecture": "resnet", "width": 34, "latent_dim": 3, "batch_size": 5, "n_critic": 2,
     "optimizer": "rmsprop", "learning_rate": 1.25e-4, "beta1": 0.25, "beta2": 0.5,
     "lambda_gp": 0.1, "fixed_generator": True, "compute_dtype": "bfloat16",
     "critic_learning_rate": 1e-3, "ema_half_life": 2e4, "generator_batch_size": 7,
     "conditional": "acgan", "micro_batches": 2, "rematerialize": True,
-    "penalty": "gp_one_sided", "loss": "minimax",
+    "penalty": "gp_one_sided", "loss": "minimax", "critic": "aol",
   }  # fmt: skip
   base = settings("mnist")
   assert base.run_name() == "mnist-wasserstein-gp-seed0"
@@ -107,7 +107,7 @@ def test_every_setting_is_in_the_folders_name_when_it_is_no_default():
   assert len(names | {base.run_name()}) == len(changed) + 4
   decays = [{"schedule": name, "decay_steps": n} for name in ("linear", "cosine") for n in (7, 8)]
   assert len({settings("mnist", **each).run_name() for each in decays} | {base.run_name()}) == 5
-  own = {"n_funnels": 16, "data_seed": 1, "depth": 2}
+  own = {"n_funnels": 16, "data_seed": 1, "depth": 2, "dim": 3}
   of_funnels = {settings("funnels", **{name: value}).run_name() for name, value in own.items()}
   assert len(of_funnels | {settings("funnels").run_name()}) == len(own) + 1
   options = {"size": "64x32", "channels": 1, "window": 100, "skip_corrupt": True}
