@@ -11,7 +11,8 @@ from experiments.engine.observe import LookFn, Observed, observe
 from experiments.engine.planning import Layout, default_batching
 from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
-from experiments.spec.datasets import DATASETS, Dataset, load_dataset
+from experiments.spec.dataset import Dataset
+from experiments.spec.datasets import DATASETS, load_dataset
 from experiments.spec.grid import Grid
 from experiments.spec.presets import PLAIN_DCGAN
 from experiments.spec.settings import Settings, make_loader

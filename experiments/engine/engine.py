@@ -12,7 +12,7 @@ from experiments.host.processes import Team
 from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.draws import Snapshot, make_snapshot
 from experiments.measures.lines import make_measures, summarise
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax import Info, Members, make_training
 

@@ -32,7 +32,7 @@ from experiments.host.files import (
   remove_folder,
   write_json,
 )
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from experiments.spec.settings import Settings
 
 

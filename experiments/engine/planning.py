@@ -12,7 +12,7 @@ from experiments.engine.engine import Engine
 from experiments.engine.groups import Steps, last_step
 from experiments.host.errors import UserError
 from experiments.host.processes import Team
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from experiments.spec.flags import MAX_STEPS
 from experiments.spec.grid import grouped
 from experiments.spec.settings import Settings

@@ -13,7 +13,7 @@ from experiments.figures.pictures import render
 from experiments.figures.samples import compose_grid, fill_points
 from experiments.host.files import write_bytes
 from experiments.measures.draws import Snapshot
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 
 
 def draw_evaluation(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from experiments.figures.pictures import DPI, render
 from experiments.host.files import write_bytes
 from experiments.measures.draws import Snapshot
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 
 _GRID_SIDE = 672
 _TITLE_HEIGHT = 24

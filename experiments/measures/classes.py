@@ -12,7 +12,7 @@ import numpy as np
 from experiments.host.digest import digest_state
 from experiments.measures.classifiers import classify_images, load_classifier
 from experiments.measures.rows import SAMPLES, Measure, Run, View
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from wgan_jax import Params, generate
 from wgan_jax.data.images import to_unit
 from wgan_jax.frechet import frechet_distance, nearest_distances, precision_recall

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from wgan_jax import Pair, State, generate
 from wgan_jax.data.images import to_uint8
 

@@ -8,7 +8,7 @@ import jax
 from experiments.measures.classes import ClassifierMeasures
 from experiments.measures.rows import SAMPLES, Measure, Run, View
 from experiments.measures.table import all_rows
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from wgan_jax import Config, Pair, State
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.measures.draws import measuring_keys
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from wgan_jax import Config, CriticFn, Hparams, Pair, Params, State
 
 SAMPLES, CRITICS, TRAINING = "Samples", "Critics", "Training"

@@ -30,6 +30,12 @@ def rows() -> list[Measure]:
       " distribution are not at distance 0; in many dimensions they are far apart.",
       SAMPLES, "Wasserstein estimate, and the distance", order=1, short="exact W1", slow=True,
       needs=(fake,), finish=exact_distance),
+    Measure("exact_floor", "exact distance, training data to held out", "W1",
+      "What the exact distance is without any difference, with as many samples: it says nothing of"
+      " a generator where it is not far above that.",
+      SAMPLES, "Wasserstein estimate, and the distance", order=1, slow=True,
+      applies=lambda run: run.config is not None,
+      finish=lambda view: view.run.dataset.floor()),
     of_modes("n_modes", "modes found", "modes",
       "Modes that at least one of 2,500 samples hits within 3 sigma.",
       panel="modes found", short="modes"),

@@ -19,7 +19,7 @@ from experiments.measures.critics import has_layers
 from experiments.measures.lines import measured_rows, on_device, on_host
 from experiments.measures.rows import SAMPLES, Measure, Run, View
 from experiments.measures.samples import exact_distance, fake, mode_samples
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from experiments.spec.settings import Settings
 from wgan_jax.data.images import to_unit
 from wgan_jax.diagnostics import activation_gradient_norms

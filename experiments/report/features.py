@@ -23,7 +23,7 @@ from experiments.report.evaluation import (
   read_array,
   read_content,
 )
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from wgan_jax.data.images import to_uint8
 from wgan_jax.frechet import Gaussian, fit_gaussian, gaussian_distance, precision_recall
 

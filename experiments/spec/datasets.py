@@ -1,16 +1,16 @@
-"""Data sets by name, as rows, and a loaded data set: batches to train on, and held-out samples."""
+"""Data sets by name, as rows, and how they are loaded."""
 
-import hashlib
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import numpy as np
 
 from experiments.host.cache import load_cached_images
 from experiments.spec import folders
+from experiments.spec.dataset import Dataset, Windows
 from experiments.spec.parsers import sides_of
 from wgan_jax.data import images
 from wgan_jax.data.images import (
@@ -23,85 +23,11 @@ from wgan_jax.data.images import (
   to_unit,
 )
 from wgan_jax.data.toy import Toy, load_toy, true_wasserstein
-from wgan_jax.types import Network, SampleRealFn
+from wgan_jax.transport import wasserstein_exact
+from wgan_jax.types import Network
 
 N_HELD_OUT = 500
 _N_HELD_OUT_POINTS = 1000
-
-
-class Windows(NamedTuple):
-  """Training data larger than memory: of these, one window after another is on the device.
-
-  Attributes:
-    draw: (i) -> the i-th window, in the form of `Dataset.train`; a function of i alone.
-    n: the samples in each.
-  """
-
-  draw: Callable[[int], chex.ArrayTree]
-  n: int
-
-
-class Dataset(NamedTuple):
-  """A loaded data set, as the launchers use it.
-
-  Attributes:
-    name: a key of `DATASETS`, or a folder's own name.
-    sample_shape: the shape of one sample.
-    train: arrays on the host, the argument `data` of the training step; the first of `windows`.
-    held_out: float32 [n, ...], samples that training does not see, scaled as the critic takes them.
-    sample_real: draws a batch from `train`.
-    description: how many samples there are, in words.
-    images: the images and their labels; None for points.
-    base: the images that those are stacked of, else the same; None for points.
-    toy: the known truth of points; None for images.
-    true_wasserstein: distance between the data and the generator given with them; None elsewhere.
-    held_out_labels: the classes of `held_out`, int32 [n]; None without classes.
-    windows: of data larger than memory; None for others, which `train` holds whole.
-    source_sha256: the digest of the files that the data come from; None: of the data themselves.
-    changed: (an earlier `digest`) -> which files changed since, in words; "" if it is not known.
-  """
-
-  name: str
-  sample_shape: tuple[int, ...]
-  train: chex.ArrayTree
-  held_out: np.ndarray
-  sample_real: SampleRealFn
-  description: str
-  images: Images | None = None
-  base: Images | None = None
-  toy: Toy | None = None
-  true_wasserstein: float | None = None
-  held_out_labels: np.ndarray | None = None
-  windows: Windows | None = None
-  source_sha256: str | None = None
-  changed: Callable[[str], str] = lambda sha256: ""
-
-  @property
-  def extent(self) -> float:
-    """Half the side of the box of all data: images are in [-1, 1], points are drawn in it."""
-    return 1.0 if self.images is not None else 1.25 * float(np.abs(self.held_out).max())
-
-  @property
-  def nbytes(self) -> int:
-    """Bytes that the data take on a device."""
-    return sum(leaf.nbytes for leaf in jax.tree.leaves((self.train, self.held_out)))
-
-  def named_classes(self) -> dict[str, list[str]]:
-    """What a config.json says of the classes, to draw samples of one by its name."""
-    classes = () if self.images is None else self.images.classes
-    return {"classes": list(classes)} if classes else {}
-
-  def digest(self) -> str:
-    """SHA-256 of all pixels, or of a folder's files.
-
-    For points it is that of the name, as the settings decide all of them.
-    """
-    if self.source_sha256 is not None:
-      return self.source_sha256
-    if self.images is None:
-      return hashlib.sha256(self.name.encode()).hexdigest()
-    content = self.images.train_images.tobytes() + self.images.test_images.tobytes()
-    return hashlib.sha256(content).hexdigest()
 
 
 class Source(NamedTuple):
@@ -178,11 +104,16 @@ def of_images(
   n_train, n_test = len(pictures.train_images), len(pictures.test_images)
   train = pictures.train_images
   labels = pictures.test_labels
+  held_out = np.asarray(to_unit(pictures.test_images[:N_HELD_OUT]))
+  some = np.linspace(0, n_train - 1, min(n_train, len(held_out))).astype(int)
   return Dataset(
     name=pictures.name,
     sample_shape=pictures.train_images.shape[1:],
     train=LabelledImages(train, pictures.train_labels) if conditional else train,
-    held_out=np.asarray(to_unit(pictures.test_images[:N_HELD_OUT])),
+    held_out=held_out,
+    floor=functools.cache(
+      lambda: wasserstein_exact(held_out, np.asarray(to_unit(pictures.train_images[some])))
+    ),
     held_out_labels=None if labels is None else labels[:N_HELD_OUT],
     sample_real=sample_labelled_images if conditional else sample_images,
     images=pictures,
@@ -227,12 +158,17 @@ def _load_points(name, data_dir, conditional, **options):
   toy = _find_toy(name, **options)
   # A stream of its own, the same for all runs.
   key_held_out, key_distance = jax.random.split(jax.random.key(0x68656C64))
-  held_out = jax.jit(toy.sample_real, static_argnums=2)(key_held_out, toy.data, _N_HELD_OUT_POINTS)
+  draw = jax.jit(toy.sample_real, static_argnums=2)
+  held_out, others = (
+    np.asarray(draw(key, toy.data, _N_HELD_OUT_POINTS))
+    for key in (key_held_out, jax.random.fold_in(key_held_out, 1))
+  )
   return Dataset(
     name=toy.name,
     sample_shape=(toy.dim,),
     train=jax.device_get(toy.data),
-    held_out=np.asarray(held_out),
+    held_out=held_out,
+    floor=functools.cache(lambda: wasserstein_exact(held_out, others)),
     sample_real=toy.sample_real,
     toy=toy,
     true_wasserstein=None if toy.generator is None else true_wasserstein(toy, key_distance)[0],

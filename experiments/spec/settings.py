@@ -9,7 +9,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from experiments.spec import choosing
-from experiments.spec.datasets import DATASETS, Dataset, load_dataset
+from experiments.spec.dataset import Dataset
+from experiments.spec.datasets import DATASETS, load_dataset
 from experiments.spec.networks import ARCHITECTURES
 from experiments.spec.parsers import parse_size
 from experiments.spec.setting import ROWS, Choices, Setting

@@ -6,7 +6,7 @@ from types import ModuleType
 import jax
 import jax.numpy as jnp
 
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from experiments.spec.settings import Settings
 from experiments.speed.steps import alone, count_flops, members, native
 from experiments.speed.turns import Measurement, Way, take_turns

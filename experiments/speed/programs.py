@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from experiments.spec.settings import Settings
 from experiments.speed.steps import native_convolutions
 from experiments.speed.turns import Way

@@ -13,7 +13,7 @@ import jax
 import torch
 from torch import Tensor, nn
 
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from experiments.spec.settings import Settings
 from experiments.speed.pytorch_networks import MLP, NETWORKS, load
 from experiments.speed.turns import Runner, Way

@@ -19,7 +19,8 @@ from experiments.engine.engine import Engine
 from experiments.host.files import write_bytes
 from experiments.measures.classes import N_FEATURES_OF, load_classifier_measures
 from experiments.measures.draws import generate_many
-from experiments.spec.datasets import Dataset, load_dataset
+from experiments.spec.dataset import Dataset
+from experiments.spec.datasets import load_dataset
 from experiments.spec.defaults import default_steps
 from experiments.spec.settings import Settings
 from experiments.speed.comparisons import pytorch_for_device

@@ -7,7 +7,7 @@ import jax
 from jax import lax
 
 from experiments.engine.engine import Engine
-from experiments.spec.datasets import Dataset
+from experiments.spec.dataset import Dataset
 from experiments.spec.grid import Grid
 from experiments.spec.settings import Settings
 from experiments.speed.turns import Way

@@ -11,8 +11,14 @@ from helpers.compiling import jit
 from helpers.problems import draw_like
 
 from wgan_jax import lipschitz, operator_norm
+from wgan_jax.data.toy import load_toy, potential, true_wasserstein
 from wgan_jax.layers import Conv, Dense, Flatten, Opaque, Pointwise, apply_layers
-from wgan_jax.lipschitz import certified_distance, certify, largest_gradient_norm
+from wgan_jax.lipschitz import (
+  certified_distance,
+  certify,
+  confident_distance,
+  largest_gradient_norm,
+)
 from wgan_jax.losses import wasserstein_estimate
 from wgan_jax.networks import dcgan, mlp
 from wgan_jax.penalties import gradient_norms
@@ -294,3 +300,51 @@ def test_a_layer_that_is_too_large_has_no_certificate(monkeypatch):
   certificate = certify(layers, (3,))
   assert certificate.bound == math.inf
   assert certificate.why.startswith("no certificate: layer 1 of 2 (Dense)")
+
+
+def gaussians(rng, n):
+  """Scores of the optimal critic of N(2, 1/4) and N(-2, 1/4): the distance is 4."""
+  return rng.normal(2, 0.5, n), rng.normal(-2, 0.5, n), 4.0
+
+
+def exponentials(rng, n):
+  """Scores of x itself, optimal between exponentials of means 2 and 1, whose distance is 1."""
+  return rng.exponential(2, n), rng.exponential(1, n), 1.0
+
+
+@functools.cache
+def drawn_funnels():
+  toy = load_toy("funnels", n_funnels=16)
+  pairs = jax.jit(toy.sample_coupling, static_argnums=2)(KEY, toy.data, 2**18)
+  score = jax.jit(jax.vmap(lambda x: -potential(toy.data, x)))
+  true, _ = true_wasserstein(toy, jax.random.key(1))
+  return np.asarray(score(pairs.real)), np.asarray(score(pairs.fake)), true
+
+
+def funnels(rng, n):
+  """Scores of the optimal critic of 16 funnels, whose distance is known by their coupling."""
+  real, fake, true = drawn_funnels()
+  return rng.choice(real, n), rng.choice(fake, n), true
+
+
+@pytest.mark.parametrize("problem", [gaussians, exponentials, funnels])
+def test_the_bound_is_below_the_distance_as_often_as_it_says(problem):
+  """1,000 simulations, of the least favourable critic: the optimal one leaves no room."""
+  rng = np.random.default_rng(0)
+  for confidence, least, most in [(0.95, 0.93, 0.97), (0.5, 0.46, 0.54)]:
+    covered = []
+    for _ in range(1000):
+      real, fake, true = problem(rng, 500)
+      covered.append(confident_distance(3 * real, 3 * fake, 3.0, confidence=confidence) <= true)
+    assert least <= np.mean(covered) <= most
+
+
+def test_a_bound_of_few_or_equal_scores():
+  assert confident_distance(np.full(3, 2.0), np.zeros(2), 0.5) == 4
+  assert confident_distance(np.zeros(3), np.ones(2), 1.0) == 0  # The other way round it shows none.
+  assert confident_distance(np.arange(9.0), np.zeros(9), math.inf) == 0
+  for real, words in [(np.ones(1), "two scores"), (np.array([1.0, np.nan]), "finite")]:
+    with pytest.raises(ValueError, match=words):
+      confident_distance(real, np.zeros(2), 1.0)
+  with pytest.raises(ValueError, match=r"between 0 and 1, got 95"):
+    confident_distance(np.ones(2), np.zeros(2), 1.0, confidence=95)

@@ -69,6 +69,8 @@ def test_a_shift_is_certified_by_a_linear_critic_to_the_last(loss):
   assert values["gradient_norm_found"] == pytest.approx(2, rel=1e-5)
   assert values["certified_wasserstein"] == pytest.approx(5, rel=1e-5)
   assert values["certified_gap"] == pytest.approx(0, abs=1e-4)
+  assert 0.9 * 5 < values["confident_wasserstein"] < 5
+  assert 0 < values["exact_floor"] < 1
   assert values["certified_wasserstein"] <= values["exact_wasserstein"] * (1 + 1e-6)
   if loss == "wasserstein":
     assert values["estimate_gap"] == pytest.approx(5, rel=1e-5)
@@ -104,16 +106,26 @@ def test_a_critic_that_does_not_list_its_layers_has_no_certificate():
   names, left = (
     {row.name for row in measured_rows(Run(Config(), pair, DATASET))} for pair in (networks, bare)
   )
-  assert names - left == {"certified_wasserstein", "certified_gap", "lipschitz_bound"}
+  assert names - left == {
+    "certified_wasserstein",
+    "certified_gap",
+    "confident_wasserstein",
+    "lipschitz_bound",
+  }
 
 
 def test_the_gap_is_what_the_certificate_leaves_open():
   """A slope of 2 and a difference of 4 prove 2, of a distance of 5."""
   layers = [Dense(jnp.full((1, 1), 2.0), jnp.zeros(1))]
-  values = certified_measures(layers, (1,), 4.0, 5.0)
+  real = np.array([3.0, 5.0])
+  values = certified_measures(layers, (1,), (real, np.zeros(5)), 5.0)
+  # Welch's interval of two scores of variance 2 has one degree of freedom: t = 6.3138.
+  assert values.pop("confident_wasserstein") == 0 < 6.3138 * 1 - 4
   assert values == pytest.approx(
     {"certified_wasserstein": 2, "certified_gap": 3, "lipschitz_bound": 2}, rel=1e-5
   )
+  values = certified_measures(layers, (1,), (10 + real, np.zeros(5)), 15.0)
+  assert values["confident_wasserstein"] == pytest.approx((14 - 6.313752) / 2, rel=1e-5)
 
 
 @functools.cache
