@@ -27,7 +27,7 @@ from wgan_jax.layers import Conv, Dense, Flatten, Layer, MaxMin, Opaque, Pointwi
 from wgan_jax.numerics import norm
 from wgan_jax.operator_norm import operator_norm
 from wgan_jax.penalties import gradient_norms
-from wgan_jax.types import CriticFn
+from wgan_jax.types import CriticFn, Network
 
 
 def largest_gradient_norm(
@@ -194,9 +194,6 @@ def confident_distance(
   Raises:
     ValueError: there are fewer than two scores of a side, some are not finite, `bound` is negative
       or NaN, or `confidence` out of range.
-
-  References:
-    [2], equation 2.
   """
   real, fake = (np.asarray(scores, np.float64).ravel() for scores in (real_scores, fake_scores))
   if min(len(real), len(fake)) < 2:
@@ -210,6 +207,51 @@ def confident_distance(
     test = scipy.stats.ttest_ind(real, fake, equal_var=False, alternative="greater")
     low = test.confidence_interval(confidence).low
   return certified_distance(max(low, 0.0), bound)
+
+
+def bound_clipped(critic: Network, input_shape: tuple[int, ...]) -> np.polynomial.Polynomial:
+  r"""The certified bound K(c) of a critic under weight clipping, whatever its training does.
+
+  No kernel of entries in [-c, c] has a larger operator norm than that of entries c. So K(c) is a
+  polynomial, of a chain of L linear layers K(1) c^L.
+
+  Args:
+    critic: with `layers`, whose kernels are parameters.
+    input_shape: the shape of one sample.
+
+  Returns:
+    K, for a clip value c >= 0, or an array of them.
+
+  Raises:
+    ValueError: the critic has no `layers`, a kernel that is no parameter (such as those of
+      `wgan_jax.constraints`), or a layer without a bound.
+  """
+  if critic.layers is None:
+    raise ValueError("a critic without layers has no certified bound")
+  shapes = jax.eval_shape(critic.init, jax.random.key(0))
+  ones = jax.tree.map(lambda leaf: np.ones(leaf.shape), shapes)
+  return _bound_ones(critic.layers(ones), tuple(input_shape)) * (1 + 1e-12)  # For its rounding.
+
+
+def _bound_ones(layers, shape):
+  """K(c) of a chain whose kernels are all ones."""
+  bound = np.polynomial.Polynomial([1.0])
+  for layer in layers:
+    constant = 1.0 if isinstance(layer, Sum) else _constant(layer, shape)
+    if constant == math.inf:
+      raise ValueError(f"{type(layer).__name__} has no Lipschitz bound, or is too large for one")
+    match layer:
+      case Sum():
+        total = sum(_bound_ones(chain, shape) for chain in layer.chains)
+        bound = bound * total / (len(layer.chains) if layer.mean else 1)
+      case Dense() | Conv():
+        if not np.all(layer.kernel == 1):
+          raise ValueError(f"{type(layer).__name__}: the kernel is no parameter that is clipped")
+        bound = bound * np.polynomial.Polynomial([0.0, constant])
+      case _:
+        bound = bound * constant
+    shape = jax.eval_shape(layer.__call__, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
+  return bound
 
 
 def _bound_chain(layers, shape):

@@ -25,7 +25,7 @@ from experiments.host.errors import UserError
 from experiments.host.joining import joined
 from experiments.host.signals import stop_signals
 from experiments.measures.classes import load_classifier_measures
-from experiments.spec.notes import notes
+from experiments.spec.notes import describe_clipping, notes
 from experiments.spec.settings import Settings, make_loader
 
 
@@ -84,6 +84,8 @@ def _lead(flag_values, settings, path, data_dir, team):
       print(f"each batch over {data_parallel} of {environment['devices']} {where}")
     print(f"{settings.title}: {dataset.description}")
     print("  ".join(f"{k}={v}" for k, v in dataclasses.asdict(settings).items() if v is not None))
+    if clipping := describe_clipping(settings):
+      print(clipping)
     for note in notes(settings, steps):
       print(f"note: {note}")
     classifier = load_classifier_measures(dataset) if intervals.slow else None

@@ -1,7 +1,30 @@
-"""Warnings of choices that a paper advises against, or that waste steps."""
+"""What is said of a run's choices before it starts: of clipping, and warnings."""
+
+import scipy  # Its modules are loaded at their first use.
 
 from experiments.spec.settings import Settings
 from wgan_jax import minimax_generator_loss, wasserstein_estimate
+from wgan_jax.lipschitz import bound_clipped
+
+
+def describe_clipping(settings: Settings) -> str:
+  """What is known of a clipped critic before its training, in words; empty where nothing is."""
+  choices = settings.choices
+  if "clip_value" not in choices.row("penalty").reads or choices.is_by_construction:
+    return ""
+  try:
+    bound = bound_clipped(settings.networks().critic, settings.sample_shape)
+  except ValueError:
+    return ""
+  high = 1.0
+  while bound(high) < 1:
+    high *= 2
+  unit = scipy.optimize.brentq(lambda c: bound(c) - 1, 0, high, xtol=1e-300, rtol=1e-12)
+  c, steepest = f"{settings.clip_value:g}", f"{bound(settings.clip_value):.4g}"
+  return (
+    f"clipped to [-{c}, {c}] the critic is at most {steepest}-Lipschitz, certified: its estimate"
+    f" over {steepest} is at most the distance (1-Lipschitz: --clip_value={unit:.4g})"
+  )
 
 
 def notes(settings: Settings, steps: int) -> list[str]:

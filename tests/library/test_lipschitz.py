@@ -11,16 +11,18 @@ from helpers.compiling import jit
 from helpers.problems import draw_like
 
 from wgan_jax import lipschitz, operator_norm
+from wgan_jax.constraints import CONSTRAINTS, one_lipschitz
 from wgan_jax.data.toy import load_toy, potential, true_wasserstein
 from wgan_jax.layers import Conv, Dense, Flatten, Opaque, Pointwise, apply_layers
 from wgan_jax.lipschitz import (
+  bound_clipped,
   certified_distance,
   certify,
   confident_distance,
   largest_gradient_norm,
 )
 from wgan_jax.losses import wasserstein_estimate
-from wgan_jax.networks import dcgan, mlp
+from wgan_jax.networks import dcgan, mlp, resnet
 from wgan_jax.penalties import gradient_norms
 from wgan_jax.transport import wasserstein_1d
 
@@ -302,6 +304,18 @@ def test_a_layer_that_is_too_large_has_no_certificate(monkeypatch):
   assert certificate.why.startswith("no certificate: layer 1 of 2 (Dense)")
 
 
+def make_mlp():
+  return (3,), mlp((3,), latent_dim=2, width=4)
+
+
+def make_dcgan():
+  return (16, 16, 1), dcgan((16, 16, 1), latent_dim=2, width=2)
+
+
+def make_resnet():
+  return (16, 17, 1), resnet((16, 17, 1), latent_dim=2, width=2)
+
+
 def gaussians(rng, n):
   """Scores of the optimal critic of N(2, 1/4) and N(-2, 1/4): the distance is 4."""
   return rng.normal(2, 0.5, n), rng.normal(-2, 0.5, n), 4.0
@@ -348,3 +362,29 @@ def test_a_bound_of_few_or_equal_scores():
       confident_distance(real, np.zeros(2), 1.0)
   with pytest.raises(ValueError, match=r"between 0 and 1, got 95"):
     confident_distance(np.ones(2), np.zeros(2), 1.0, confidence=95)
+
+
+@pytest.mark.parametrize("make", [make_mlp, make_dcgan, make_resnet])
+def test_no_clipped_critic_is_above_its_bound(make):
+  shape, pair = make()
+  critic = pair.critic
+  bound = bound_clipped(critic, shape)
+  shapes = jax.eval_shape(critic.init, KEY)
+  for c in (0.03, 0.5):
+    full = jax.tree.map(lambda leaf, c=c: jnp.full(leaf.shape, c), shapes)
+    reached = certify(critic.layers(full), shape).bound
+    np.testing.assert_allclose(bound(c), reached, rtol=1e-5)
+    random = jax.tree.map(lambda leaf, c=c: jnp.clip(leaf, -c, c), draw_like(shapes, c))
+    assert certify(critic.layers(random), shape).bound < bound(c)
+
+
+def test_critics_whose_bound_does_not_follow_from_their_weights():
+  pair = mlp((2,), latent_dim=2, width=4)
+  bounded = one_lipschitz(pair.critic, CONSTRAINTS["aol"])
+  with pytest.raises(ValueError, match="Dense: the kernel is no parameter"):
+    bound_clipped(bounded, (2,))
+  with pytest.raises(ValueError, match="without layers"):
+    bound_clipped(pair.critic._replace(layers=None), (2,))
+  opaque = pair.critic._replace(layers=lambda params: [Opaque(jnp.sum, "sum")])
+  with pytest.raises(ValueError, match="Opaque has no Lipschitz bound"):
+    bound_clipped(opaque, (2,))
