@@ -80,20 +80,30 @@ class Lab:
     return observe(training, source, members, at, look_at)
 
   def sweep(
-    self, dataset: str, choices: dict, *, seeds: int, steps: int, log_every: int, slow_every=0
+    self,
+    dataset: str,
+    choices: dict,
+    *,
+    seeds: int,
+    steps: int,
+    log_every: int,
+    slow_every: int = 0,
+    folder: str | None = None,
   ) -> list[Member]:
-    """Trains all combinations of choices, as `experiments.sweep` does, in the data set's folder.
+    """Trains all combinations of choices, as `experiments.sweep` does, in a folder of that name.
 
-    Gives the members, finished or diverged, in the order of the grid.
+    Without a name the folder is the data set's. Gives the members, finished or diverged, in the
+    order of the grid.
     """
     runs = self.settings(dataset, seeds, **choices)
     load = make_loader(self.data_dir)
     flags = {"steps": steps, "log_every": log_every, "slow_every": slow_every, "seeds": seeds}
     intervals = Intervals(log_every, steps, steps, slow_every)
-    with open_sweep(self.folder / dataset, runs, load(runs[0]), flags, self.environment) as folder:
+    path = self.folder / (folder or dataset)
+    with open_sweep(path, runs, load(runs[0]), flags, self.environment) as sweep:
       layout = Layout(default_batching())
-      train_sweep(folder, runs, load, layout=layout, steps=steps, intervals=intervals)
-      return read_members(folder)
+      train_sweep(sweep, runs, load, layout=layout, steps=steps, intervals=intervals)
+      return read_members(sweep)
 
 
 def _untuned(run, choices):
