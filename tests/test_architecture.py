@@ -26,7 +26,7 @@ ALLOWED = {
   "networks": NOUNS | {"convolution", "networks"},
   "operator_norm": NOUNS,
   "lipschitz": NOUNS | {"operator_norm", "penalties"},
-  "kernels": NOUNS,
+  "kernels": NOUNS | {"convolution"},
   "constraints": NOUNS | {"kernels"},
   "diagnostics": NOUNS | {"losses"},
   "saving": set(),

@@ -19,6 +19,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from wgan_jax.convolution.primitive import conv_general_dilated
 from wgan_jax.layers import join_phases, split_phases
 
 _N_NEWTON = 14  # Iterations, for condition numbers up to 60.
@@ -175,7 +176,7 @@ def almost_orthogonal_conv(kernel: jax.Array, stride: tuple[int, int]) -> jax.Ar
   taps = split_phases(kernel, stride)
   height, width = taps.shape[:2]
   # Its correlation with itself: [in, 2 height - 1, 2 width - 1, in].
-  shifts = jax.lax.conv_general_dilated(
+  shifts = conv_general_dilated(
     taps.transpose(2, 0, 1, 3),
     taps.transpose(0, 1, 3, 2),
     (1, 1),

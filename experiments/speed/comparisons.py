@@ -67,6 +67,16 @@ def penalty_cost(settings: Settings, rounds: int, n_steps: int) -> Measurement:
   return Measurement(cost.scaled(1 / arithmetic), "x arithmetic", details)
 
 
+def construction_cost(settings: Settings, rounds: int, n_steps: int, critic: str) -> Measurement:
+  """Compares steps of 20 updates of a critic by construction with those of the penalty's critic."""
+  penalized = dataclasses.replace(settings, n_critic=20)
+  built = dataclasses.replace(penalized, penalty="none", lambda_gp=None, critic=critic)
+  dataset = settings.load()
+  runs = {"penalty": penalized, critic: built}
+  timing = take_turns({name: alone(run, dataset, n_steps) for name, run in runs.items()}, rounds)
+  return Measurement(timing.times_faster("penalty", critic), "x penalty", timing.details())
+
+
 def members_against_alone(
   settings: Settings, rounds: int, n_steps: int, counts: tuple[int, ...] = COUNTS
 ) -> Measurement:

@@ -59,6 +59,12 @@ ROWS = {row.name: row for row in (
       partial(comparisons.share_of_peak, _images(width=64), n_steps=2)),
   Row("penalty_64", "cost of the penalty over that of its arithmetic, width 64",
       partial(comparisons.penalty_cost, _images(width=64), n_steps=1)),
+  *(Row(f"{critic}_{name}", f"updates of {words}, {critic}, over those of the penalty's critic",
+        partial(comparisons.construction_cost, settings, n_steps=n_steps, critic=critic))
+    for name, words, critics, settings, n_steps in (
+      ("mlp", "an MLP critic, 3 x 64", ("orthonormal",), _points(width=64), 20),
+      ("dcgan", "a DCGAN critic, width 32", ("aol", "orthonormal"), _images(width=32), 2),
+    ) for critic in critics),
   Row("toy_64", "25 Gaussians, 3 x 64, against PyTorch eager",
       partial(comparisons.against_pytorch, _points(width=64), n_steps=100)),
   Row("toy_512", "25 Gaussians, 3 x 512, against PyTorch eager",

@@ -15,22 +15,25 @@ def _modes(found, reverse_kl):
   }
 
 
+def _of_methods(clip, gp, one_sided, by_construction):
+  """A number of each method and problem, the same of both pairs."""
+  rows = {"clip": clip, "gp": gp, "gp_one_sided": one_sided}
+  rows |= dict.fromkeys(("spectral", "aol", "orthonormal"), by_construction)
+  return {name: [[each, each] for each in row] for name, row in rows.items()}
+
+
 CROSS_ENTROPY = {"minimax": _modes(20.0, 0.4), "nonsaturating": _modes(14.0, 0.8)}
 PENALTIES = {"gp": _modes(25.0, 0.005), "gp_one_sided": _modes(25.0, 0.005)}
 HOLDS = {
   "known_distance": {
-    "funnels": [4, 16],
-    "true": [[1.0, 0.9], [0.5, 0.5]],
-    "cosine": {
-      "clip": [[0.6, 0.6], [0.4, 0.4]],
-      "gp": [[0.82, 0.82], [0.6, 0.6]],
-      "gp_one_sided": [[0.86, 0.86], [0.8, 0.7]],
-    },
-    "ratio": {
-      "clip": [[0.3, 0.2], [0.1, 0.1]],
-      "gp": [[1.04, 1.03], [0.8, 0.9]],
-      "gp_one_sided": [[1.05, 1.05], [0.97, 0.96]],
-    },
+    "problems": [[2, 4], [2, 16], [16, 16]],
+    "true": [[1.0, 0.9], [0.5, 0.5], [1.8, 1.7]],
+    "cosine": _of_methods([0.6, 0.4, 0.3], [0.82, 0.6, 0.9], [0.86, 0.75, 0.9], [0.8, 0.6, 0.8]),
+    "ratio": _of_methods([0.25, 0.1, 0.3], [1.04, 0.8, 1.0], [1.05, 0.96, 1.0], [0.9, 0.7, 0.8]),
+    "certified": _of_methods([0.1] * 3, [0.05] * 3, [0.05] * 3, [0.8, 0.6, 0.7])
+    | {"orthonormal": [[0.9, 0.9], [0.7, 0.7], [0.8, 0.8]]},
+    "bound": _of_methods([0.5] * 3, [9.0] * 3, [9.0] * 3, [1.0] * 3),
+    "clipping": {"a start": [0.1, 0.5]},
   },
   "mode_coverage": {
     "ring": {
@@ -53,12 +56,15 @@ HOLDS = {
 CHANGES = [
   ("known_distance", ("cosine", "gp_one_sided", 0), [0.7, 0.7]),
   ("known_distance", ("cosine", "gp_one_sided", 1), [0.59, 0.59]),
-  ("known_distance", ("cosine", "clip"), [[0.6, 0.6], [0.58, 0.7]]),
+  ("known_distance", ("cosine", "clip"), [[0.6, 0.6], [0.58, 0.7], [0.3, 0.3]]),
   ("known_distance", ("cosine", "clip", 0), [0.3, 0.3]),
   ("known_distance", ("ratio", "clip", 0), [0.9, 0.9]),
   ("known_distance", ("ratio", "gp", 0), [1.3, 1.3]),
   ("known_distance", ("ratio", "gp_one_sided", 1), [0.6, 0.6]),
   ("known_distance", ("ratio", "gp", 0, 0), math.nan),
+  ("known_distance", ("certified", "orthonormal", 2), [0.25, 0.25]),
+  ("known_distance", ("certified", "aol", 1), [0.71, 0.71]),
+  ("known_distance", ("bound", "spectral", 2, 1), 1.00002),
   ("mode_coverage", ("ring", "gp", "n_modes", 1), 7.0),
   ("mode_coverage", ("grid", "gp_one_sided", "n_modes", 0), 24.0),
   ("mode_coverage", ("grid", "gp", "n_modes"), [25.0]),
