@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from wgan_jax.convolution.primitive import conv_general_dilated
 from wgan_jax.layers import join_phases, split_phases
 
-_N_NEWTON = 14  # Iterations, for condition numbers up to 60.
+_N_NEWTON = 14  # Iterations, for condition numbers up to some 25; I + A has 3 at a usual start.
 _ROUNDING = 1e-6  # Kernels are scaled down by it, so that float32 leaves none above 1.
 # An accelerator would round the entries of float32 matrices to fewer bits.
 _dot = functools.partial(jnp.matmul, precision="highest")

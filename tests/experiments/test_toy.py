@@ -67,12 +67,13 @@ def test_points_are_sampled(ring, tmp_path, capsys):
 @pytest.mark.parametrize(
   "arguments",
   [
-    ("--dataset=two_gaussians", "--penalty=gp_one_sided"),
+    ("--dataset=two_gaussians", "--dim=3", "--critic=aol"),
     *[
       pytest.param(arguments, marks=pytest.mark.campaign)
       for arguments in [
         ("--dataset=ring", "--fixed_generator", "--loss=nonsaturating", "--penalty=none"),
         ("--dataset=grid", "--loss=minimax", "--penalty=none"),
+        ("--dataset=two_gaussians", "--penalty=gp_one_sided"),
         ("--dataset=swiss_roll", "--penalty=clip"),
         ("--dataset=funnels", "--n_funnels=16", "--data_seed=1"),
       ]

@@ -46,7 +46,7 @@ PAIRS = {
 
 @pytest.mark.parametrize("name", SHORT)
 @pytest.mark.parametrize(
-  "networks", ["mlp", "dcgan", pytest.param("resnet", marks=pytest.mark.campaign)]
+  "networks", ["mlp", *(pytest.param(n, marks=pytest.mark.campaign) for n in ("dcgan", "resnet"))]
 )
 def test_a_critic_is_certified_and_its_gradients_are_finite(name, networks):
   shape, make = PAIRS[networks]

@@ -86,6 +86,7 @@ def test_batch_normalisation_sees_one_part():
   chex.assert_trees_all_close(moved, mean, atol=1e-5)
 
 
+@pytest.mark.campaign
 def test_four_parts_need_less_than_half_the_memory():
   """By the compiler's account; .30 of it at width 64."""
 

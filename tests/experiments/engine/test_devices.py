@@ -107,6 +107,7 @@ def test_a_run_alone_takes_equally_many_devices_of_each_process(monkeypatch):
     planning.choose_data_parallel(None, Grid("ring", choices, 1).settings([0]))
 
 
+@pytest.mark.campaign
 def test_out_of_memory_is_one_line_that_names_what_to_change(tmp_path, monkeypatch, capsys):
   assert train(tmp_path / "run", "--steps=2") == 0
   capsys.readouterr()

@@ -115,6 +115,7 @@ def test_a_folder_that_leads_elsewhere_is_refused(run, tmp_path, capsys, name):
   assert [child.read_text() for child in outside.iterdir()] == ["mine"]
 
 
+@pytest.mark.campaign
 def test_a_report_embeds_nothing_from_outside(tmp_path, capsys):
   path, secret = copy_sweep(tmp_path / "sweep", "--steps=6"), tmp_path / "secret"
   secret.write_text("mine")

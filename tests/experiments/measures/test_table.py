@@ -78,6 +78,7 @@ def test_an_added_measure_is_compared_in_a_sweep(swept):
   assert "<h3>Steps</h3>" in html
 
 
+@pytest.mark.campaign
 def test_an_added_measure_of_samples_is_evaluated_beside_its_floor(swept, tmp_path, capsys):
   _, member = swept
   assert launch(evaluate, f"--workdir={member}", "--n=8", f"--out={tmp_path}") == 0

@@ -25,8 +25,8 @@ def test_it_is_self_contained_and_names_each_setting(folder):
   assert "://" not in html  # Letters alone may stand in a picture's base64.
   for text in ("0.01", "0.1", "2 of 2", "Sensitivity", "against lambda_gp", "against clip_value"):
     assert text in html, text
-  # 4 measures, one of them of clipping alone; against two hyperparameters; samples of 4 settings.
-  assert html.count("<img") == 4 + (3 + 4) + 4
+  # 5 measures, two of them of clipping alone; against two hyperparameters; samples of 4 settings.
+  assert html.count("<img") == 5 + (3 + 5) + 4
 
 
 def test_the_setting_with_the_least_mean_distance_is_marked(folder):
