@@ -2,7 +2,7 @@ r"""Critics that are 1-Lipschitz by construction: every kernel is bounded before
 
 A critic's free parameters V become kernels W(V) of operator norm at most 1, its activations
 `MaxMin`, which keeps the norm of a gradient. So the composition is 1-Lipschitz for any parameters,
-`wgan_jax.certify` proves it, rounding included, and the Wasserstein estimate on two samples is a
+`certify` proves it, rounding included, and the Wasserstein estimate on two samples is a
 lower bound of their Earth Mover's Distance. There is nothing to penalise and nothing to clip.
 
 References:

@@ -237,9 +237,6 @@ def _bound_ones(layers, shape):
   """K(c) of a chain whose kernels are all ones."""
   bound = np.polynomial.Polynomial([1.0])
   for layer in layers:
-    constant = 1.0 if isinstance(layer, Sum) else _constant(layer, shape)
-    if constant == math.inf:
-      raise ValueError(f"{type(layer).__name__} has no Lipschitz bound, or is too large for one")
     match layer:
       case Sum():
         total = sum(_bound_ones(chain, shape) for chain in layer.chains)
@@ -247,8 +244,13 @@ def _bound_ones(layers, shape):
       case Dense() | Conv():
         if not np.all(layer.kernel == 1):
           raise ValueError(f"{type(layer).__name__}: the kernel is no parameter that is clipped")
-        bound = bound * np.polynomial.Polynomial([0.0, constant])
+        # Ones in all channels: the norm of one channel, times the root of their numbers.
+        one = layer._replace(kernel=layer.kernel[..., :1, :1], bias=layer.bias[:1])
+        root = math.sqrt(math.prod(layer.kernel.shape[-2:]))
+        bound = bound * np.polynomial.Polynomial([0.0, root * operator_norm(one, (*shape[:-1], 1))])
       case _:
+        if (constant := _constant(layer, shape)) == math.inf:
+          raise ValueError(f"{type(layer).__name__} has no Lipschitz bound")
         bound = bound * constant
     shape = jax.eval_shape(layer.__call__, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
   return bound
@@ -283,7 +285,7 @@ def _constant(layer, shape) -> float:
     case Flatten() | MaxMin():
       return 1.0
     case Pool():
-      return 1.0 if layer.unit else _constant_of_means(layer, *shape)
+      return 1.0 if layer.unit else _constant_of_means(layer, *shape[:2])
     case Sum():
       bounds = [_bound_chain(chain, shape)[0] for chain in layer.chains]
       if layer.mean and len(set(bounds)) == 1:
@@ -292,8 +294,7 @@ def _constant(layer, shape) -> float:
   return math.inf
 
 
-def _constant_of_means(pool, height, width, channels) -> float:
+def _constant_of_means(pool, height, width) -> float:
   """One over the root of the number of pixels in the smallest mean."""
-  del channels
   pixels = height * width if pool.whole else (2 - height % 2) * (2 - width % 2)
   return math.nextafter(1 / math.sqrt(pixels), math.inf) if pixels > 1 else 1.0

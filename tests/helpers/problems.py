@@ -14,6 +14,11 @@ def draw_like(shapes, scale: float = 0.1):
   return jax.tree.map(lambda x: jnp.asarray(scale * rng.normal(size=x.shape), x.dtype), shapes)
 
 
+def draw(*shape: int, scale: float = 1.0):
+  """Draws floats, N(0, scale), the same for each shape."""
+  return scale * jax.random.normal(jax.random.fold_in(jax.random.key(0), sum(shape)), shape)
+
+
 def points_pair(width: int = 8, depth: int = 2) -> Pair:
   """A small fully connected pair for points in the plane."""
   return mlp((2,), latent_dim=3, width=width, depth=depth)

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from helpers.compiling import jit
+from helpers.problems import draw
 
 from wgan_jax.constraints import CONSTRAINTS, one_lipschitz
 from wgan_jax.data.toy import load_toy
@@ -19,12 +20,7 @@ from wgan_jax.types import Network
 
 KEY = jax.random.key(0)
 MOST = 1 + 1e-5
-NAMES = list(CONSTRAINTS)
 SHORT = ["orthonormal", *(pytest.param(n, marks=pytest.mark.campaign) for n in ("spectral", "aol"))]
-
-
-def draw(*shape, scale=1.0):
-  return scale * jax.random.normal(jax.random.fold_in(KEY, sum(shape)), shape)
 
 
 def test_maxmin_sorts_pairs_and_keeps_the_norm_of_a_gradient():

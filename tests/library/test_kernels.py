@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers.compiling import jit
+from helpers.problems import draw
 
 from wgan_jax import kernels
 from wgan_jax.constraints import CONSTRAINTS
@@ -12,14 +13,8 @@ from wgan_jax.kernels import orthonormal
 from wgan_jax.layers import Conv, Dense
 from wgan_jax.operator_norm import operator_norm
 
-KEY = jax.random.key(0)
 MOST = 1 + 1e-5
 NAMES = list(CONSTRAINTS)
-SHORT = ["orthonormal", *(pytest.param(n, marks=pytest.mark.campaign) for n in ("spectral", "aol"))]
-
-
-def draw(*shape, scale=1.0):
-  return scale * jax.random.normal(jax.random.fold_in(KEY, sum(shape)), shape)
 
 
 @pytest.mark.parametrize("name", NAMES)
