@@ -13,7 +13,7 @@ def penalty(critic: str) -> str:
 
 
 def architecture(choices):
-  if choices.is_penalized_wasserstein:
+  if choices.is_unclipped_wasserstein:
     return choices.data.architecture
   return choices.data.architecture_otherwise
 
@@ -25,6 +25,10 @@ def optimizer(choices):
 
 
 def learning_rate(choices):
+  # Of kernels that are bounded before they are applied, a critic learns slowly at smaller rates.
+  bounded = choices.is_wasserstein and choices.is_by_construction
+  if bounded and choices.optimizer == "adam":
+    return 3e-3
   own = choices.row("optimizer").defaults.get("learning_rate", Hparams().learning_rate)
   own = choices.row("architecture").learning_rate.get(choices.optimizer, own)
   return choices.data.learning_rate.get(choices.optimizer, own)
@@ -32,7 +36,7 @@ def learning_rate(choices):
 
 def beta2(choices):
   # Adam's row has WGAN-GP's value; elsewhere its own authors' is usual.
-  if choices.optimizer == "adam" and not choices.is_penalized_wasserstein:
+  if choices.optimizer == "adam" and not choices.is_unclipped_wasserstein:
     return 0.999
   return choices.row("optimizer").defaults["beta2"]
 

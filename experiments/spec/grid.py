@@ -24,6 +24,12 @@ A name is that of a loss alone, of a penalty with the loss of its source, or of 
 """
 
 
+def method_name(run: Settings) -> str:
+  """Names the method of a run, one of `METHODS`."""
+  names = {method: name for name, method in METHODS.items()}
+  return names[run.loss, run.penalty, run.critic]
+
+
 class Grid:
   """All combinations of chosen values that mean something: clip values belong to clipping.
 

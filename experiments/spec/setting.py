@@ -55,9 +55,9 @@ class Choices(NamedTuple):
     return self.row("critic") is not None
 
   @property
-  def is_penalized_wasserstein(self) -> bool:
-    """Whether that critic is kept Lipschitz by a penalty of its gradients."""
-    return self.is_wasserstein and self.row("penalty").cost is not None
+  def is_unclipped_wasserstein(self) -> bool:
+    """Whether that critic is kept Lipschitz by a penalty of its gradients, or by construction."""
+    return self.is_wasserstein and self.row("penalty").project is None
 
 
 class Setting(NamedTuple):

@@ -13,7 +13,7 @@ from experiments.host.errors import UserError
 from experiments.host.files import read_lines
 from experiments.spec.datasets import DATASETS
 from experiments.spec.defaults import defaults_table
-from experiments.spec.grid import METHODS, Grid
+from experiments.spec.grid import METHODS, Grid, method_name
 from experiments.spec.reading import read_choices, read_settings
 from experiments.spec.setting import ROWS
 from experiments.spec.settings import SETTINGS, Settings
@@ -93,9 +93,17 @@ def test_a_penalty_is_a_method_with_the_loss_of_its_source():
     assert row.loss in LOSSES
 
 
+def test_a_run_has_the_name_of_its_method():
+  runs = Grid("ring", {"methods": tuple(METHODS)}).settings([0])
+  assert [method_name(run) for run in runs] == list(METHODS)
+
+
 def test_a_critic_by_construction_has_no_penalty_unless_asked_for():
   made = read("--critic=aol")
   assert (made.penalty, made.n_critic, made.lambda_gp) == ("none", 5, None)
+  assert (made.architecture, made.learning_rate, made.beta2) == ("infogan", 3e-3, 0.9)
+  assert read("--critic=aol", "--loss=hinge").learning_rate == 1e-3
+  assert read("--critic=aol", "--optimizer=rmsprop").learning_rate == 5e-5
   assert made.method == "wasserstein, none, aol critic"
   assert read("--critic=aol", "--penalty=gp").penalty == "gp"
   assert read("--critic=aol", "--preset=paper").penalty == "none"
