@@ -18,15 +18,14 @@ from experiments.engine.groups import (
   check_sweep_folder,
   last_step,
   open_sweep,
-  recorded_steps,
 )
 from experiments.engine.loop import Intervals
 from experiments.engine.opening import locked, recorded_dataset
 from experiments.engine.planning import (
   Layout,
+  budget_steps,
   choose_data_parallel,
   default_batching,
-  fit_budget,
   print_plan,
 )
 from experiments.engine.sweep import train_sweep
@@ -132,10 +131,8 @@ def _train(flag_values, path, runs, choices, load, team):
   dataset = load(runs[0])
   team.agree(data_sha256=dataset.digest())
   if budget:
-    steps = recorded_steps(path, budget)
-    new = [run for run in runs if run.program_name() not in steps]
     multiple = flag_values.slow_every or flag_values.log_every
-    steps |= fit_budget(new, load, layout, seconds=budget, multiple=multiple)
+    steps = budget_steps(path, runs, load, layout, seconds=budget, multiple=multiple)
     if "decay_steps" not in choices:
       runs = [run.over(last_step(steps, run)) for run in runs]
     flags_given |= {"steps": steps}

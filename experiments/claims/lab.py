@@ -5,10 +5,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.engine.groups import open_sweep
+from experiments.engine.groups import SweepFolder, open_sweep
 from experiments.engine.loop import Intervals
 from experiments.engine.observe import LookFn, Observed, observe
-from experiments.engine.planning import Layout, default_batching
+from experiments.engine.planning import Layout, budget_steps, default_batching
 from experiments.engine.sweep import train_sweep
 from experiments.report.results import Member, read_members
 from experiments.spec.dataset import Dataset
@@ -85,25 +85,35 @@ class Lab:
     choices: dict,
     *,
     seeds: int,
-    steps: int,
+    steps: int | None = None,
+    seconds: int | None = None,
     log_every: int,
     slow_every: int = 0,
     folder: str | None = None,
   ) -> list[Member]:
     """Trains all combinations of choices, as `experiments.sweep` does, in a folder of that name.
 
-    Without a name the folder is the data set's. Gives the members, finished or diverged, in the
-    order of the grid.
+    Each to the same step, or for the same time: for the steps that fit into `seconds`. Without a
+    name the folder is the data set's. Gives the members, finished or diverged, in the order of the
+    grid.
     """
     runs = self.settings(dataset, seeds, **choices)
-    load = make_loader(self.data_dir)
-    flags = {"steps": steps, "log_every": log_every, "slow_every": slow_every, "seeds": seeds}
-    intervals = Intervals(log_every, steps, steps, slow_every)
+    load, layout = make_loader(self.data_dir), Layout(default_batching())
     path = self.folder / (folder or dataset)
+    if seconds is not None:
+      multiple = slow_every or log_every
+      steps = budget_steps(path, runs, load, layout, seconds=seconds, multiple=multiple)
+    flags = {"steps": steps, "log_every": log_every, "slow_every": slow_every, "seeds": seeds}
+    flags |= {"budget_seconds": seconds}
+    most = steps if seconds is None else max(steps.values())
+    intervals = Intervals(log_every, most, most, slow_every)
     with open_sweep(path, runs, load(runs[0]), flags, self.environment) as sweep:
-      layout = Layout(default_batching())
       train_sweep(sweep, runs, load, layout=layout, steps=steps, intervals=intervals)
       return read_members(sweep)
+
+  def seconds(self, run: Settings, steps: int, folder: str) -> float:
+    """The wall time of so many steps of a member of a sweep, without compiling and measuring."""
+    return steps * SweepFolder(self.folder / folder).step_seconds()[run.program_name()]
 
 
 def _untuned(run, choices):

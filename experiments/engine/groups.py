@@ -9,6 +9,7 @@ results.csv, results.json, report.html
 
 import contextlib
 import dataclasses
+import operator
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -33,6 +34,7 @@ from experiments.host.files import (
   write_json,
 )
 from experiments.spec.dataset import Dataset
+from experiments.spec.grid import grouped
 from experiments.spec.settings import Settings
 
 
@@ -79,6 +81,17 @@ class SweepFolder:
   def times(self) -> list[dict]:
     """Reads the wall-clock figures; raises UserError for damaged ones."""
     return read_lines(self.timing, TimingLine)
+
+  def step_seconds(self) -> dict[str, float]:
+    """By program, the wall time of a member's step, without compiling and measuring."""
+    chunks = grouped(
+      (line for line in self.times() if "chunk_seconds" in line), operator.itemgetter("program")
+    )
+    return {
+      program: sum(each["chunk_seconds"] for each in own)
+      / sum(each["steps"] * each["members"] for each in own)
+      for program, own in chunks.items()
+    }
 
   def read_group(self) -> Group | None:
     """The group that is being trained, as the last start left it; None where there is none."""

@@ -1,5 +1,6 @@
 """Plans how members run: by map or vmap, how many at once, and over how many devices a batch."""
 
+import pathlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ import jax
 import psutil
 
 from experiments.engine.engine import Engine
-from experiments.engine.groups import Steps, last_step
+from experiments.engine.groups import Steps, last_step, recorded_steps
 from experiments.host.errors import UserError
 from experiments.host.processes import Team
 from experiments.spec.dataset import Dataset
@@ -219,6 +220,29 @@ def fit_budget(
         " --slow_every"
       )
   return found
+
+
+def budget_steps(
+  path: pathlib.Path,
+  runs: Sequence[Settings],
+  load: Loader,
+  layout: Layout,
+  *,
+  seconds: float,
+  multiple: int,
+) -> dict[str, int]:
+  """Returns the steps of each program in the same time: as recorded by an earlier start, or fitted.
+
+  Args:
+    path: the sweep's folder, which need not exist.
+    runs, load, layout, seconds, multiple: as in `fit_budget`.
+
+  Raises:
+    UserError: the folder cannot be used, its sweep has another budget, or the time is too short.
+  """
+  steps = recorded_steps(path, seconds)
+  new = [run for run in runs if run.program_name() not in steps]
+  return steps | fit_budget(new, load, layout, seconds=seconds, multiple=multiple)
 
 
 def print_plan(runs: list[Settings], load: Loader, layout: Layout, *, steps: Steps) -> None:

@@ -24,7 +24,31 @@ def _of_methods(clip, gp, one_sided, by_construction):
 
 CROSS_ENTROPY = {"minimax": _modes(20.0, 0.4), "nonsaturating": _modes(14.0, 0.8)}
 PENALTIES = {"gp": _modes(25.0, 0.005), "gp_one_sided": _modes(25.0, 0.005)}
+
+
+def _raced(frechet, proven):
+  ends = {"precision": [0.5, 0.6], "recall": [0.4, 0.5], "sliced_wasserstein": [0.05, 0.06]}
+  return ends | {"frechet": [frechet - 5, frechet + 5], "proven": [proven, 1.1 * proven]}
+
+
 HOLDS = {
+  "norm_preservation": {
+    "dims": [2, 16],
+    "ReLU": {"certified": [[0.5, 0.6], [0.3, 0.4]]},
+    "MaxMin": {"certified": [[0.99, 0.98], [0.6, 0.7]]},
+  },
+  "spectral_normalization": {
+    "seeds": 2,
+    "clip": _raced(160.0, 0.02),
+    "gp": _raced(90.0, 0.002),
+    "spectral": _raced(85.0, 0.02),
+  },
+  "tight_estimates": {
+    "seeds": 2,
+    "gp": _raced(90.0, 0.002),
+    "aol": _raced(110.0, 0.03),
+    "orthonormal": _raced(95.0, 0.04),
+  },
   "known_distance": {
     "problems": [[2, 4], [2, 16], [16, 16]],
     "true": [[1.0, 0.9], [0.5, 0.5], [1.8, 1.7]],
@@ -54,6 +78,16 @@ HOLDS = {
 }
 # By claim, what is changed, as a path into the numbers, and to what.
 CHANGES = [
+  ("norm_preservation", ("MaxMin", "certified", 0), [0.99, 0.94]),
+  ("norm_preservation", ("ReLU", "certified", 1), [0.3, 0.55]),
+  ("norm_preservation", ("MaxMin", "certified", 1), [0.6, math.nan]),
+  ("spectral_normalization", ("spectral", "frechet"), [95.0, 104.0]),
+  ("spectral_normalization", ("clip", "frechet"), [70.0, 75.0]),
+  ("spectral_normalization", ("spectral", "frechet"), [80.0]),
+  ("spectral_normalization", ("gp", "frechet"), [90.0, math.nan]),
+  ("tight_estimates", ("orthonormal", "frechet"), [80.0, 81.0]),
+  ("tight_estimates", ("orthonormal", "proven"), [0.005, 0.006]),
+  ("tight_estimates", ("gp", "frechet"), [90.0]),
   ("known_distance", ("cosine", "gp_one_sided", 0), [0.7, 0.7]),
   ("known_distance", ("cosine", "gp_one_sided", 1), [0.59, 0.59]),
   ("known_distance", ("cosine", "clip"), [[0.6, 0.6], [0.58, 0.7], [0.3, 0.3]]),

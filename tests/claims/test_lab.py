@@ -1,10 +1,13 @@
 """The lab: what claims train with."""
 
+import json
+
 import jax
 import pytest
 
 from experiments.claims import lab as lab_module
 from experiments.claims.lab import Lab
+from experiments.engine import planning
 from experiments.host.environment import describe_environment
 from wgan_jax import Hparams
 
@@ -50,3 +53,28 @@ def test_claims_about_images_are_tested_on_a_plain_dcgan(tmp_path):
   assert of(width=3, learning_rate=1e-2) == ("dcgan", 3, 64, 1e-2)
   assert of(architecture="mlp") == ("mlp", 256, 64, 2e-4)
   assert of("ring") == ("mlp", 64, 256, 1e-3)
+
+
+def test_a_sweep_is_as_long_as_a_time_allows(tmp_path, monkeypatch):
+  """The steps that fit, which are measured once and recorded."""
+  measured = []
+
+  def fit(runs, load, layout, *, seconds, multiple):
+    measured.append((len(runs), seconds, multiple))
+    return {run.program_name(): 4 for run in runs}
+
+  monkeypatch.setattr(planning, "fit_budget", fit)
+  lab = Lab(tmp_path, None, describe_environment())
+  choices = {"methods": "gp", "width": 2, "depth": 1, "batch_size": 2, "n_critic": 1}
+
+  def sweep():
+    return lab.sweep("ring", choices, seeds=1, seconds=9, log_every=2)
+
+  members = sweep()
+  assert [(each.steps, each.status) for each in members] == [(4, "finished")]
+  lines = map(json.loads, (tmp_path / "ring" / "timing.jsonl").read_text().splitlines())
+  taken = sum(line.get("chunk_seconds", 0) for line in lines)
+  assert lab.seconds(members[0].run, 4, "ring") == pytest.approx(taken)
+  assert lab.seconds(members[0].run, 2, "ring") == pytest.approx(taken / 2)
+  assert sweep() == members
+  assert measured == [(1, 9, 2), (0, 9, 2)]

@@ -7,7 +7,7 @@ from experiments.claims.figures import lines_by_seed, make_panels, mark, picture
 from experiments.claims.summary import curves
 from experiments.report.results import by_setting
 from experiments.report.tables import mean_interval
-from experiments.spec.grid import METHODS
+from experiments.spec.grid import method_name
 
 _WORDS = {"minimax": "minimax", "nonsaturating": "non-saturating", "clip": "clipping"}
 _WORDS |= {"gp": "penalty", "gp_one_sided": "one-sided penalty"}
@@ -19,7 +19,7 @@ _OF_CLASSES = {"n_modes": "n_classes", "high_quality": None, "reverse_kl": "clas
 
 def _measure(lab, *, seeds, ring, grid, stacked_mnist):
   asked = {"ring": ring, "grid": grid, "stacked_mnist": stacked_mnist}
-  numbers, table, methods = {}, [], {METHODS[method]: method for method in _WORDS}
+  numbers, table = {}, []
   for name, own in asked.items():
     if own is None:
       continue
@@ -30,7 +30,7 @@ def _measure(lab, *, seeds, ring, grid, stacked_mnist):
     lengths["slow_every"] = 0 if points else max(1, steps // 4)
     numbers[name] = {}
     for same in by_setting(lab.sweep(name, choices, seeds=seeds, **lengths)):
-      method = methods[same[0].run.loss, same[0].run.penalty, same[0].run.critic]
+      method = method_name(same[0].run)
       ends = [member.end for member in same if member.end]
       source = _OF_POINTS if points else _OF_CLASSES
       found = {key: [end[at] for end in ends] if at else [] for key, at in source.items()}

@@ -1,0 +1,71 @@
+"""Methods that draw the same data with the same networks for the same time, not for equal steps."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.claims.claim import Evidence
+from experiments.claims.figures import dots_with_interval, make_panels, picture
+from experiments.claims.lab import Lab
+from experiments.measures.table import compared
+from experiments.report.results import by_setting
+from experiments.report.tables import mean_interval
+from experiments.spec.grid import method_name
+
+_SHOWN = ("frechet", "precision", "recall", "sliced_wasserstein")
+
+
+def race(
+  lab: Lab,
+  words: Mapping[str, str],
+  *,
+  seeds: int,
+  dataset: str,
+  width: int,
+  lengths: Mapping[str, int],
+) -> Evidence:
+  """Trains DCGANs by methods, in words by name.
+
+  The numbers are, by method and for each seed that finished, measures of the end, and `proven`, the
+  share of the exact distance of samples that the critic certifies.
+
+  Args:
+    lab: trains them.
+    words: the methods.
+    seeds, dataset, width: of the sweep.
+    lengths: `seconds` for each member, in which it does as many steps as fit, `log_every` and
+      `slow_every`, of which the steps are a multiple.
+  """
+  choices = {"methods": tuple(words), "width": width, "batch_size": 32, "learning_rate": 1e-3}
+  numbers: dict[str, Any] = {"seeds": seeds}
+  table = []
+  for same in by_setting(lab.sweep(dataset, choices, seeds=seeds, **lengths)):
+    name = method_name(same[0].run)
+    ends = [member.end for member in same if member.end]
+    own = {key: [end[key] for end in ends] for key in _SHOWN}
+    own["proven"] = [end["certified_wasserstein"] / end["exact_wasserstein"] for end in ends]
+    row = {"critic by": words[name], "steps": max(member.steps for member in same)}
+    row |= {compared()[key].title: str(mean_interval(own[key])) for key in _SHOWN}
+    table.append(row | {"certified / exact": str(mean_interval(own["proven"]))})
+    numbers[name] = own
+  caption = f"{dataset}, the same time for each; {seeds} seeds, 95 % intervals."
+  return Evidence(numbers, table, [_draw(numbers, words, caption)])
+
+
+def means(numbers: Mapping[str, Any], name: str, measure: str) -> float:
+  """The mean over seeds; NaN, which no criterion accepts, where one of them did not finish."""
+  values = numbers[name][measure]
+  return float(np.mean(values)) if len(values) == numbers["seeds"] else np.nan
+
+
+def _draw(numbers, words, caption):
+  shown = {"frechet": "classifier Fréchet distance", "recall": "recall"}
+  shown["proven"] = "certified / exact distance of samples"
+  figure, panels = make_panels(1, 3, size=(10, 3.6))
+  for axes, (key, label) in zip(panels, shown.items(), strict=True):
+    for i, name in enumerate(words):
+      dots_with_interval(axes, i, numbers[name][key], f"C{i}")
+    axes.set_xticks(range(len(words)), words.values(), fontsize=7, rotation=30)
+    axes.set(ylabel=label, xlim=(-0.5, len(words)), yscale="linear" if key == "recall" else "log")
+  return picture(figure, caption)
