@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import operator
 import pathlib
+import statistics
 from collections.abc import Iterator, Mapping
 
 from experiments.engine.folder import RunFolder
@@ -83,13 +84,14 @@ class SweepFolder:
     return read_lines(self.timing, TimingLine)
 
   def step_seconds(self) -> dict[str, float]:
-    """By program, the wall time of a member's step, without compiling and measuring."""
+    """By program, the wall time of a member's step, the median of all chunks."""
     chunks = grouped(
       (line for line in self.times() if "chunk_seconds" in line), operator.itemgetter("program")
     )
     return {
-      program: sum(each["chunk_seconds"] for each in own)
-      / sum(each["steps"] * each["members"] for each in own)
+      program: statistics.median(
+        line["chunk_seconds"] / line["steps"] / line["members"] for line in own
+      )
       for program, own in chunks.items()
     }
 
