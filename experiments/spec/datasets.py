@@ -37,8 +37,8 @@ class Source(NamedTuple):
     kind: "images" or "points".
     sample_shape: the shape of one sample, or a function of the options that returns it.
     load: (name, data_dir, *, conditional, **options) -> Dataset.
-    architecture: the networks of the W-loss with a penalty unless chosen, a key of
-      `spec.networks.ARCHITECTURES`.
+    architecture: the networks of the W-loss with a penalty, or a critic by construction, unless
+      chosen, a key of `spec.networks.ARCHITECTURES`.
     architecture_otherwise: those of other methods.
     steps: the length of a run unless chosen; None for the architecture's own, as the next three.
     latent_dim: the latent's size unless chosen.
