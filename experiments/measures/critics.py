@@ -11,6 +11,7 @@ from experiments.measures.rows import CRITICS, TRAINING, Measure, Run, View
 from experiments.measures.samples import exact_distance, fake
 from experiments.measures.training import largest_of, mean_of
 from wgan_jax import LOSSES, Params, generate, gradient_norms, interpolate, wasserstein_estimate
+from wgan_jax.data.toy import Coupling
 from wgan_jax.diagnostics import generator_gradient_norms, generator_losses, update_cosine
 from wgan_jax.layers import Layer
 from wgan_jax.lipschitz import (
@@ -22,6 +23,7 @@ from wgan_jax.lipschitz import (
 )
 from wgan_jax.objectives import make_objectives
 from wgan_jax.training import make_optimizer
+from wgan_jax.types import CriticFn
 
 _N_DIRECTIONS = 1000  # Real points at which the critic's gradient is compared with the optimal one.
 _N_SEARCHED = 256  # Real and generated samples from which large gradients are looked for.
@@ -220,14 +222,18 @@ def _norms(view: View) -> dict[str, jax.Array]:
   return {"gradient_norm_mean": norms.mean(), "gradient_norm_max": norms.max()}
 
 
+def gradient_cosine(critic_fn: CriticFn, pairs: Coupling) -> jax.Array:
+  """The cosine of a critic's gradient and the optimal one at the real points, as vector fields."""
+  gradients = jax.vmap(jax.grad(critic_fn))(pairs.real)
+  # The optimal one has norm 1 everywhere.
+  size = jnp.sqrt(jnp.mean(jnp.sum(gradients**2, axis=1)))
+  inner = jnp.mean(jnp.sum(gradients * pairs.gradient, axis=1))
+  return inner / jnp.maximum(size, 1e-30)
+
+
 def _gradient_cosine(view: View) -> jax.Array:
   draw = view.run.dataset.toy.sample_coupling
-  real, _, optimal = draw(view.keys["directions"], view.train, _N_DIRECTIONS)
-  gradients = jax.vmap(jax.grad(view.critic_fn))(real)
-  # Of the two as vector fields; the optimal one has norm 1 everywhere.
-  size = jnp.sqrt(jnp.mean(jnp.sum(gradients**2, axis=1)))
-  inner = jnp.mean(jnp.sum(gradients * optimal, axis=1))
-  return inner / jnp.maximum(size, 1e-30)
+  return gradient_cosine(view.critic_fn, draw(view.keys["directions"], view.train, _N_DIRECTIONS))
 
 
 def _search(view: View) -> jax.Array:

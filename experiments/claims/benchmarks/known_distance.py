@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.claims.claim import Claim, Evidence, verdict
 from experiments.claims.figures import label_panel, make_panels, mark, picture
+from experiments.measures.critics import gradient_cosine
 from experiments.spec.grid import METHODS, grouped, method_name
 from wgan_jax import Config, Hparams, wasserstein_estimate
 from wgan_jax.constraints import CONSTRAINTS, one_lipschitz
@@ -90,12 +91,8 @@ def _look_at_clipping(lab, steps, batch_size, width) -> dict[str, list[float]]:
   starts = {"He's": pair.critic.init, "uniform": functools.partial(_uniform, pair.critic.init)}
 
   def look(key, state, data):
-    pairs = toy.sample_coupling(key, data, 4000)
     critic_fn = functools.partial(pair.critic.apply, state.critic_params)
-    gradients = jax.vmap(jax.grad(critic_fn))(pairs.real)
-    size = jnp.sqrt(jnp.mean(jnp.sum(gradients**2, axis=1)))
-    inner = jnp.mean(jnp.sum(gradients * pairs.gradient, axis=1))
-    return {"cosine": inner / jnp.maximum(size, 1e-30)}
+    return {"cosine": gradient_cosine(critic_fn, toy.sample_coupling(key, data, 4000))}
 
   found = {}
   for start, init in starts.items():
