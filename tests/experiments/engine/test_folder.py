@@ -129,6 +129,7 @@ def test_a_report_embeds_nothing_from_outside(tmp_path, capsys):
     picture.unlink()
 
 
+@pytest.mark.campaign
 def test_a_flipped_bit_in_a_summary_is_not_reported(tmp_path, capsys):
   path = copy_sweep(tmp_path / "sweep", "--steps=6")
   summary = next(path.glob("members/*/summary.json"))
