@@ -258,7 +258,7 @@ def test_trained_critics_are_certified_and_no_pair_violates_it(networks, dataset
   def steepest(params, key):
     """The largest |c(x) - c(y)| / |x - y| of all pairs of 1,500 points, less float32's rounding."""
     keys = jax.random.split(key, 3)
-    some = jax.random.choice(keys[0], real, (500,))
+    some = jax.random.choice(keys[0], real, (500,), replace=False)
     noise = jax.random.normal(keys[1], some.shape)
     lengths = 10 ** jax.random.uniform(keys[2], (500, *[1] * len(shape)), minval=-2.0)
     points = jnp.concatenate([some, noise, some + lengths * noise])
