@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.claims.claim import Evidence
-from experiments.claims.figures import dots_with_interval, make_panels, picture
+from experiments.claims.figures import make_panels, picture
 from experiments.claims.lab import Lab
 from experiments.measures.table import compared
 from experiments.report.results import by_setting
@@ -49,7 +49,7 @@ def race(
     row |= {compared()[key].title: str(mean_interval(own[key])) for key in _SHOWN}
     table.append(row | {"certified / exact": str(mean_interval(own["proven"]))})
     numbers[name] = own
-  caption = f"{dataset}, the same time for each; {seeds} seeds, 95 % intervals."
+  caption = f"{dataset}, the same time for each; {seeds} seeds, a dot each, and means."
   return Evidence(numbers, table, [_draw(numbers, words, caption)])
 
 
@@ -62,10 +62,13 @@ def means(numbers: Mapping[str, Any], name: str, measure: str) -> float:
 def _draw(numbers, words, caption):
   shown = {"frechet": "classifier Fréchet distance", "recall": "recall"}
   shown["proven"] = "certified / exact distance of samples"
-  figure, panels = make_panels(1, 3, size=(10, 3.6))
+  figure, panels = make_panels(1, 3, size=(9, 3.4))
   for axes, (key, label) in zip(panels, shown.items(), strict=True):
     for i, name in enumerate(words):
-      dots_with_interval(axes, i, numbers[name][key], f"C{i}")
-    axes.set_xticks(range(len(words)), words.values(), fontsize=7, rotation=30)
-    axes.set(ylabel=label, xlim=(-0.5, len(words)), yscale="linear" if key == "recall" else "log")
+      values = numbers[name][key]
+      axes.plot([i] * len(values), values, "o", color=f"C{i}", alpha=0.6)
+      axes.plot(i, np.mean(values) if values else np.nan, "_", color=f"C{i}", markersize=24)
+    axes.margins(y=0.1)
+    axes.set_xticks(range(len(words)), words.values(), fontsize=8)
+    axes.set(ylabel=label, xlim=(-0.5, len(words) - 0.5), ylim=(0, None))
   return picture(figure, caption)

@@ -46,7 +46,6 @@ HOLDS = {
   "tight_estimates": {
     "seeds": 2,
     "gp": _raced(90.0, 0.002),
-    "aol": _raced(110.0, 0.03),
     "orthonormal": _raced(95.0, 0.04),
   },
   "known_distance": {

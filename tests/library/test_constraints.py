@@ -270,12 +270,10 @@ def test_trained_critics_are_certified_and_no_pair_violates_it(networks, dataset
   for seed in range(3):
     params = train(jax.random.key(seed))
     bound = certify(critic.layers(params), shape).bound
-    print(networks, datasets[dataset], name, seed, bound, steepest(params, KEY))
     assert bound <= MOST
     assert steepest(params, jax.random.key(seed)) <= bound
     if seed == 0:
       ends = jnp.full(shape, 1.5)
       search = functools.partial(largest_gradient_norm, n_points=128, n_climbers=8, n_steps=40)
       found, _ = search(KEY, functools.partial(critic.apply, params), -ends, ends, real[:64])
-      print(found)
       assert 0 < found <= MOST

@@ -121,5 +121,5 @@ CLAIM = Claim(
   quick=dict(seeds=2, dims=(2, 16), width=64, depth=3, steps=1000, batch_size=128),
   full=dict(seeds=5, dims=(2, 16, 128), width=512, steps=10_000),
   tiny=dict(seeds=1, dims=(2,), width=4, steps=2, batch_size=4),
-  minutes=dict(quick=0.5, full=5.0),
+  minutes=dict(quick=0.8, full=5.0),
 )  # fmt: skip
