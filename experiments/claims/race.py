@@ -68,7 +68,7 @@ def _draw(numbers, words, caption):
       values = numbers[name][key]
       axes.plot([i] * len(values), values, "o", color=f"C{i}", alpha=0.6)
       axes.plot(i, np.mean(values) if values else np.nan, "_", color=f"C{i}", markersize=24)
-    axes.margins(y=0.1)
     axes.set_xticks(range(len(words)), words.values(), fontsize=8)
-    axes.set(ylabel=label, xlim=(-0.5, len(words) - 0.5), ylim=(0, None))
+    most = max((value for name in words for value in numbers[name][key]), default=0.0)
+    axes.set(ylabel=label, xlim=(-0.5, len(words) - 0.5), ylim=(0, 1.1 * most or 1))
   return picture(figure, caption)
