@@ -2,7 +2,7 @@
 
 python -m experiments.reproduce                        lists the claims
 python -m experiments.reproduce --claim=NAME,NAME      runs some of them
-python -m experiments.reproduce --all --scale=quick    runs all, on 2 CPU cores in an hour
+python -m experiments.reproduce --all --scale=quick    runs all, on 2 CPU cores in about an hour
 
 Writes results.json, figures/, verdicts.md and report.html. The same command resumes at the claim at
 which it stopped. A claim that is there at the same scale is run again only with --again.
