@@ -127,6 +127,7 @@ def test_the_share_of_the_class_asked_for_has_a_ceiling(run, tmp_path, capsys):
   assert "share of samples of the class asked for" in capsys.readouterr().out
 
 
+@pytest.mark.campaign
 def test_a_file_that_changed_between_two_starts_is_named(run, folder, tmp_path, capsys):
   other = shutil.copytree(folder, tmp_path / folder.name)
   assert train(other, tmp_path / "run", "--steps=2", "--architecture=mlp") == 0

@@ -91,6 +91,7 @@ def ones(n_in, n_out=1):
   return Dense(jnp.ones((n_in, n_out)), jnp.zeros(n_out))
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", SHORT)
 def test_the_estimate_is_nearly_the_distance(name):
   """Of two Gaussians 4 apart, on samples that training did not see."""

@@ -141,6 +141,7 @@ def test_a_flipped_bit_in_a_summary_is_not_reported(tmp_path, capsys):
     refused(capsys, launch(sweep, "--report_only", f"--workdir={path}"), str(summary), "damaged")
 
 
+@pytest.mark.campaign
 def test_other_files_in_a_group_stay(tmp_path, capsys):
   path = copy_sweep(tmp_path / "sweep", "--steps=6")
   for note in (path / "group" / "notes.txt", path / "group" / "checkpoints" / "notes.txt"):
@@ -168,6 +169,7 @@ def test_json_that_is_valid_and_wrong_is_one_line(run, capsys, name, content):
   refused(capsys, train(run, "--steps=12"), name, "damaged")
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
   ("name", "content"),
   [

@@ -22,6 +22,7 @@ from experiments.spec.grid import Grid
 SWEEP = ("--dataset=ring", "--penalty=clip,gp", "--lambda_gp=1,10", "--members_at_once=3")
 
 
+@pytest.mark.campaign
 def test_two_processes_train_as_two_devices_do(tmp_path):
   """Bit for bit, lines and pictures included."""
   together = launch(tmp_path / "together")
