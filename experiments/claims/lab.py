@@ -111,9 +111,9 @@ class Lab:
       train_sweep(sweep, runs, load, layout=layout, steps=steps, intervals=intervals)
       return read_members(sweep)
 
-  def seconds(self, run: Settings, steps: int, folder: str) -> float:
-    """The wall time of so many steps of a member of a sweep, without compiling and measuring."""
-    return steps * SweepFolder(self.folder / folder).step_seconds()[run.program_name()]
+  def step_seconds(self, folder: str) -> dict[str, float]:
+    """By program, the wall time of a member's step in the sweep of a folder."""
+    return SweepFolder(self.folder / folder).step_seconds()
 
 
 def _untuned(run, choices):

@@ -15,6 +15,15 @@ from experiments.spec.grid import method_name
 
 _SHOWN = ("frechet", "precision", "recall", "sliced_wasserstein")
 
+SCALES = {
+  "quick": {"seeds": 2, "dataset": "digits", "width": 16,
+    "lengths": {"seconds": 16, "log_every": 100, "slow_every": 200}},
+  "full": {"seeds": 5, "dataset": "mnist", "width": 32,
+    "lengths": {"seconds": 600, "log_every": 1000, "slow_every": 1000}},
+  "tiny": {"seeds": 1, "width": 2, "lengths": {"steps": 2, "log_every": 2, "slow_every": 2}},
+}  # fmt: skip
+"""The arguments of a race by scale, as a `Claim` has them."""
+
 
 def race(
   lab: Lab,

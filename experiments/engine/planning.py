@@ -228,7 +228,7 @@ def budget_steps(
   load: Loader,
   layout: Layout,
   *,
-  seconds: float,
+  seconds: int,
   multiple: int,
 ) -> dict[str, int]:
   """Returns the steps of each program in the same time: as recorded by an earlier start, or fitted.

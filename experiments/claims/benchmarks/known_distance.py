@@ -48,6 +48,7 @@ def _measure(lab, *, seeds, funnels, dims, space_funnels, steps, clip_steps, bat
   numbers, table = {"problems": [], "true": []}, []
   for folder, grid in grids.items():
     members = lab.sweep("funnels", choices | grid, **lengths, folder=folder)
+    taken = lab.step_seconds(folder)
     found = grouped(members, lambda each: (each.run.dim, each.run.n_funnels))
     for problem, of_problem in sorted(found.items()):
       by_method = grouped(of_problem, lambda each: method_name(each.run))
@@ -58,7 +59,7 @@ def _measure(lab, *, seeds, funnels, dims, space_funnels, steps, clip_steps, bat
           values = np.array([each.end[measure] for each in own])
           values = values if name in ("cosine", "bound") else values / true
           numbers.setdefault(name, {}).setdefault(method, []).append(values.tolist())
-        seconds = float(np.mean([lab.seconds(each.run, steps, folder) for each in own]))
+        seconds = steps * float(np.mean([taken[each.run.program_name()] for each in own]))
         table.append(_row(problem, method, true, numbers) | {"seconds": round(seconds, 1)})
       numbers["problems"].append(problem)
       numbers["true"].append(true.tolist())  # The same of every method.

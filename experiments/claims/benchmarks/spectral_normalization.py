@@ -1,7 +1,7 @@
 """Spectral normalisation against clipping and the penalty, in the same time."""
 
 from experiments.claims.claim import Claim, verdict
-from experiments.claims.race import means, race
+from experiments.claims.race import SCALES, means, race
 
 _WORDS = {"clip": "clipping", "gp": "penalty", "spectral": "spectral norm"}
 
@@ -35,10 +35,5 @@ CLAIM = Claim(
   " here its operator norm is bounded, and MaxMin stands for leaky ReLU.",
   criterion_text="Every seed finishes, and the mean Fréchet distance of spectral normalisation is"
   " at most 1.1 times that of clipping and that of the penalty.",
-  quick=dict(seeds=2, dataset="digits", width=16,
-    lengths={"seconds": 16, "log_every": 100, "slow_every": 200}),
-  full=dict(seeds=5, dataset="mnist", width=32,
-    lengths={"seconds": 600, "log_every": 1000, "slow_every": 1000}),
-  tiny=dict(seeds=1, width=2, lengths={"steps": 2, "log_every": 2, "slow_every": 2}),
-  minutes=dict(quick=1.9, full=160.0),
+  **SCALES, minutes=dict(quick=1.9, full=160.0),
 )  # fmt: skip

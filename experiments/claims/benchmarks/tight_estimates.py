@@ -1,7 +1,7 @@
 """A critic that comes closer to the distance, in the same time: are its samples any better?"""
 
 from experiments.claims.claim import Claim, verdict
-from experiments.claims.race import means, race
+from experiments.claims.race import SCALES, means, race
 
 _WORDS = {"gp": "penalty", "orthonormal": "orthonormal"}
 
@@ -34,10 +34,5 @@ CLAIM = Claim(
   criterion_text="Every seed finishes; orthonormal kernels certify at least 3 times the share of"
   " the samples' exact distance that the penalty does, and their mean Fréchet distance is at least"
   " 0.9 times the penalty's.",
-  quick=dict(seeds=2, dataset="digits", width=16,
-    lengths={"seconds": 16, "log_every": 100, "slow_every": 200}),
-  full=dict(seeds=5, dataset="mnist", width=32,
-    lengths={"seconds": 600, "log_every": 1000, "slow_every": 1000}),
-  tiny=dict(seeds=1, width=2, lengths={"steps": 2, "log_every": 2, "slow_every": 2}),
-  minutes=dict(quick=1.5, full=160.0),
+  **SCALES, minutes=dict(quick=1.5, full=160.0),
 )  # fmt: skip
