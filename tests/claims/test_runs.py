@@ -9,7 +9,7 @@ from experiments.claims.lab import Lab
 from experiments.host.environment import describe_environment
 
 # Nothing is trained; points with networks of the claim's own; settings of images that flags have.
-SHORT = ("parallel_lines", "earth_movers_distance", "whole_objective")
+SHORT = ("parallel_lines", "earth_movers_distance")
 LONG = sorted(set(find_names()) - {*SHORT, "batch_norm_critic"})
 
 
@@ -46,12 +46,14 @@ def test_every_other_claim_runs(name, tmp_path):
   check(name, tmp_path)
 
 
+@pytest.mark.campaign
 def test_batch_normalisation_couples_samples_at_any_size(tmp_path):
   evidence = run_tiny("batch_norm_critic", tmp_path)
   assert outcome("batch_norm_critic", evidence.numbers) == "reproduced"
 
 
-@pytest.mark.parametrize("dataset", ["ring", pytest.param("digits", marks=pytest.mark.campaign)])
+@pytest.mark.campaign
+@pytest.mark.parametrize("dataset", ["ring", "digits"])
 def test_a_sweep_of_a_claim_is_resumed(dataset, tmp_path):
   lab = Lab(tmp_path, None, describe_environment())
   choices = {"loss": "wasserstein", "penalty": "gp", "architecture": "mlp", "width": 2}

@@ -86,6 +86,7 @@ def test_a_run_of_images(run, capsys):
   assert "last update" not in out
 
 
+@pytest.mark.campaign
 def test_both_generators_of_a_run_with_an_average(tmp_path, capsys):
   path = copy_run(tmp_path / "run", "--steps=4", "--ema_half_life=8")
   assert launch(evaluate, f"--workdir={path}", "--n=64") == 0

@@ -123,14 +123,12 @@ _LEFT = {
 }
 
 
-@pytest.mark.parametrize(
-  "strikes", [["in_a_later_save"], pytest.param(list(_STRIKES), marks=pytest.mark.campaign)]
-)
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, strikes):
-  """SIGKILL, once or six times in the life of one run: byte for byte what it would have been."""
+@pytest.mark.campaign
+def test_killed_and_resumed_equals_uninterrupted(tmp_path):
+  """SIGKILL, six times in the life of one run: byte for byte what it would have been."""
   workdir = tmp_path / "run"
-  for name in strikes:
-    script = _KILLED.format(patch=_STRIKES[name])
+  for name, patch in _STRIKES.items():
+    script = _KILLED.format(patch=patch)
     ended = subprocess.run(
       [sys.executable, "-c", script, str(ROOT), str(ROOT / "tests"), workdir, *_AVERAGED],
       env=os.environ

@@ -93,6 +93,7 @@ def test_four_parts_need_less_than_half_the_memory():
   assert peak(micro_batches=4) < 0.5 * peak()
 
 
+@pytest.mark.campaign
 def test_rematerialisation_needs_less_memory():
   """By the compiler's account; .68 at width 64."""
   assert peak(rematerialize=True) < 0.85 * peak()

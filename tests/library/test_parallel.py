@@ -48,6 +48,7 @@ def test_members_and_batches_each_have_their_axis():
   assert (mesh.shape[MEMBERS], mesh.shape[BATCH], batch_devices(mesh)) == (1, 2, 2)
 
 
+@pytest.mark.campaign
 def test_a_mesh_of_one_device_changes_no_bit():
   problem = case("wasserstein", "clip")
   mesh = make_mesh(jax.devices()[:1])

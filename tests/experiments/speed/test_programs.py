@@ -13,6 +13,7 @@ def tiny(**choices):
   return steps.settings_of("grid", width=2, depth=1, batch_size=2, n_critic=1, **choices)
 
 
+@pytest.mark.campaign
 def test_a_traced_member_trains_as_the_engine_does():
   settings = tiny()
   dataset, state = settings.load(), start_state(settings)

@@ -58,6 +58,7 @@ def test_it_generalises(params):
   assert (logits.argmax(1) == labels).mean() > 0.97
 
 
+@pytest.mark.campaign
 def test_it_generalises_on_images_in_colour_of_any_size(params_of_colours):
   images, labels = make_colours(1, 100)
   logits = classify(params_of_colours, to_unit(images))
