@@ -192,8 +192,7 @@ def confident_distance(
     The bound, in units of the data; 0 if the critic shows no distance.
 
   Raises:
-    ValueError: there are fewer than two scores of a side, some are not finite, `bound` is negative
-      or NaN, or `confidence` out of range.
+    ValueError: under two scores of a side, one not finite, `bound` or `confidence` out of range.
   """
   real, fake = (np.asarray(scores, np.float64).ravel() for scores in (real_scores, fake_scores))
   if min(len(real), len(fake)) < 2:
@@ -203,7 +202,8 @@ def confident_distance(
   if not 0 < confidence < 1:
     raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
   low = real.mean() - fake.mean()
-  if np.ptp(real) or np.ptp(fake):
+  if np.ptp(real) or np.ptp(fake):  # SciPy warns of scores that all equal another number than 0.
+    real, fake = (scores - min(real, fake, key=np.ptp)[0] for scores in (real, fake))
     test = scipy.stats.ttest_ind(real, fake, equal_var=False, alternative="greater")
     low = test.confidence_interval(confidence).low
   return certified_distance(max(low, 0.0), bound)

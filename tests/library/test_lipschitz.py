@@ -357,6 +357,9 @@ def test_a_bound_of_few_or_equal_scores():
   assert confident_distance(np.full(3, 2.0), np.zeros(2), 0.5) == 4
   assert confident_distance(np.zeros(3), np.ones(2), 1.0) == 0  # The other way round it shows none.
   assert confident_distance(np.arange(9.0), np.zeros(9), math.inf) == 0
+  for each in (np.zeros(9), np.full(9, 0.1)):  # One side all equal.
+    assert 2 < confident_distance(np.arange(9.0), each, 1.0) < 4
+    assert 2 < confident_distance(-each, -np.arange(9.0), 1.0) < 4
   for real, words in [(np.ones(1), "two scores"), (np.array([1.0, np.nan]), "finite")]:
     with pytest.raises(ValueError, match=words):
       confident_distance(real, np.zeros(2), 1.0)
