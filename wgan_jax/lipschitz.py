@@ -203,8 +203,8 @@ def confident_distance(
     raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
   low = real.mean() - fake.mean()
   if np.ptp(real) or np.ptp(fake):  # SciPy warns of scores that all equal another number than 0.
-    real, fake = (scores - min(real, fake, key=np.ptp)[0] for scores in (real, fake))
-    test = scipy.stats.ttest_ind(real, fake, equal_var=False, alternative="greater")
+    base = min(real, fake, key=np.ptp)[0]
+    test = scipy.stats.ttest_ind(real - base, fake - base, equal_var=False, alternative="greater")
     low = test.confidence_interval(confidence).low
   return certified_distance(max(low, 0.0), bound)
 

@@ -8,7 +8,7 @@ from experiments.claims import find_names
 from experiments.claims.lab import Lab
 from experiments.host.environment import describe_environment
 
-# Nothing is trained; points with networks of the claim's own; settings of images that flags have.
+# Nothing is trained; points with networks of the claim's own.
 SHORT = ("parallel_lines", "earth_movers_distance")
 LONG = sorted(set(find_names()) - {*SHORT, "batch_norm_critic"})
 
